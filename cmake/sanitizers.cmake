@@ -1,0 +1,5 @@
+set(CSRQ_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target, for example address,undefined")
+if(CSRQ_SANITIZE)
+  add_compile_options(-fsanitize=${CSRQ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${CSRQ_SANITIZE})
+endif()
