@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "acme/ca.hpp"
+#include "acme/problem.hpp"
+#include "base/identifier.hpp"
+#include "base/status.hpp"
+
+namespace csrq::acme {
+
+/// RFC 8555 §7.1.5 and §8. Types are kept as they come; those that csrq does not know are passed over by whoever picks.
+struct Challenge {
+  std::string type{};
+  std::string url{};
+  std::string token{};  ///< empty for types without one
+  ChallengeStatus status{ChallengeStatus::pending};
+  std::optional<Problem> error{};
+};
+
+/// RFC 8555 §7.1.4.
+struct Authorization {
+  std::string url{};
+  Identifier identifier{};  ///< without "*."
+  bool wildcard{};
+  AuthorizationStatus status{AuthorizationStatus::pending};
+  std::optional<Time> expires{};
+  std::vector<Challenge> challenges{};  ///< entries that cannot be read are left out
+  std::optional<Duration> retry_after{};
+};
+
+Authorization get_authorization(Session& session, const std::string& url);
+/// §7.5.1: tells the CA that the response is in place. Safe to repeat: a challenge that is no longer pending is success.
+void respond(Session& session, const Challenge& challenge);
+/// §7.5.2. Returns what the CA says the authorization is now.
+Authorization deactivate_authorization(Session& session, const std::string& url);
+
+}  // namespace csrq::acme

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "acme/ca.hpp"
+#include "acme/problem.hpp"
+#include "base/identifier.hpp"
+#include "base/status.hpp"
+
+namespace csrq::acme {
+
+/// RFC 8555 §7.1.3.
+struct Order {
+  std::string url{};
+  OrderStatus status{OrderStatus::pending};
+  std::optional<Time> expires{};
+  std::vector<Identifier> identifiers{};     ///< in the CA's order
+  std::vector<std::string> authorizations{};
+  std::string finalize{};
+  std::string certificate{};                 ///< once valid
+  std::optional<Problem> error{};
+  std::optional<Duration> retry_after{};
+};
+
+/// §7.4. `profile`: empty for none (draft-ietf-acme-profiles). Refuses an answer whose identifiers are not those asked for.
+/// A status this RFC does not know (Pebble's "deactivated") reads as invalid.
+Order new_order(Session& session, const std::vector<Identifier>& identifiers, const std::string& profile);
+/// POST-as-GET. Throws Error{transient, "order_lost"} when the CA no longer knows it (404, or `malformed` for an unknown order).
+Order get_order(Session& session, const std::string& url);
+/// Sends the CSR. An order that turned out to be `processing` or `valid` already (403 orderNotReady) is read again
+/// and returned: a repeated finalize is success.
+Order finalize(Session& session, const Order& order, std::string_view csr_der);
+
+}  // namespace csrq::acme

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.hpp"
+#include "base/time.hpp"
+
+/// The configuration file as plain values, every one with its default. config.example.yaml documents each key.
+/// Secrets are named by file here and read by whoever needs them.
+namespace csrq {
+
+struct DatabaseConfig {
+  std::string url{"postgresql:///csrq"};  ///< any libpq URI or keyword string; several hosts too
+  std::string password_file{};            ///< mode 0600; empty: what libpq finds by itself
+};
+
+struct ExternalAccountBindingConfig {
+  std::string kid{};
+  std::string hmac_key_file{};  ///< base64url, as CAs hand it out; mode 0600
+};
+
+/// What to do with a pending authorization that no open order needs.
+enum class AbandonedPolicy { deactivate, expire };
+
+struct CaConfig {
+  std::string name{};
+  std::string directory{};             ///< https URL
+  std::string ca_file{};               ///< extra trust anchors for the CA's API, PEM
+  std::vector<std::string> contact{};  ///< "mailto:…"
+  bool terms_of_service_agreed{false};
+  std::optional<ExternalAccountBindingConfig> eab{};
+  std::string profile{};
+  std::string preferred_chain{};  ///< issuer CN, or SHA-256 fingerprint of the root in hexadecimal
+  int max_names{100};             ///< names a certificate may have
+  int connections{4};             ///< TCP connections kept to this CA
+  int orders_in_flight{1000};     ///< orders under way at this CA at once, per process
+  AbandonedPolicy abandoned{AbandonedPolicy::deactivate};
+  int deactivate_per_hour{2};  ///< for each identifier and account
+};
+
+enum class AccountPolicy { per_customer, shared, per_registered_domain };
+enum class KeyType { ec_p256, ec_p384, rsa_2048, rsa_3072, rsa_4096 };
+
+struct AccountsConfig {
+  AccountPolicy policy{AccountPolicy::per_customer};
+  KeyType key_type{KeyType::ec_p256};
+  std::string sealing_key_file{};  ///< 32 octets in base64; mode 0600
+};
+
+enum class Registration { automatic, closed };
+enum class Grants { off, enforce };
+
+struct CustomersConfig {
+  Registration registration{Registration::automatic};
+  Grants grants{Grants::off};
+};
+
+struct Http01Config {
+  std::string listen{};  ///< "address:port"; empty: another process answers
+  bool self_check{false};
+};
+
+struct ChallengesConfig {
+  std::string default_type{"http-01"};
+  Http01Config http_01{};
+};
+
+struct WorkerConfig {
+  int threads{32};
+  int in_flight{1000};
+  Duration lease{std::chrono::minutes(10)};
+  Duration poll{std::chrono::seconds(1)};
+};
+
+struct RetryConfig {
+  std::vector<Duration> schedule{std::chrono::minutes(1), std::chrono::minutes(10), std::chrono::minutes(100),
+                                 std::chrono::hours(24)};
+};
+
+struct RenewalConfig {
+  double at_remaining{1.0 / 3};  ///< share of the lifetime that is left when a renewal is due
+  int per_run{500};
+};
+
+struct MetricsConfig {
+  std::string listen{};  ///< "address:port"; empty: no metrics
+};
+
+struct LogConfig {
+  log::Level level{log::Level::info};
+  log::Format format{log::Format::text};
+};
+
+struct Config {
+  std::string file{};  ///< where it was read from, for messages
+  DatabaseConfig database{};
+  std::string default_ca{};
+  std::map<std::string, CaConfig> cas{};
+  AccountsConfig accounts{};
+  CustomersConfig customers{};
+  ChallengesConfig challenges{};
+  WorkerConfig worker{};
+  RetryConfig retry{};
+  RenewalConfig renewal{};
+  MetricsConfig metrics{};
+  LogConfig log{};
+};
+
+/// Reads and checks a file. Throws UsageError with one line a mistake ("csrq.yaml:12: unknown key `theads`;
+/// did you mean `threads`?"), all of them at once. Relative paths in the file are taken from the file's folder.
+Config load_config(const std::string& path);
+
+/// As load_config, from text; `name` stands for the file in messages.
+Config parse_config(const std::string& text, const std::string& name);
+
+/// `explicit_path` if not empty, else $CSRQ_CONFIG, ./csrq.yaml, /etc/csrq/csrq.yaml: the first that is set or
+/// exists. Throws UsageError naming all places that were looked at.
+std::string find_config(const std::string& explicit_path);
+
+}  // namespace csrq

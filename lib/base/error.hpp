@@ -1,0 +1,59 @@
+#pragma once
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "base/time.hpp"
+
+namespace csrq {
+
+/// What happens to a row whose step failed; ARCHITECTURE.md, "Failure classes".
+enum class FailureClass {
+  transient,       ///< connection, 5xx, badNonce: the row backs off
+  limited,         ///< the CA asks to wait: not counted as a failure
+  validation,      ///< the CA could not validate a name: backs off, people are told
+  permanent,       ///< another try would end alike: the row is failed until a person acts
+  administrative,  ///< the account or CA needs a person; its rows wait
+};
+std::string_view to_string(FailureClass failure_class);
+
+/// One failure, as it is kept in csrq.request.error and in the history.
+struct Failure {
+  FailureClass failure_class{};
+  std::string code{};     ///< stable and short: "dns", "rateLimited" (the end of the ACME type), "weak_hash", "connection"
+  std::string detail{};   ///< one sentence for people: what is wrong, where, and what helps
+  std::string problem{};  ///< the CA's problem document (RFC 9457) whole, as JSON text; empty if it sent none
+  std::optional<Duration> retry_after{};  ///< how long the CA asked to wait
+};
+
+/// The one exception a step throws on purpose. Anything else that escapes a step counts as transient.
+class Error : public std::runtime_error {
+ public:
+  explicit Error(Failure failure) : std::runtime_error(failure.detail), failure_(std::move(failure)) {}
+  const Failure& failure() const noexcept { return failure_; }
+
+ private:
+  Failure failure_;
+};
+
+/// Shorthand for the common case without a problem document.
+[[noreturn]] void fail(FailureClass failure_class, std::string code, std::string detail);
+
+/// A mistake in the command line, the configuration or the environment: exit code 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The database or a CA is out of reach: exit code 3.
+class Unreachable : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Process exit codes, documented in `csrq --help`.
+enum class Exit : int { done = 0, some_failed = 1, usage = 2, unreachable = 3 };
+
+}  // namespace csrq

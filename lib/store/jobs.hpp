@@ -1,0 +1,71 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/time.hpp"
+#include "store/database.hpp"
+#include "store/ids.hpp"
+
+/// The queue: claims and what becomes of them. Functions return after their commit; the bool of a write says whether the
+/// lease still held, and if not, nothing was written.
+namespace csrq::store {
+
+enum class JobKind { issue, renew, revoke };
+
+/// A leased row: everything a step may know about it. Overrides are the row's, else the customer's, else empty.
+struct Claim {
+  Fence fence{};
+  std::string customer{};
+  JobKind kind{};
+  int attempt{};   ///< times claimed, this one included
+  int failures{};  ///< in a row
+  int revoke_reason{};
+  std::string csr{};
+  std::string ca{};
+  std::string profile{};
+  std::string challenge{};
+  std::string preferred_chain{};
+  std::vector<std::string> names{};  ///< as a former attempt read them from the CSR
+};
+
+/// An issued certificate, checked.
+struct Issued {
+  OrderId order{};
+  std::string chain{};    ///< PEM, end-entity first
+  std::string issuers{};  ///< PEM, without the end-entity
+  std::string der{};      ///< of the end-entity
+  std::string serial{};
+  std::string renewal_info_id{};  ///< empty: none
+  Time not_before{};
+  Time not_after{};
+  Time renew_at{};
+};
+
+WorkerId worker_start(Database& database, const std::string& host, int pid, const std::string& version);
+/// Gives back what the worker still holds; returns how many rows.
+std::int64_t worker_stop(Database& database, WorkerId worker);
+
+std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease);
+/// Prolongs these leases; returns those that the worker must drop: lost, or their rows cancelled.
+std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held, Duration lease);
+/// Takes leases from dead workers; returns how many.
+std::int64_t rescue(Database& database);
+/// Moves due renewals into the queue; returns how many.
+std::int64_t renew_due(Database& database, int limit);
+
+[[nodiscard]] bool complete(Database& database, const Fence& fence, const Issued& issued);
+[[nodiscard]] bool complete_revocation(Database& database, const Fence& fence);
+/// A failure that counts. Permanent ones park the row; the others back off by `schedule` or the CA's retry_after, whichever is later.
+[[nodiscard]] bool fail(Database& database, const Fence& fence, const Failure& failure, const std::vector<Duration>& schedule);
+/// Back into the queue for later, not counted. `why`: null if there is nothing to tell.
+[[nodiscard]] bool put_off(Database& database, const Fence& fence, Duration wait, const Failure* why);
+/// False if the row was not cancelled after all.
+[[nodiscard]] bool drop_cancelled(Database& database, const Fence& fence);
+
+/// What stands in csrq.request.error: the problem document (if any) with "class", "code" and "detail".
+std::string error_json(const Failure& failure);
+
+}  // namespace csrq::store

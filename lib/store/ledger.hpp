@@ -1,0 +1,90 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/status.hpp"
+#include "store/accounts.hpp"
+#include "store/database.hpp"
+#include "store/ids.hpp"
+
+/// Orders, authorizations and challenges as they are written down. Functions return after their commit.
+namespace csrq::store {
+
+/// Thrown when a fenced ledger write found the lease gone (or its row cancelled): the step ends, nothing more is written.
+class LeaseLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct OpenOrder {
+  OrderId id{};
+  std::string url{};  ///< empty: newOrder was not answered, as far as we know
+};
+
+/// The CA asked to wait before the next new order of this CA or account.
+struct Hold {
+  Duration wait{};
+  std::string detail{};
+};
+
+struct OpenOrderResult {
+  std::optional<OpenOrder> order{};
+  std::optional<Hold> hold{};  ///< set when order is not
+};
+
+/// The request's open order, or the committed intent of a new one; writes down the names too. Throws LeaseLost.
+OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account, const std::vector<std::string>& names);
+
+struct OrderRecord {
+  OrderId id{};
+  OrderStatus status{};
+  std::string url{};
+  std::string finalize_url{};
+  std::string certificate_url{};
+  std::optional<Time> expires{};
+  std::vector<std::string> authorizations{};
+};
+/// False: the CA handed out an order that another request is working on; ours is closed. Throws LeaseLost.
+[[nodiscard]] bool record_order(Database& database, const Fence& fence, const OrderRecord& order);
+
+struct ChallengeRecord {
+  std::string type{};
+  std::string url{};
+  std::string token{};
+  ChallengeStatus status{};
+  std::string key_authorization{};  ///< empty: no response in place (any more)
+  std::string error{};              ///< problem document, JSON; empty: none
+};
+struct AuthorizationRecord {
+  std::string url{};
+  std::string identifier{};
+  bool wildcard{};
+  AuthorizationStatus status{};
+  std::optional<Time> expires{};
+  std::optional<ChallengeRecord> challenge{};  ///< the one csrq uses
+};
+/// Throws LeaseLost.
+void record_authorizations(Database& database, const Fence& fence, const std::vector<AuthorizationRecord>& authorizations);
+
+/// The order is dead (invalid, lost): the next attempt opens another. Throws LeaseLost.
+void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status, const Failure& why);
+
+enum class HoldScope { ca, account };
+void hold(Database& database, const std::string& directory, HoldScope scope, AccountId account, Duration wait, const Failure& why);
+
+/// Names that csrq.name_grant does not allow this customer.
+std::vector<std::string> ungranted_names(Database& database, const std::string& customer, const std::vector<std::string>& names);
+
+struct CertificateToRevoke {
+  std::string der{};
+  AccountOwner owner{};
+};
+std::optional<CertificateToRevoke> certificate_to_revoke(Database& database, RequestId request);
+
+/// What http-01 serves for this token; nothing: 404.
+std::optional<std::string> key_authorization(Database& database, const std::string& token);
+
+}  // namespace csrq::store

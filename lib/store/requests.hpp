@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/database.hpp"
+#include "store/ids.hpp"
+
+/// What the command line asks of csrq.request and the views.
+namespace csrq::store {
+
+struct Submission {
+  std::string customer{};
+  std::string csr{};        ///< PEM
+  std::string reference{};  ///< empty: none
+  std::string ca{};
+  std::string profile{};
+  std::string challenge{};
+  std::string preferred_chain{};
+  std::string priority{"normal"};
+  bool auto_renew{true};
+};
+struct Submitted {
+  RequestId id{};
+  bool created{};  ///< false: a request with this customer and reference was there already
+};
+/// All or nothing, in one transaction. Throws UsageError with the database's sentence and hint if a row is refused.
+std::vector<Submitted> submit(Database& database, const std::vector<Submission>& submissions);
+
+/// A line of csrq.status; times are text as PostgreSQL prints them, empty for null.
+struct StatusLine {
+  RequestId id{};
+  std::string customer{};
+  std::vector<std::string> names{};
+  std::string state{};
+  int attempts{};
+  int failures{};
+  std::string next_attempt_at{};
+  std::string earliest_issue_at{};
+  std::string error{};  ///< JSON
+  std::string not_after{};
+  std::string renew_at{};
+  std::optional<int> days_left{};
+  std::string worker{};
+  std::string updated_at{};
+};
+struct StatusFilter {
+  std::optional<RequestId> id{};
+  std::string domain{};    ///< with everything below it
+  std::string customer{};
+  int limit{1000};
+};
+std::vector<StatusLine> status(Database& database, const StatusFilter& filter);
+
+/// How many requests stand in each state.
+std::map<std::string, std::int64_t> count_by_state(Database& database);
+/// Jobs that may be claimed now, and those leased by whomever.
+struct QueueDepth {
+  std::int64_t due{};
+  std::int64_t leased{};
+  std::int64_t waiting{};
+};
+QueueDepth queue_depth(Database& database);
+
+/// Nothing: no such request, or no chain yet.
+std::optional<std::string> chain(Database& database, RequestId id);
+
+/// csrq.retry(); exactly one of the first three, or everything. Returns how many rows.
+struct RetrySelection {
+  std::optional<RequestId> id{};
+  std::string domain{};
+  std::string customer{};
+  bool everything{};
+  Duration spread{};
+};
+std::int64_t retry(Database& database, const RetrySelection& selection);
+/// The sentence of csrq.cancel(). Throws UsageError for an unknown id or a missing privilege; so do renew and revoke.
+std::string cancel(Database& database, RequestId id);
+bool renew(Database& database, RequestId id);
+bool revoke(Database& database, RequestId id, int reason);
+
+/// For `csrq doctor`: sentences naming what this login may not do but needs to as a worker; empty: all is well.
+std::vector<std::string> missing_privileges(Database& database);
+
+}  // namespace csrq::store
