@@ -1,0 +1,117 @@
+-- What the tables do by themselves.
+
+CREATE OR REPLACE FUNCTION csrq.request_before_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF octet_length(NEW.csr) > 65536 THEN
+        RAISE EXCEPTION 'csr has % octets, a certificate signing request at most 65536', octet_length(NEW.csr)
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'csr_size', HINT = 'Insert the PEM text of one CSR.';
+    END IF;
+    IF position('PRIVATE KEY' IN NEW.csr) > 0 THEN
+        RAISE EXCEPTION 'csr contains a private key'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'csr_holds_no_private_key',
+                  HINT = 'Insert the certificate signing request only, and regard this key as disclosed.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM csrq.customer WHERE name = NEW.customer) THEN
+        IF (SELECT value FROM csrq.setting WHERE name = 'customers.register') = 'closed' THEN
+            RAISE EXCEPTION 'customer "%" is not registered', NEW.customer
+                USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'customer_is_registered',
+                      HINT = 'Insert it into csrq.customer first, or set customers.register to auto.';
+        END IF;
+        INSERT INTO csrq.customer (name) VALUES (NEW.customer) ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION csrq.request_before_insert() IS 'Refuses private keys and oversized CSRs; registers unknown customers.';
+CREATE OR REPLACE TRIGGER request_before_insert BEFORE INSERT ON csrq.request
+    FOR EACH ROW EXECUTE FUNCTION csrq.request_before_insert();
+
+CREATE OR REPLACE FUNCTION csrq.lane_of(priority text) RETURNS smallint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT (CASE priority WHEN 'urgent' THEN 0 WHEN 'bulk' THEN 3 ELSE 1 END)::smallint $$;
+COMMENT ON FUNCTION csrq.lane_of(text) IS 'Lane of a priority.';
+
+-- One statement for each INSERT, however many rows it has.
+CREATE OR REPLACE FUNCTION csrq.request_after_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO csrq.job (request_id, customer, lane, kind, run_at, status, parked_because)
+    SELECT f.id, f.customer, csrq.lane_of(f.priority), 'issue', greatest(now(), f.run_after),
+           CASE c.status WHEN 'suspended' THEN 'parked' ELSE 'ready' END,
+           CASE c.status WHEN 'suspended' THEN 'suspended' END
+      FROM fresh f JOIN csrq.customer c ON c.name = f.customer
+     WHERE f.status = 'pending';
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.request_after_insert() IS 'Makes the jobs of freshly inserted requests.';
+CREATE OR REPLACE TRIGGER request_after_insert AFTER INSERT ON csrq.request REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION csrq.request_after_insert();
+
+CREATE OR REPLACE FUNCTION csrq.request_before_update() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.updated_at := now();
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION csrq.request_before_update() IS 'Keeps updated_at.';
+CREATE OR REPLACE TRIGGER request_before_update BEFORE UPDATE ON csrq.request
+    FOR EACH ROW EXECUTE FUNCTION csrq.request_before_update();
+
+CREATE OR REPLACE FUNCTION csrq.request_rescheduled() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE csrq.job SET lane = CASE kind WHEN 'renew' THEN lane ELSE csrq.lane_of(NEW.priority) END,
+           run_at = CASE WHEN NEW.run_after IS DISTINCT FROM OLD.run_after THEN greatest(now(), NEW.run_after) ELSE run_at END
+     WHERE request_id = NEW.id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.request_rescheduled() IS 'Lets the job follow a changed priority or run_after.';
+CREATE OR REPLACE TRIGGER request_rescheduled AFTER UPDATE OF priority, run_after ON csrq.request
+    FOR EACH ROW WHEN (OLD.priority <> NEW.priority OR OLD.run_after IS DISTINCT FROM NEW.run_after)
+    EXECUTE FUNCTION csrq.request_rescheduled();
+
+CREATE OR REPLACE FUNCTION csrq.request_named() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM csrq.request_name WHERE request_id = NEW.id;
+    INSERT INTO csrq.request_name (request_id, reversed_name) SELECT NEW.id, reverse(n) FROM unnest(NEW.names) n;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.request_named() IS 'Keeps csrq.request_name.';
+CREATE OR REPLACE TRIGGER request_named AFTER UPDATE OF names ON csrq.request
+    FOR EACH ROW WHEN (OLD.names IS DISTINCT FROM NEW.names) EXECUTE FUNCTION csrq.request_named();
+
+CREATE OR REPLACE FUNCTION csrq.frozen() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'csrq.%: % cannot be changed', TG_TABLE_NAME, TG_ARGV[0]
+        USING ERRCODE = 'check_violation', HINT = 'Insert a new row instead.';
+END $$;
+COMMENT ON FUNCTION csrq.frozen() IS 'Refuses changes of columns that are facts.';
+CREATE OR REPLACE TRIGGER frozen BEFORE UPDATE OF id, customer, csr, created_by, created_at ON csrq.request
+    FOR EACH ROW WHEN ((OLD.id, OLD.customer, OLD.csr, OLD.created_by, OLD.created_at)
+        IS DISTINCT FROM (NEW.id, NEW.customer, NEW.csr, NEW.created_by, NEW.created_at))
+    EXECUTE FUNCTION csrq.frozen('id, customer, csr, created_by and created_at');
+CREATE OR REPLACE TRIGGER frozen BEFORE UPDATE OF id, request_id, serial, der, not_before, not_after ON csrq.certificate
+    FOR EACH ROW WHEN ((OLD.id, OLD.request_id, OLD.serial, OLD.der, OLD.not_before, OLD.not_after)
+        IS DISTINCT FROM (NEW.id, NEW.request_id, NEW.serial, NEW.der, NEW.not_before, NEW.not_after))
+    EXECUTE FUNCTION csrq.frozen('a certificate');
+
+CREATE OR REPLACE FUNCTION csrq.check_move() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM csrq.legal_move WHERE subject = TG_TABLE_NAME AND from_state = OLD.status AND to_state = NEW.status) THEN
+        RAISE EXCEPTION 'csrq.%: no move from % to %', TG_TABLE_NAME, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'legal_move', HINT = 'csrq.legal_move lists the moves that there are.';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION csrq.check_move() IS 'Refuses changes of status that csrq.legal_move does not list.';
+DO $$
+DECLARE
+    subject text;
+BEGIN
+    FOREACH subject IN ARRAY ARRAY['request', 'job', 'acme_account', 'acme_order', 'acme_authorization', 'acme_challenge'] LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER check_move BEFORE UPDATE OF status ON csrq.%I FOR EACH ROW
+                        WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move()', subject);
+    END LOOP;
+END $$;

@@ -1,0 +1,254 @@
+-- The worker's side of the queue. Every write names its lease (worker, request, lease number) and says whether it still held.
+
+CREATE OR REPLACE FUNCTION csrq.worker_start(p_host text, p_pid int, p_version text) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO csrq.worker (host, pid, version) VALUES (p_host, p_pid, p_version) RETURNING id
+$$;
+COMMENT ON FUNCTION csrq.worker_start(text, int, text) IS 'Registers a worker process.';
+
+CREATE OR REPLACE FUNCTION csrq.worker_stop(p_worker bigint) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE csrq.worker SET stopped_at = clock_timestamp() WHERE id = p_worker;
+    WITH given_back AS (
+        UPDATE csrq.job SET status = 'ready', lease_until = NULL, lease_number = NULL, worker_id = NULL, attempt = attempt - 1
+         WHERE status = 'leased' AND worker_id = p_worker RETURNING 1)
+    SELECT count(*) FROM given_back
+$$;
+COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
+
+CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval)
+RETURNS TABLE (request_id bigint, lease_number bigint, customer text, kind text, attempt int, failures int, revoke_reason int,
+               csr text, ca text, profile text, challenge text, preferred_chain text, names text[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    this_lane smallint;
+    got int;
+BEGIN
+    FOREACH this_lane IN ARRAY ARRAY[0, 1, 2, 3]::smallint[] LOOP
+        RETURN QUERY
+        -- MATERIALIZED: the planner might run the locking scan twice. NO KEY UPDATE: child inserts hold KEY SHARE.
+        WITH pick AS MATERIALIZED (
+            SELECT j.request_id FROM csrq.job j
+             WHERE j.status = 'ready' AND j.lane = this_lane AND j.run_at <= now()
+             ORDER BY j.run_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED),
+        leased AS (
+            UPDATE csrq.job j SET status = 'leased', worker_id = p_worker, lease_number = nextval('csrq.lease_number'),
+                   lease_until = now() + p_lease, attempt = j.attempt + 1
+              FROM pick WHERE j.request_id = pick.request_id
+            RETURNING j.request_id, j.lease_number, j.customer, j.kind, j.attempt, j.failures, j.revoke_reason)
+        SELECT l.request_id, l.lease_number, l.customer, l.kind, l.attempt, l.failures::int, l.revoke_reason::int, r.csr,
+               coalesce(r.ca, c.ca), coalesce(r.profile, c.profile), coalesce(r.challenge, c.challenge),
+               coalesce(r.preferred_chain, c.preferred_chain), r.names
+          FROM leased l JOIN csrq.request r ON r.id = l.request_id JOIN csrq.customer c ON c.name = l.customer;
+        GET DIAGNOSTICS got = ROW_COUNT;
+        p_limit := p_limit - got;
+        EXIT WHEN p_limit <= 0;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION csrq.claim(bigint, int, interval) IS 'Leases up to so many due jobs to a worker: urgent first, then by due time.';
+
+CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker
+                      AND status = 'leased' AND NOT cancel_requested FOR NO KEY UPDATE)
+$$;
+COMMENT ON FUNCTION csrq.holds(bigint, bigint, bigint) IS 'The fence: true, and locked until commit, if this worker still holds this lease.';
+
+CREATE OR REPLACE FUNCTION csrq.heartbeat(p_worker bigint, p_requests bigint[], p_leases bigint[], p_lease interval)
+RETURNS TABLE (request_id bigint, lease_number bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE csrq.worker SET heartbeat_at = clock_timestamp() WHERE id = p_worker;
+    WITH mine AS MATERIALIZED (
+        SELECT j.request_id FROM csrq.job j JOIN unnest(p_requests, p_leases) held(request, lease)
+            ON j.request_id = held.request AND j.lease_number = held.lease
+         WHERE j.worker_id = p_worker AND j.lease_until < now() + p_lease / 2
+         ORDER BY j.request_id FOR NO KEY UPDATE OF j)
+    UPDATE csrq.job j SET lease_until = now() + p_lease FROM mine WHERE j.request_id = mine.request_id;
+    RETURN QUERY
+    SELECT held.request, held.lease FROM unnest(p_requests, p_leases) held(request, lease)
+      LEFT JOIN csrq.job j ON j.request_id = held.request AND j.lease_number = held.lease AND j.worker_id = p_worker
+     WHERE j.request_id IS NULL OR j.cancel_requested;
+END $$;
+COMMENT ON FUNCTION csrq.heartbeat(bigint, bigint[], bigint[], interval) IS 'Sign of life; prolongs leases. Returns those that the worker must drop: lost or cancelled.';
+
+CREATE OR REPLACE FUNCTION csrq.rescue(p_silence interval DEFAULT '90 seconds', p_limit int DEFAULT 1000) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH pick AS MATERIALIZED (
+        SELECT j.request_id, j.worker_id, j.lease_number FROM csrq.job j WHERE j.status = 'leased'
+           AND (j.lease_until < now() OR NOT EXISTS (SELECT FROM csrq.worker w WHERE w.id = j.worker_id AND w.stopped_at IS NULL
+                                                        AND w.heartbeat_at > now() - p_silence))
+         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED),
+    cancelled AS (DELETE FROM csrq.job j USING pick WHERE j.request_id = pick.request_id AND j.cancel_requested RETURNING j.request_id),
+    closed AS (UPDATE csrq.acme_order o SET closed_at = now(), updated_at = now() FROM cancelled
+                WHERE o.request_id = cancelled.request_id AND o.closed_at IS NULL),
+    rescued AS (
+        UPDATE csrq.job j SET status = CASE WHEN j.rescues >= 4 THEN 'parked' ELSE 'ready' END,
+               parked_because = CASE WHEN j.rescues >= 4 THEN 'rescued' END,
+               rescues = (j.rescues + 1)::smallint, worker_id = NULL, lease_number = NULL, lease_until = NULL, run_at = now()
+          FROM pick WHERE j.request_id = pick.request_id AND NOT j.cancel_requested
+        RETURNING j.request_id, j.customer, j.status, j.rescues, pick.worker_id, pick.lease_number),
+    failed AS (
+        UPDATE csrq.request r SET status = CASE r.status WHEN 'pending' THEN 'failed' ELSE r.status END,
+               error = jsonb_build_object('class', 'permanent', 'code', 'rescued_too_often', 'detail',
+                   'five workers in a row ended while working on this row; it was taken out of the queue (csrq.retry puts it back)')
+          FROM rescued WHERE r.id = rescued.request_id AND rescued.status = 'parked'),
+    told AS (
+        INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+        SELECT request_id, customer, CASE status WHEN 'parked' THEN 'parked' ELSE 'rescued' END, worker_id, lease_number,
+               jsonb_build_object('rescues', rescues) FROM rescued)
+    SELECT (SELECT count(*) FROM rescued) + (SELECT count(*) FROM cancelled)
+$$;
+COMMENT ON FUNCTION csrq.rescue(interval, int) IS 'Takes leases from dead workers; parks a row at its fifth rescue. Any worker may call it.';
+
+CREATE OR REPLACE FUNCTION csrq.complete(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_der bytea, p_chain text,
+    p_issuers text, p_serial text, p_renewal_info_id text, p_not_before timestamptz, p_not_after timestamptz, p_renew_at timestamptz)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done csrq.job;
+    renews boolean;
+    issuers_id bigint;
+BEGIN
+    DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker AND NOT cancel_requested
+        RETURNING * INTO done;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    SELECT id INTO issuers_id FROM csrq.issuer_chain WHERE sha256 = sha256(convert_to(p_issuers, 'UTF8'));
+    IF NOT FOUND THEN
+        INSERT INTO csrq.issuer_chain (sha256, chain) VALUES (sha256(convert_to(p_issuers, 'UTF8')), p_issuers)
+            ON CONFLICT (sha256) DO UPDATE SET chain = EXCLUDED.chain RETURNING id INTO issuers_id;
+    END IF;
+    UPDATE csrq.acme_order SET status = 'valid', closed_at = now(), updated_at = now() WHERE id = p_order AND closed_at IS NULL;
+    INSERT INTO csrq.certificate (request_id, order_id, account_id, issuer_chain_id, customer, serial, renewal_info_id, not_before, not_after, der)
+        SELECT p_request, p_order, o.account_id, issuers_id, done.customer, p_serial, p_renewal_info_id, p_not_before, p_not_after, p_der
+          FROM csrq.acme_order o WHERE o.id = p_order
+        ON CONFLICT (issuer_chain_id, serial) DO NOTHING;
+    UPDATE csrq.request SET status = 'issued', chain = p_chain, serial = p_serial, not_before = p_not_before, not_after = p_not_after,
+           renew_at = CASE WHEN auto_renew THEN p_renew_at END, error = NULL, attempts = done.attempt
+     WHERE id = p_request RETURNING auto_renew INTO renews;
+    IF renews THEN
+        INSERT INTO csrq.renewal (request_id, renew_at) VALUES (p_request, p_renew_at)
+            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at;
+    END IF;
+    UPDATE csrq.acme_authorization a SET status = 'valid', updated_at = now()
+      FROM csrq.acme_order_authorization oa WHERE oa.order_id = p_order AND a.id = oa.authorization_id AND a.status = 'pending';
+    PERFORM csrq.remove_responses(p_order);
+    INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+        VALUES (p_request, done.customer, CASE done.kind WHEN 'renew' THEN 'renewed' ELSE 'issued' END, p_worker, p_lease,
+                jsonb_build_object('serial', p_serial, 'not_after', p_not_after, 'attempt', done.attempt));
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.complete(bigint, bigint, bigint, bigint, bytea, text, text, text, text, timestamptz, timestamptz, timestamptz)
+    IS 'Writes an issued chain back, in one transaction with all that goes with it. False: the lease was lost, nothing was written.';
+
+CREATE OR REPLACE FUNCTION csrq.complete_revocation(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done csrq.job;
+BEGIN
+    DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker RETURNING * INTO done;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE csrq.certificate SET revoked_at = now(), revoke_reason = done.revoke_reason
+     WHERE request_id = p_request AND serial = (SELECT serial FROM csrq.request WHERE id = p_request) AND revoked_at IS NULL;
+    UPDATE csrq.request SET status = 'cancelled', auto_renew = false, renew_at = NULL, error = NULL, attempts = done.attempt
+     WHERE id = p_request;
+    DELETE FROM csrq.renewal WHERE request_id = p_request;
+    INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+        VALUES (p_request, done.customer, 'revoked', p_worker, p_lease, jsonb_build_object('reason', done.revoke_reason));
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.complete_revocation(bigint, bigint, bigint) IS 'The CA has revoked the certificate of this request.';
+
+CREATE OR REPLACE FUNCTION csrq.fail(p_worker bigint, p_request bigint, p_lease bigint, p_error jsonb, p_permanent boolean,
+    p_schedule interval[], p_retry_after interval) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    failed csrq.job;
+BEGIN
+    UPDATE csrq.job j SET status = CASE WHEN p_permanent THEN 'parked' ELSE 'ready' END,
+           parked_because = CASE WHEN p_permanent THEN 'failed' END,
+           failures = least(j.failures + 1, 32000)::smallint, rescues = 0,
+           run_at = greatest(now() + p_schedule[least(j.failures + 1, cardinality(p_schedule))] * (0.97 + random() * 0.06),
+                             now() + p_retry_after),
+           worker_id = NULL, lease_number = NULL, lease_until = NULL
+     WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested
+    RETURNING * INTO failed;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE csrq.request SET error = p_error, attempts = failed.attempt,
+           status = CASE WHEN p_permanent AND status = 'pending' THEN 'failed' ELSE status END
+     WHERE id = p_request;
+    IF p_permanent THEN
+        PERFORM csrq.close_orders(p_request);
+    END IF;
+    PERFORM csrq.park_if_suspended(p_request);
+    INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+        VALUES (p_request, failed.customer, CASE WHEN p_permanent THEN 'parked' ELSE 'failed' END, p_worker, p_lease,
+                jsonb_build_object('error', p_error, 'failures', failed.failures, 'next_attempt_at', CASE WHEN NOT p_permanent THEN failed.run_at END));
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.fail(bigint, bigint, bigint, jsonb, boolean, interval[], interval)
+    IS 'A step failed: the row backs off by the schedule, or, permanently, waits for a person. False: the lease was lost.';
+
+CREATE OR REPLACE FUNCTION csrq.put_off(p_worker bigint, p_request bigint, p_lease bigint, p_wait interval, p_error jsonb) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    waiting csrq.job;
+BEGIN
+    UPDATE csrq.job j SET status = 'ready', run_at = now() + p_wait, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL
+     WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested
+    RETURNING * INTO waiting;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF p_error IS NOT NULL THEN
+        UPDATE csrq.request SET error = p_error WHERE id = p_request;
+        INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+            VALUES (p_request, waiting.customer, 'put_off', p_worker, p_lease,
+                    jsonb_build_object('error', p_error, 'next_attempt_at', waiting.run_at));
+    END IF;
+    PERFORM csrq.park_if_suspended(p_request);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.put_off(bigint, bigint, bigint, interval, jsonb)
+    IS 'Gives a row back until later without counting a failure: a long wait, a rate limit. False: the lease was lost.';
+
+CREATE OR REPLACE FUNCTION csrq.drop_cancelled(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker AND cancel_requested;
+    IF FOUND THEN
+        PERFORM csrq.close_orders(p_request);
+    END IF;
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION csrq.drop_cancelled(bigint, bigint, bigint) IS 'The worker has stopped working on a cancelled row.';
+
+CREATE OR REPLACE FUNCTION csrq.park_if_suspended(p_request bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE csrq.job j SET status = 'parked', parked_because = 'suspended'
+      FROM csrq.customer c WHERE j.request_id = p_request AND j.status = 'ready' AND c.name = j.customer AND c.status = 'suspended'
+$$;
+COMMENT ON FUNCTION csrq.park_if_suspended(bigint) IS 'A row given back while its customer is suspended waits for csrq.resume().';
+
+CREATE OR REPLACE FUNCTION csrq.renew_due(p_limit int) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH pick AS MATERIALIZED (
+        SELECT n.request_id FROM csrq.renewal n WHERE n.renew_at <= now() ORDER BY n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED),
+    gone AS (DELETE FROM csrq.renewal n USING pick WHERE n.request_id = pick.request_id RETURNING n.request_id),
+    made AS (
+        INSERT INTO csrq.job (request_id, customer, lane, kind, status, parked_because)
+        SELECT r.id, r.customer, 2, 'renew', CASE c.status WHEN 'suspended' THEN 'parked' ELSE 'ready' END,
+               CASE c.status WHEN 'suspended' THEN 'suspended' END
+          FROM gone JOIN csrq.request r ON r.id = gone.request_id JOIN csrq.customer c ON c.name = r.customer
+         WHERE r.status = 'issued' AND r.auto_renew
+        ON CONFLICT (request_id) DO NOTHING RETURNING 1)
+    SELECT count(*) FROM made
+$$;
+COMMENT ON FUNCTION csrq.renew_due(int) IS 'Moves due renewals, the longest due first, into the queue.';

@@ -1,0 +1,204 @@
+-- Accounts, orders, authorizations and challenges, as the worker writes them down. Writes of a row's step are fenced by its lease.
+
+CREATE OR REPLACE FUNCTION csrq.account_for(p_ca text, p_directory text, p_policy text, p_owner text, p_thumbprint text,
+    p_spki_sha256 bytea, p_sealing_key_id text, p_sealed bytea)
+RETURNS TABLE (id bigint, status text, url text, thumbprint text, sealing_key_id text, sealed bytea)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    made bigint;
+BEGIN
+    IF p_sealed IS NOT NULL THEN
+        INSERT INTO csrq.acme_account (ca, directory, policy, owner) VALUES (p_ca, p_directory, p_policy, p_owner)
+            ON CONFLICT (directory, policy, owner) DO NOTHING RETURNING acme_account.id INTO made;
+        IF made IS NOT NULL THEN
+            INSERT INTO csrq.acme_account_key (account_id, thumbprint, spki_sha256, sealing_key_id, sealed)
+                VALUES (made, p_thumbprint, p_spki_sha256, p_sealing_key_id, p_sealed);
+        END IF;
+    END IF;
+    RETURN QUERY
+    SELECT a.id, a.status, a.url, k.thumbprint, k.sealing_key_id, k.sealed
+      FROM csrq.acme_account a JOIN csrq.acme_account_key k ON k.account_id = a.id AND k.retired_at IS NULL
+     WHERE a.directory = p_directory AND a.policy = p_policy AND a.owner = p_owner;
+END $$;
+COMMENT ON FUNCTION csrq.account_for(text, text, text, text, text, bytea, text, bytea)
+    IS 'The account of an owner at a CA. If there is none and a sealed key is given, it is made with that key; of two workers at once, one key wins and both get it.';
+
+CREATE OR REPLACE FUNCTION csrq.account_registered(p_account bigint, p_status text, p_url text, p_contact text[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE csrq.acme_account SET status = p_status, url = p_url, contact = p_contact, error = NULL WHERE id = p_account
+$$;
+COMMENT ON FUNCTION csrq.account_registered(bigint, text, text, text[]) IS 'The CA has answered newAccount.';
+
+CREATE OR REPLACE FUNCTION csrq.is_account_key(p_spki_sha256 bytea) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM csrq.acme_account_key WHERE spki_sha256 = p_spki_sha256)
+$$;
+COMMENT ON FUNCTION csrq.is_account_key(bytea) IS 'True if a public key (SHA-256 of its SubjectPublicKeyInfo) is any account''s, retired ones included.';
+
+CREATE OR REPLACE FUNCTION csrq.ungranted_names(p_customer text, p_names text[]) RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(n ORDER BY n), '{}') FROM unnest(p_names) n
+     WHERE NOT EXISTS (
+        SELECT FROM csrq.name_grant g WHERE g.customer = p_customer
+           AND (g.pattern = n OR (g.pattern LIKE '*.%' AND right(n, length(g.pattern) - 1) = substr(g.pattern, 2)
+                                  AND length(n) >= length(g.pattern))))
+$$;
+COMMENT ON FUNCTION csrq.ungranted_names(text, text[]) IS 'Which of these names csrq.name_grant does not allow the customer.';
+
+CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[])
+RETURNS TABLE (held boolean, order_id bigint, url text, hold_seconds double precision, hold_error jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    found_order csrq.acme_order;
+BEGIN
+    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
+        RETURN QUERY SELECT false, NULL::bigint, NULL::text, NULL::double precision, NULL::jsonb;
+        RETURN;
+    END IF;
+    UPDATE csrq.request SET names = p_names WHERE id = p_request AND names <> p_names;
+    SELECT * INTO found_order FROM csrq.acme_order o WHERE o.request_id = p_request AND o.closed_at IS NULL;
+    IF found_order.id IS NOT NULL AND found_order.account_id <> p_account THEN
+        PERFORM csrq.close_orders(p_request);
+        found_order := NULL;
+    END IF;
+    IF found_order.id IS NULL OR found_order.url IS NULL THEN
+        -- Only a new order is held back; one that the CA has accepted goes on.
+        RETURN QUERY
+        SELECT true, NULL::bigint, NULL::text, extract(epoch FROM h.until - now())::double precision, h.error
+          FROM csrq.acme_account a JOIN csrq.rate_hold h ON h.directory = a.directory
+               AND ((h.scope = 'ca' AND h.key = '') OR (h.scope = 'account' AND h.key = a.id::text))
+         WHERE a.id = p_account AND h.until > now() ORDER BY h.until DESC LIMIT 1;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF found_order.id IS NULL THEN
+        INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number)
+            SELECT r.id, p_account, r.customer, p_worker, p_lease FROM csrq.request r WHERE r.id = p_request
+            RETURNING * INTO found_order;
+    END IF;
+    RETURN QUERY SELECT true, found_order.id, found_order.url, NULL::double precision, NULL::jsonb;
+END $$;
+COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[])
+    IS 'The open order of a request, or the written intent of a new one. Not held: the lease was lost. A hold: the CA asked to wait.';
+
+CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text,
+    p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_order csrq.acme_order;
+BEGIN
+    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
+        RETURN 'lost';
+    END IF;
+    IF EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at IS NULL AND o.id <> p_order) THEN
+        UPDATE csrq.acme_order SET status = 'lost', closed_at = now(), updated_at = now() WHERE id = p_order;
+        RETURN 'taken';
+    END IF;
+    UPDATE csrq.acme_order SET status = p_status, url = p_url, finalize_url = p_finalize_url,
+           certificate_url = coalesce(nullif(p_certificate_url, ''), certificate_url),
+           expires_at = coalesce(p_expires_at, expires_at), updated_at = now()
+     WHERE id = p_order RETURNING * INTO this_order;
+    WITH known AS (
+        INSERT INTO csrq.acme_authorization (account_id, customer, url)
+        SELECT this_order.account_id, this_order.customer, a FROM unnest(p_authorizations) a ORDER BY a
+        ON CONFLICT (url) DO UPDATE SET updated_at = now() RETURNING id)
+    INSERT INTO csrq.acme_order_authorization (order_id, authorization_id) SELECT p_order, id FROM known ON CONFLICT DO NOTHING;
+    RETURN 'recorded';
+END $$;
+COMMENT ON FUNCTION csrq.record_order(bigint, bigint, bigint, bigint, text, text, text, text, timestamptz, text[])
+    IS 'Writes down what newOrder answered, authorizations included: recorded, lost (the lease was), or taken (the CA handed out an order that another request is working on).';
+
+CREATE OR REPLACE FUNCTION csrq.record_authorizations(p_worker bigint, p_request bigint, p_lease bigint, p_authorizations jsonb) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
+        RETURN false;
+    END IF;
+    WITH seen AS MATERIALIZED (
+        SELECT s.* FROM jsonb_to_recordset(p_authorizations)
+            AS s(url text, identifier text, wildcard boolean, status text, expires timestamptz) ORDER BY s.url)
+    UPDATE csrq.acme_authorization a SET identifier = s.identifier, wildcard = s.wildcard, status = s.status,
+           expires_at = coalesce(s.expires, a.expires_at), updated_at = now()
+      FROM seen s WHERE a.url = s.url
+       AND (a.status = s.status OR EXISTS (SELECT FROM csrq.legal_move m WHERE m.subject = 'acme_authorization'
+                                              AND m.from_state = a.status AND m.to_state = s.status));
+    INSERT INTO csrq.acme_challenge AS c (authorization_id, type, url, token, status, key_authorization, presented_at, error)
+    SELECT a.id, s.challenge_type, s.challenge_url, s.token, s.challenge_status, s.key_authorization,
+           CASE WHEN s.key_authorization IS NOT NULL THEN now() END, s.challenge_error
+      FROM jsonb_to_recordset(p_authorizations)
+           AS s(url text, challenge_type text, challenge_url text, token text, challenge_status text, key_authorization text, challenge_error jsonb)
+      JOIN csrq.acme_authorization a ON a.url = s.url
+     WHERE s.challenge_url IS NOT NULL ORDER BY s.challenge_url
+    ON CONFLICT (url) DO UPDATE SET key_authorization = EXCLUDED.key_authorization, error = EXCLUDED.error,
+           presented_at = CASE WHEN EXCLUDED.key_authorization IS NULL THEN c.presented_at ELSE coalesce(c.presented_at, now()) END,
+           removed_at = CASE WHEN EXCLUDED.key_authorization IS NULL THEN coalesce(c.removed_at, now()) END,
+           status = CASE WHEN c.status = EXCLUDED.status OR EXISTS (SELECT FROM csrq.legal_move m WHERE m.subject = 'acme_challenge'
+                              AND m.from_state = c.status AND m.to_state = EXCLUDED.status) THEN EXCLUDED.status ELSE c.status END;
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.record_authorizations(bigint, bigint, bigint, jsonb)
+    IS 'Writes down authorizations as read, and puts the responses of their challenges in place. False: the lease was lost.';
+
+CREATE OR REPLACE FUNCTION csrq.remove_responses(p_order bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE csrq.acme_challenge c SET key_authorization = NULL, removed_at = now()
+      FROM csrq.acme_order_authorization oa JOIN csrq.acme_authorization a ON a.id = oa.authorization_id
+     WHERE oa.order_id = p_order AND c.authorization_id = oa.authorization_id AND c.key_authorization IS NOT NULL
+       AND (a.status <> 'pending' OR NOT EXISTS (
+            SELECT FROM csrq.acme_order_authorization other JOIN csrq.acme_order o ON o.id = other.order_id
+             WHERE other.authorization_id = a.id AND o.closed_at IS NULL AND o.id <> p_order))
+$$;
+COMMENT ON FUNCTION csrq.remove_responses(bigint) IS 'Takes away the challenge responses of an order, except those that another open order waits for.';
+
+CREATE OR REPLACE FUNCTION csrq.close_orders(p_request bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    closed bigint;
+BEGIN
+    UPDATE csrq.acme_order SET closed_at = now(), updated_at = now(), status = CASE status WHEN 'creating' THEN 'lost' ELSE status END
+     WHERE request_id = p_request AND closed_at IS NULL RETURNING id INTO closed;
+    IF closed IS NOT NULL THEN
+        PERFORM csrq.remove_responses(closed);
+    END IF;
+END $$;
+COMMENT ON FUNCTION csrq.close_orders(bigint) IS 'Nobody will resume the open order of this request any more.';
+
+CREATE OR REPLACE FUNCTION csrq.close_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text, p_error jsonb)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
+        RETURN false;
+    END IF;
+    UPDATE csrq.acme_order SET status = p_status, closed_at = now(), updated_at = now(), error = p_error
+     WHERE id = p_order AND closed_at IS NULL;
+    PERFORM csrq.remove_responses(p_order);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.close_order(bigint, bigint, bigint, bigint, text, jsonb) IS 'The CA says that an order is invalid, or no longer knows it. False: the lease was lost.';
+
+CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_key text, p_wait interval, p_error jsonb) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error) VALUES (p_directory, p_scope, p_key, now() + p_wait, p_error)
+    ON CONFLICT (directory, scope, key) DO UPDATE SET until = greatest(h.until, EXCLUDED.until), error = EXCLUDED.error
+$$;
+COMMENT ON FUNCTION csrq.hold(text, text, text, interval, jsonb) IS 'The CA asked to wait: no new order of this scope before then.';
+
+CREATE OR REPLACE FUNCTION csrq.key_authorization(p_token text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.key_authorization FROM csrq.acme_challenge c
+     WHERE c.token = p_token AND c.key_authorization IS NOT NULL AND c.type = 'http-01' ORDER BY c.id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION csrq.key_authorization(text) IS 'What an http-01 responder serves below /.well-known/acme-challenge/; null: 404.';
+
+CREATE OR REPLACE FUNCTION csrq.certificate_to_revoke(p_request bigint)
+RETURNS TABLE (der bytea, directory text, ca text, policy text, owner text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.der, a.directory, a.ca, a.policy, a.owner
+      FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id AND r.serial = c.serial
+      JOIN csrq.acme_account a ON a.id = c.account_id
+     WHERE c.request_id = p_request ORDER BY c.id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION csrq.certificate_to_revoke(bigint) IS 'The certificate that is in the row now, and the account that ordered it.';

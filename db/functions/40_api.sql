@@ -1,0 +1,240 @@
+-- What apps, admins and DBAs call. Apps act for their customers only; members of csrq_admin for all.
+
+CREATE OR REPLACE FUNCTION csrq.my_customers() RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    -- The join with pg_roles keeps an entry for a dropped role from breaking every app.
+    SELECT coalesce(array_agg(DISTINCT a.customer), '{}') FROM csrq.app_access a JOIN pg_catalog.pg_roles r ON r.rolname = a.role_name
+     WHERE pg_has_role(session_user, r.oid, 'MEMBER')
+$$;
+COMMENT ON FUNCTION csrq.my_customers() IS 'Customers that the login of this session may act for (csrq.app_access); * among them means all.';
+
+CREATE OR REPLACE FUNCTION csrq.check_may_act_for(p_customer text) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT pg_has_role(session_user, 'csrq_admin', 'MEMBER') AND NOT pg_has_role(session_user, 'csrq_worker', 'MEMBER')
+       AND NOT (csrq.my_customers() && ARRAY[p_customer, '*']) THEN
+        RAISE EXCEPTION 'login "%" may not act for customer "%"', session_user, p_customer
+            USING ERRCODE = 'insufficient_privilege', HINT = 'csrq.app_access lists who may act for whom.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION csrq.check_may_act_for(text) IS 'Raises unless the login of this session may act for the customer.';
+
+CREATE OR REPLACE FUNCTION csrq.requests_of(p_domain text) RETURNS SETOF bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT request_id FROM csrq.request_name WHERE reversed_name = reverse(lower(p_domain))
+    UNION
+    SELECT request_id FROM csrq.request_name
+     WHERE reversed_name >= reverse(lower(p_domain)) || '.' AND reversed_name < reverse(lower(p_domain)) || '/'
+$$;
+COMMENT ON FUNCTION csrq.requests_of(text) IS 'Requests that name a domain or anything below it.';
+
+CREATE OR REPLACE FUNCTION csrq.retry(id bigint DEFAULT NULL, domain text DEFAULT NULL, customer text DEFAULT NULL,
+    everything boolean DEFAULT false, spread interval DEFAULT '0') RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    everyone boolean := pg_has_role(session_user, 'csrq_admin', 'MEMBER') OR pg_has_role(session_user, 'csrq_worker', 'MEMBER')
+                        OR '*' = ANY (csrq.my_customers());
+    mine text[] := csrq.my_customers();
+    retried bigint;
+BEGIN
+    IF num_nonnulls(retry.id, retry.domain, retry.customer) = 0 AND NOT everything THEN
+        RAISE EXCEPTION 'say what to retry: an id, domain => …, customer => … or everything => true' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    WITH pick AS MATERIALIZED (
+        SELECT j.request_id FROM csrq.job j
+         WHERE (j.status = 'ready' AND j.run_at > now() OR j.status = 'parked' AND j.parked_because <> 'suspended')
+           AND (retry.id IS NULL OR j.request_id = retry.id)
+           AND (retry.customer IS NULL OR j.customer = retry.customer)
+           AND (retry.domain IS NULL OR j.request_id = ANY (ARRAY(SELECT csrq.requests_of(retry.domain))))
+           AND (everyone OR j.customer = ANY (mine))
+         FOR NO KEY UPDATE OF j SKIP LOCKED),
+    due AS (
+        UPDATE csrq.job j SET status = 'ready', parked_because = NULL, run_at = now() + random() * retry.spread, rescues = 0, failures = 0
+          FROM pick WHERE j.request_id = pick.request_id RETURNING j.request_id, j.customer),
+    reopened AS (UPDATE csrq.request r SET status = 'pending' FROM due WHERE r.id = due.request_id AND r.status = 'failed'),
+    told AS (INSERT INTO csrq.event (request_id, customer, what, detail)
+             SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user) FROM due)
+    SELECT count(*) INTO retried FROM due;
+    RETURN retried;
+END $$;
+COMMENT ON FUNCTION csrq.retry(bigint, text, text, boolean, interval)
+    IS 'Ends the wait of rows now: by id, by domain (with all below it), by customer, or everything => true; spread => interval levels a large one. Returns how many rows.';
+
+CREATE OR REPLACE FUNCTION csrq.cancel(id bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    its_customer text;
+    its_status text;
+BEGIN
+    -- The job first, then the request: the order in which every worker's write takes its locks.
+    PERFORM FROM csrq.job j WHERE j.request_id = cancel.id FOR UPDATE;
+    SELECT r.customer, r.status INTO its_customer, its_status FROM csrq.request r WHERE r.id = cancel.id FOR NO KEY UPDATE;
+    IF its_customer IS NULL THEN
+        RAISE EXCEPTION 'there is no request %', cancel.id USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM csrq.check_may_act_for(its_customer);
+    IF its_status = 'cancelled' THEN
+        RETURN 'was cancelled already';
+    END IF;
+    DELETE FROM csrq.renewal n WHERE n.request_id = cancel.id;
+    UPDATE csrq.request r SET status = 'cancelled', auto_renew = false, renew_at = NULL WHERE r.id = cancel.id;
+    INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (cancel.id, its_customer, 'cancelled', jsonb_build_object('by', session_user));
+    UPDATE csrq.job j SET cancel_requested = true WHERE j.request_id = cancel.id AND j.status = 'leased';
+    IF FOUND THEN
+        RETURN 'cancelled; a worker is busy with it and stops at its next step';
+    END IF;
+    DELETE FROM csrq.job j WHERE j.request_id = cancel.id;
+    PERFORM csrq.close_orders(cancel.id);
+    RETURN 'cancelled';
+END $$;
+COMMENT ON FUNCTION csrq.cancel(bigint) IS 'The certificate is no longer wanted: stops work and renewals. The chain in the row, if any, stays and is not revoked.';
+
+CREATE OR REPLACE FUNCTION csrq.renew(id bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    its csrq.request;
+BEGIN
+    PERFORM FROM csrq.job j WHERE j.request_id = renew.id FOR UPDATE;
+    SELECT * INTO its FROM csrq.request r WHERE r.id = renew.id FOR NO KEY UPDATE;
+    IF its.id IS NULL THEN
+        RAISE EXCEPTION 'there is no request %', renew.id USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM csrq.check_may_act_for(its.customer);
+    IF its.status <> 'issued' THEN
+        RAISE EXCEPTION 'request % is %, only an issued one can be renewed', renew.id, its.status
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'csrq.retry() starts a failed one again.';
+    END IF;
+    DELETE FROM csrq.renewal n WHERE n.request_id = renew.id;
+    INSERT INTO csrq.job (request_id, customer, lane, kind) VALUES (its.id, its.customer, csrq.lane_of(its.priority), 'renew')
+        ON CONFLICT (request_id) DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM csrq.park_if_suspended(renew.id);
+    INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (renew.id, its.customer, 'renew_requested', jsonb_build_object('by', session_user));
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.renew(bigint) IS 'Renews an issued certificate now. False: its renewal (or revocation) is open already.';
+
+CREATE OR REPLACE FUNCTION csrq.revoke(id bigint, reason int DEFAULT 0) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    its csrq.request;
+    open_job csrq.job;
+BEGIN
+    IF reason NOT IN (0, 1, 3, 4, 5, 9) THEN
+        RAISE EXCEPTION 'revocation reason % is not one a subscriber may give', reason USING ERRCODE = 'invalid_parameter_value',
+            HINT = '0 unspecified, 1 keyCompromise, 3 affiliationChanged, 4 superseded, 5 cessationOfOperation, 9 privilegeWithdrawn';
+    END IF;
+    SELECT * INTO open_job FROM csrq.job j WHERE j.request_id = revoke.id FOR UPDATE;
+    SELECT * INTO its FROM csrq.request r WHERE r.id = revoke.id FOR NO KEY UPDATE;
+    IF its.id IS NULL THEN
+        RAISE EXCEPTION 'there is no request %', revoke.id USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM csrq.check_may_act_for(its.customer);
+    IF its.chain IS NULL THEN
+        RAISE EXCEPTION 'request % has no certificate to revoke', revoke.id USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF open_job.status = 'leased' THEN
+        RAISE EXCEPTION 'request % is being worked on at this moment', revoke.id USING ERRCODE = 'object_in_use', HINT = 'Try again in a minute.';
+    END IF;
+    IF open_job.kind = 'revoke' THEN
+        RETURN false;
+    END IF;
+    DELETE FROM csrq.job j WHERE j.request_id = revoke.id;
+    PERFORM csrq.close_orders(revoke.id);
+    DELETE FROM csrq.renewal n WHERE n.request_id = revoke.id;
+    UPDATE csrq.request r SET auto_renew = false, renew_at = NULL WHERE r.id = revoke.id;
+    INSERT INTO csrq.job (request_id, customer, lane, kind, revoke_reason) VALUES (its.id, its.customer, 0, 'revoke', reason::smallint);
+    INSERT INTO csrq.event (request_id, customer, what, detail)
+        VALUES (revoke.id, its.customer, 'revoke_requested', jsonb_build_object('by', session_user, 'reason', reason));
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.revoke(bigint, int)
+    IS 'Has the certificate in the row revoked (RFC 8555 §7.6) and ends its renewals; the request becomes cancelled when the CA has done it. reason: RFC 5280 CRLReason. False: asked for already.';
+
+CREATE OR REPLACE FUNCTION csrq.suspend(customer text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    parked bigint;
+BEGIN
+    UPDATE csrq.customer c SET status = 'suspended' WHERE c.name = suspend.customer;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no customer "%"', suspend.customer USING ERRCODE = 'no_data_found';
+    END IF;
+    WITH waiting AS (
+        UPDATE csrq.job j SET status = 'parked', parked_because = 'suspended'
+         WHERE j.customer = suspend.customer AND j.status = 'ready' RETURNING 1)
+    SELECT count(*) INTO parked FROM waiting;
+    INSERT INTO csrq.event (customer, what, detail) VALUES (suspend.customer, 'suspended', jsonb_build_object('by', session_user, 'jobs', parked));
+    RETURN parked;
+END $$;
+COMMENT ON FUNCTION csrq.suspend(text) IS 'Starts nothing more for a customer: its open rows wait, what a worker is busy with ends its step. Returns how many rows wait.';
+
+CREATE OR REPLACE FUNCTION csrq.resume(customer text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    resumed bigint;
+BEGIN
+    UPDATE csrq.customer c SET status = 'active' WHERE c.name = resume.customer;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no customer "%"', resume.customer USING ERRCODE = 'no_data_found';
+    END IF;
+    WITH going_on AS (
+        UPDATE csrq.job j SET status = 'ready', parked_because = NULL
+         WHERE j.customer = resume.customer AND j.status = 'parked' AND j.parked_because = 'suspended' RETURNING 1)
+    SELECT count(*) INTO resumed FROM going_on;
+    INSERT INTO csrq.event (customer, what, detail) VALUES (resume.customer, 'resumed', jsonb_build_object('by', session_user, 'jobs', resumed));
+    RETURN resumed;
+END $$;
+COMMENT ON FUNCTION csrq.resume(text) IS 'Ends csrq.suspend(). Returns how many rows go on.';
+
+-- A cursor over ids would lose transactions that commit late, one over the oldest running transaction would stall behind any
+-- long writer of the cluster; so the cursor is a snapshot: all that it did not see and that is visible now.
+CREATE OR REPLACE FUNCTION csrq.events_since(cursor pg_snapshot)
+RETURNS TABLE (id bigint, at timestamptz, request_id bigint, customer text, what text, detail jsonb, next_cursor pg_snapshot)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.id, e.at, e.request_id, e.customer, e.what, e.detail, pg_current_snapshot() FROM csrq.event e
+     WHERE e.xid >= pg_snapshot_xmin($1) AND NOT pg_visible_in_snapshot(e.xid, $1)
+       AND ((SELECT pg_has_role(session_user, 'csrq_admin', 'MEMBER') OR pg_has_role(session_user, 'csrq_dba', 'MEMBER')
+                    OR pg_has_role(session_user, 'csrq_worker', 'MEMBER') OR '*' = ANY (csrq.my_customers()))
+            OR e.customer = ANY ((SELECT csrq.my_customers())::text[]))
+     ORDER BY e.xid, e.id
+$$;
+COMMENT ON FUNCTION csrq.events_since(pg_snapshot)
+    IS 'Events committed since the cursor, none lost, none twice. Start with ''1:1:'' (all) or pg_current_snapshot(); go on with next_cursor; no rows: keep the cursor.';
+
+CREATE OR REPLACE FUNCTION csrq.make_event_partitions(p_months int DEFAULT 2) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    first_day timestamp;
+    made int := 0;
+    partition_name text;
+    event_column record;
+BEGIN
+    FOR ahead IN 0..p_months LOOP
+        first_day := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead);
+        partition_name := 'event_' || to_char(first_day, 'YYYY_MM');
+        CONTINUE WHEN to_regclass('csrq.' || partition_name) IS NOT NULL;
+        -- Rows that the default partition has caught stay there: it would have to be scanned under a lock.
+        CONTINUE WHEN EXISTS (SELECT FROM csrq.event_default WHERE at >= first_day AT TIME ZONE 'UTC'
+                                 AND at < (first_day + interval '1 month') AT TIME ZONE 'UTC');
+        EXECUTE format('CREATE TABLE csrq.%I PARTITION OF csrq.event FOR VALUES FROM (%L) TO (%L)', partition_name,
+                       first_day AT TIME ZONE 'UTC', (first_day + interval '1 month') AT TIME ZONE 'UTC');
+        EXECUTE format('COMMENT ON TABLE csrq.%I IS %L', partition_name, 'Events of one month; see csrq.event.');
+        FOR event_column IN SELECT attname, col_description(attrelid, attnum) AS comment FROM pg_attribute
+                             WHERE attrelid = 'csrq.event'::regclass AND attnum > 0 AND NOT attisdropped LOOP
+            EXECUTE format('COMMENT ON COLUMN csrq.%I.%I IS %L', partition_name, event_column.attname, event_column.comment);
+        END LOOP;
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+COMMENT ON FUNCTION csrq.make_event_partitions(int) IS 'Makes the partitions of csrq.event for this month and the next ones.';
+SELECT csrq.make_event_partitions();

@@ -1,0 +1,161 @@
+-- What people read. security_invoker: row-level security of whoever asks applies.
+DROP VIEW IF EXISTS csrq.status, csrq.backlog, csrq.failures, csrq.expiring, csrq.pending_authorizations, csrq.rate_limits, csrq.accounts, csrq.workers;
+
+CREATE VIEW csrq.status WITH (security_invoker = true) AS
+SELECT r.id, r.customer, r.names,
+       CASE WHEN r.status IN ('cancelled', 'failed') THEN r.status
+            WHEN r.status = 'issued' AND r.not_after < now() THEN 'expired'
+            WHEN r.status = 'issued' AND j.kind = 'renew' THEN 'renewing'
+            WHEN r.status = 'issued' THEN 'issued'
+            WHEN j.status = 'leased' THEN 'issuing'
+            WHEN j.status = 'parked' OR j.failures > 0 OR j.run_at > now() THEN 'waiting'
+            ELSE 'pending' END AS state,
+       coalesce(j.attempt, r.attempts) AS attempts,
+       coalesce(j.failures, 0)::int AS failures,
+       CASE WHEN j.status = 'ready' THEN j.run_at END AS next_attempt_at,
+       CASE WHEN j.status = 'ready' AND j.kind <> 'revoke' THEN greatest(j.run_at, now()) END AS earliest_issue_at,
+       r.error, r.not_after, r.renew_at,
+       floor(extract(epoch FROM r.not_after - now()) / 86400)::int AS days_left,
+       CASE WHEN j.status = 'leased' THEN (SELECT w.host || ':' || w.pid FROM csrq.worker w WHERE w.id = j.worker_id) END AS worker,
+       r.updated_at
+  FROM csrq.request r LEFT JOIN csrq.job j ON j.request_id = r.id;
+COMMENT ON VIEW csrq.status IS 'A line for each request: where it stands, when it is tried next, what went wrong.';
+COMMENT ON COLUMN csrq.status.id IS 'The request.';
+COMMENT ON COLUMN csrq.status.customer IS 'Its customer.';
+COMMENT ON COLUMN csrq.status.names IS 'Its names, once the CSR was read.';
+COMMENT ON COLUMN csrq.status.state IS 'pending, issuing (a worker has it), waiting (for its next attempt), renewing, issued, expired, failed (needs a person) or cancelled.';
+COMMENT ON COLUMN csrq.status.attempts IS 'Times its work was started.';
+COMMENT ON COLUMN csrq.status.failures IS 'Failures in a row.';
+COMMENT ON COLUMN csrq.status.next_attempt_at IS 'Not earlier than this; null: nothing is due.';
+COMMENT ON COLUMN csrq.status.earliest_issue_at IS 'The earliest instant at which it can be issued as things stand.';
+COMMENT ON COLUMN csrq.status.error IS 'Last problem document; null when all is well.';
+COMMENT ON COLUMN csrq.status.not_after IS 'End of validity of the chain in the row.';
+COMMENT ON COLUMN csrq.status.renew_at IS 'When its renewal is due.';
+COMMENT ON COLUMN csrq.status.days_left IS 'Whole days until not_after; negative once expired.';
+COMMENT ON COLUMN csrq.status.worker IS 'host:pid of the worker that has it.';
+COMMENT ON COLUMN csrq.status.updated_at IS 'Last change of the request.';
+
+CREATE VIEW csrq.backlog WITH (security_invoker = true) AS
+SELECT j.customer, j.kind, (ARRAY['urgent', 'normal', 'renewal', 'bulk'])[j.lane + 1] AS lane, j.status,
+       count(*) AS jobs,
+       count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= now()) AS due,
+       count(*) FILTER (WHERE j.failures > 0) AS failing,
+       max(now() - j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= now()) AS longest_due,
+       min(j.run_at) FILTER (WHERE j.status = 'ready') AS next_run_at
+  FROM csrq.job j GROUP BY j.customer, j.kind, j.lane, j.status;
+COMMENT ON VIEW csrq.backlog IS 'Open work, counted by customer, kind, lane and status.';
+COMMENT ON COLUMN csrq.backlog.customer IS 'The customer.';
+COMMENT ON COLUMN csrq.backlog.kind IS 'issue, renew or revoke.';
+COMMENT ON COLUMN csrq.backlog.lane IS 'urgent, normal, renewal or bulk.';
+COMMENT ON COLUMN csrq.backlog.status IS 'ready, leased or parked.';
+COMMENT ON COLUMN csrq.backlog.jobs IS 'How many.';
+COMMENT ON COLUMN csrq.backlog.due IS 'Of them due now.';
+COMMENT ON COLUMN csrq.backlog.failing IS 'Of them failed before.';
+COMMENT ON COLUMN csrq.backlog.longest_due IS 'How long the oldest due one has been waiting.';
+COMMENT ON COLUMN csrq.backlog.next_run_at IS 'When the next one is due.';
+
+CREATE VIEW csrq.failures WITH (security_invoker = true) AS
+SELECT r.error ->> 'class' AS class, r.error ->> 'code' AS code, count(*) AS requests, count(DISTINCT r.customer) AS customers,
+       count(*) FILTER (WHERE r.status = 'failed') AS need_a_person,
+       min(j.run_at) FILTER (WHERE j.status = 'ready') AS next_attempt_at, max(r.updated_at) AS last_at,
+       (array_agg(r.id ORDER BY r.updated_at DESC))[1] AS example_id,
+       (array_agg(r.error ->> 'detail' ORDER BY r.updated_at DESC))[1] AS example
+  FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id WHERE r.error IS NOT NULL
+ GROUP BY r.error ->> 'class', r.error ->> 'code';
+COMMENT ON VIEW csrq.failures IS 'What goes wrong at present, grouped by cause.';
+COMMENT ON COLUMN csrq.failures.class IS 'transient, limited, validation, permanent or administrative.';
+COMMENT ON COLUMN csrq.failures.code IS 'Stable short code of the cause.';
+COMMENT ON COLUMN csrq.failures.requests IS 'How many requests.';
+COMMENT ON COLUMN csrq.failures.customers IS 'Of how many customers.';
+COMMENT ON COLUMN csrq.failures.need_a_person IS 'How many of them are failed.';
+COMMENT ON COLUMN csrq.failures.next_attempt_at IS 'When the first of them is tried again.';
+COMMENT ON COLUMN csrq.failures.last_at IS 'When it happened last.';
+COMMENT ON COLUMN csrq.failures.example_id IS 'The latest of them.';
+COMMENT ON COLUMN csrq.failures.example IS 'Its sentence.';
+
+CREATE VIEW csrq.expiring WITH (security_invoker = true) AS
+SELECT r.id, r.customer, r.names, r.not_after, floor(extract(epoch FROM r.not_after - now()) / 86400)::int AS days_left,
+       r.auto_renew, r.renew_at, coalesce(j.failures, 0)::int AS renewal_failures, r.error
+  FROM csrq.request r LEFT JOIN csrq.job j ON j.request_id = r.id
+ WHERE r.status = 'issued' AND r.not_after < now() + interval '30 days';
+COMMENT ON VIEW csrq.expiring IS 'Certificates in use that end within 30 days, or have ended. Sort by not_after.';
+COMMENT ON COLUMN csrq.expiring.id IS 'The request.';
+COMMENT ON COLUMN csrq.expiring.customer IS 'Its customer.';
+COMMENT ON COLUMN csrq.expiring.names IS 'Its names.';
+COMMENT ON COLUMN csrq.expiring.not_after IS 'End of validity.';
+COMMENT ON COLUMN csrq.expiring.days_left IS 'Whole days until then.';
+COMMENT ON COLUMN csrq.expiring.auto_renew IS 'Whether csrq renews it.';
+COMMENT ON COLUMN csrq.expiring.renew_at IS 'When its renewal is due.';
+COMMENT ON COLUMN csrq.expiring.renewal_failures IS 'Failures of its renewal in a row.';
+COMMENT ON COLUMN csrq.expiring.error IS 'Last problem document.';
+
+CREATE VIEW csrq.pending_authorizations WITH (security_invoker = true) AS
+SELECT a.id, a.account_id, c.ca, a.customer, a.identifier, a.wildcard, a.created_at, now() - a.created_at AS age, a.expires_at,
+       coalesce(n.requests, '{}') AS needed_by,
+       CASE WHEN n.requests IS NOT NULL THEN 'an open order goes on with it' ELSE 'left to expire' END AS disposition,
+       CASE WHEN n.requests IS NULL THEN a.expires_at END AS disposition_at,
+       a.url
+  FROM csrq.acme_authorization a JOIN csrq.acme_account c ON c.id = a.account_id
+  LEFT JOIN LATERAL (
+       SELECT array_agg(o.request_id ORDER BY o.request_id) AS requests
+         FROM csrq.acme_order_authorization oa JOIN csrq.acme_order o ON o.id = oa.order_id
+        WHERE oa.authorization_id = a.id AND o.closed_at IS NULL) n ON true
+ WHERE a.status = 'pending' AND (a.expires_at IS NULL OR a.expires_at > now());
+COMMENT ON VIEW csrq.pending_authorizations IS 'Authorizations that are pending at a CA: why, and what becomes of them.';
+COMMENT ON COLUMN csrq.pending_authorizations.id IS 'The authorization.';
+COMMENT ON COLUMN csrq.pending_authorizations.account_id IS 'Its account.';
+COMMENT ON COLUMN csrq.pending_authorizations.ca IS 'Its CA.';
+COMMENT ON COLUMN csrq.pending_authorizations.customer IS 'Customer of the first request that met it.';
+COMMENT ON COLUMN csrq.pending_authorizations.identifier IS 'DNS name or IP address; null until it was read.';
+COMMENT ON COLUMN csrq.pending_authorizations.wildcard IS 'It is for *.identifier.';
+COMMENT ON COLUMN csrq.pending_authorizations.created_at IS 'First seen.';
+COMMENT ON COLUMN csrq.pending_authorizations.age IS 'Since then.';
+COMMENT ON COLUMN csrq.pending_authorizations.expires_at IS 'The CA lets it expire then.';
+COMMENT ON COLUMN csrq.pending_authorizations.needed_by IS 'Requests whose open order uses it.';
+COMMENT ON COLUMN csrq.pending_authorizations.disposition IS 'What will happen to it.';
+COMMENT ON COLUMN csrq.pending_authorizations.disposition_at IS 'And when.';
+COMMENT ON COLUMN csrq.pending_authorizations.url IS 'Authorization URL.';
+
+CREATE VIEW csrq.rate_limits WITH (security_invoker = true) AS
+SELECT h.directory, h.scope, h.key, h.until, greatest(h.until - now(), interval '0') AS remaining, h.error ->> 'detail' AS reason
+  FROM csrq.rate_hold h WHERE h.until > now();
+COMMENT ON VIEW csrq.rate_limits IS 'Where a CA asked us to wait, and how long still.';
+COMMENT ON COLUMN csrq.rate_limits.directory IS 'Directory URL of the CA.';
+COMMENT ON COLUMN csrq.rate_limits.scope IS 'ca or account.';
+COMMENT ON COLUMN csrq.rate_limits.key IS 'The account''s id, for scope account.';
+COMMENT ON COLUMN csrq.rate_limits.until IS 'No new order before then.';
+COMMENT ON COLUMN csrq.rate_limits.remaining IS 'Time until then.';
+COMMENT ON COLUMN csrq.rate_limits.reason IS 'What the CA said.';
+
+CREATE VIEW csrq.accounts WITH (security_invoker = true) AS
+SELECT a.id, a.ca, a.directory, a.policy, a.owner, a.status, a.url, a.contact, k.thumbprint, k.sealing_key_id, a.created_at, a.error
+  FROM csrq.acme_account a LEFT JOIN csrq.acme_account_key k ON k.account_id = a.id AND k.retired_at IS NULL;
+COMMENT ON VIEW csrq.accounts IS 'ACME accounts, without their keys.';
+COMMENT ON COLUMN csrq.accounts.id IS 'The account.';
+COMMENT ON COLUMN csrq.accounts.ca IS 'Configured name of its CA.';
+COMMENT ON COLUMN csrq.accounts.directory IS 'Directory URL of its CA.';
+COMMENT ON COLUMN csrq.accounts.policy IS 'per_customer, shared or per_registered_domain.';
+COMMENT ON COLUMN csrq.accounts.owner IS 'The customer, the registered domain, or empty.';
+COMMENT ON COLUMN csrq.accounts.status IS 'creating, valid, deactivated or revoked.';
+COMMENT ON COLUMN csrq.accounts.url IS 'Account URL.';
+COMMENT ON COLUMN csrq.accounts.contact IS 'Contacts given to the CA.';
+COMMENT ON COLUMN csrq.accounts.thumbprint IS 'RFC 7638 thumbprint of its key.';
+COMMENT ON COLUMN csrq.accounts.sealing_key_id IS 'Which sealing key opens its key.';
+COMMENT ON COLUMN csrq.accounts.created_at IS 'When it was made.';
+COMMENT ON COLUMN csrq.accounts.error IS 'Why it cannot be used at present.';
+
+CREATE VIEW csrq.workers WITH (security_invoker = true) AS
+SELECT w.id, w.host, w.pid, w.version, w.started_at, w.heartbeat_at, w.stopped_at,
+       CASE WHEN w.stopped_at IS NOT NULL THEN 'stopped' WHEN w.heartbeat_at > now() - interval '90 seconds' THEN 'running' ELSE 'dead' END AS state,
+       (SELECT count(*) FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = w.id) AS leases
+  FROM csrq.worker w;
+COMMENT ON VIEW csrq.workers IS 'Worker processes and what they hold.';
+COMMENT ON COLUMN csrq.workers.id IS 'One run of a process.';
+COMMENT ON COLUMN csrq.workers.host IS 'Machine.';
+COMMENT ON COLUMN csrq.workers.pid IS 'Process.';
+COMMENT ON COLUMN csrq.workers.version IS 'Version of csrq.';
+COMMENT ON COLUMN csrq.workers.started_at IS 'Start.';
+COMMENT ON COLUMN csrq.workers.heartbeat_at IS 'Last sign of life.';
+COMMENT ON COLUMN csrq.workers.stopped_at IS 'When it stopped by itself.';
+COMMENT ON COLUMN csrq.workers.state IS 'running, stopped or dead (silent for 90 s).';
+COMMENT ON COLUMN csrq.workers.leases IS 'Rows it holds.';

@@ -1,0 +1,57 @@
+-- Row-level security and privileges, from nothing: whoever is not named here may do nothing.
+-- Policies go by the login (session_user): a setting could be changed by anyone, SET ROLE changes only current_user.
+-- (SELECT f()) is evaluated once a query, a bare f() once a row.
+
+DO $$
+DECLARE
+    subject text;
+BEGIN
+    FOREACH subject IN ARRAY ARRAY['request', 'job', 'renewal', 'certificate', 'event', 'request_name'] LOOP
+        EXECUTE format('ALTER TABLE csrq.%I ENABLE ROW LEVEL SECURITY', subject);
+        EXECUTE format('DROP POLICY IF EXISTS app ON csrq.%I', subject);
+        EXECUTE format('DROP POLICY IF EXISTS staff ON csrq.%I', subject);
+        EXECUTE format('CREATE POLICY staff ON csrq.%I FOR ALL TO csrq_worker, csrq_admin, csrq_dba USING (true) WITH CHECK (true)', subject);
+    END LOOP;
+    FOREACH subject IN ARRAY ARRAY['request', 'job', 'certificate', 'event'] LOOP
+        EXECUTE format($policy$CREATE POLICY app ON csrq.%I FOR ALL TO csrq_app
+            USING (customer = ANY ((SELECT csrq.my_customers())::text[]) OR '*' = ANY ((SELECT csrq.my_customers())::text[]))
+            WITH CHECK (customer = ANY ((SELECT csrq.my_customers())::text[]) OR '*' = ANY ((SELECT csrq.my_customers())::text[]))$policy$, subject);
+    END LOOP;
+    CREATE POLICY app ON csrq.renewal FOR SELECT TO csrq_app USING (EXISTS (SELECT FROM csrq.request r WHERE r.id = request_id));
+    CREATE POLICY app ON csrq.request_name FOR SELECT TO csrq_app USING (EXISTS (SELECT FROM csrq.request r WHERE r.id = request_id));
+END $$;
+
+REVOKE ALL ON SCHEMA csrq FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA csrq FROM PUBLIC, csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA csrq FROM PUBLIC, csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
+ALTER DEFAULT PRIVILEGES IN SCHEMA csrq REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+GRANT USAGE ON SCHEMA csrq TO csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
+
+-- Everybody who connects: the version.
+GRANT SELECT ON csrq.schema_version, csrq.legal_move TO csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
+
+-- Apps: insert the columns that are theirs, read their own rows, ask for what they may ask for.
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_app;
+GRANT SELECT ON csrq.request, csrq.job, csrq.renewal, csrq.certificate, csrq.issuer_chain, csrq.status, csrq.backlog, csrq.failures, csrq.expiring TO csrq_app;
+GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
+GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval), csrq.cancel(bigint), csrq.renew(bigint),
+    csrq.revoke(bigint, int), csrq.events_since(pg_snapshot) TO csrq_app, csrq_admin;
+
+-- Workers: functions for what they write, and all that is to be read; the only role that reads sealed keys (through csrq.account_for).
+GRANT SELECT ON ALL TABLES IN SCHEMA csrq TO csrq_worker, csrq_admin, csrq_dba;
+REVOKE ALL ON csrq.acme_account_key FROM csrq_admin, csrq_dba;
+GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, spki_sha256) ON csrq.acme_account_key TO csrq_admin, csrq_dba;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA csrq TO csrq_worker;
+REVOKE EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text) FROM csrq_worker;
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_worker;
+
+-- The responder answers the public: it may look up a token, nothing else.
+GRANT EXECUTE ON FUNCTION csrq.key_authorization(text) TO csrq_responder;
+
+-- Admins and DBAs.
+GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.requests_of(text), csrq.events_since(pg_snapshot) TO csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.rescue(interval, int), csrq.make_event_partitions(int) TO csrq_admin;
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew),
+      UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_admin;
+GRANT INSERT, UPDATE ON csrq.customer TO csrq_admin;
+GRANT INSERT, UPDATE, DELETE ON csrq.app_access, csrq.name_grant, csrq.rate_hold TO csrq_admin;
