@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/time.hpp"
+
+namespace csrq::http {
+
+using Headers = std::vector<std::pair<std::string, std::string>>;  ///< names in lower case
+
+struct Request {
+  std::string method{"GET"};
+  std::string url{};  ///< https, or http only where ClientOptions::plain_http allows it
+  Headers headers{};
+  std::string body{};
+};
+
+struct Response {
+  int status{};
+  Headers headers{};
+  std::string body{};
+
+  /// The first header of that name (lower case); empty if absent.
+  std::string_view header(std::string_view name) const;
+  std::vector<std::string> headers_named(std::string_view name) const;
+  /// Media type without parameters, lower case: "application/json".
+  std::string media_type() const;
+};
+
+struct ClientOptions {
+  std::string ca_file{};  ///< trust anchors beside the system's store
+  int connections{4};     ///< TCP connections per host; HTTP/2 streams share them where the server offers it
+  Duration connect_timeout{std::chrono::seconds(10)};
+  Duration total_timeout{std::chrono::seconds(45)};
+  std::size_t max_body{1 << 20};
+  std::size_t max_headers{64 << 10};
+  bool plain_http{false};  ///< for self-checks of http-01 only
+};
+
+struct ClientStatistics {
+  std::uint64_t requests{};
+  std::uint64_t connections{};  ///< TCP (and TLS) connections opened
+  std::uint64_t failures{};     ///< no complete answer
+};
+
+/// Sends requests of many threads over few connections: one thread runs libcurl's multi interface, callers
+/// wait for their answer. Never follows redirects; certificates are always verified. Thread-safe.
+class Client {
+ public:
+  /// Throws UsageError if `ca_file` cannot be read or holds no certificate.
+  explicit Client(ClientOptions options);
+  ~Client();  ///< ends requests under way (their callers get Error "connection") and waits until all have
+              ///< left
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// Waits for the whole answer, whatever its status. Throws Error{transient, "connection" | "tls" |
+  /// "timeout" | "oversize"} naming host and cause; for a request that is not idempotent the outcome is then
+  /// unknown.
+  Response send(const Request& request);
+
+  ClientStatistics statistics() const;
+
+ private:
+  struct Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+/// "csrq/0.1.0": what every request carries (RFC 8555 §6.1).
+std::string user_agent();
+
+}  // namespace csrq::http

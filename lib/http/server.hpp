@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/time.hpp"
+
+namespace csrq::http {
+
+struct ServerRequest {
+  std::string method{};
+  std::string target{};  ///< path and query, as sent
+  std::string host{};    ///< Host header, lower case, without port
+  std::string remote{};  ///< peer address
+};
+
+struct ServerResponse {
+  int status{200};
+  std::string content_type{"text/plain; charset=utf-8"};
+  std::string body{};
+};
+
+/// May block (it runs on a thread of the server's own pool) and may throw (the client gets 500).
+using Handler = std::function<ServerResponse(const ServerRequest&)>;
+
+struct ServerOptions {
+  std::string listen{};  ///< "address:port", "[::]:port", ":port" (all addresses); port 0: any free one
+  std::size_t max_connections{1024};  ///< more wait in the kernel's backlog
+  std::size_t max_header{8192};       ///< octets of request line and headers; more: 431 and closed
+  Duration request_deadline{std::chrono::seconds(10)};  ///< for the whole request, however slowly it drips in
+  Duration idle_timeout{std::chrono::seconds(15)};      ///< between requests of one connection
+  int handler_threads{4};
+};
+
+/// A small HTTP/1.1 server for the http-01 responder and the metrics: GET and HEAD only, no request bodies,
+/// every connection bounded in size and time. Built on Boost.Beast.
+class Server {
+ public:
+  /// Listens before it returns. Throws UsageError naming the address and the cause (in use, not permitted).
+  Server(ServerOptions options, Handler handler);
+  ~Server();  ///< closes every connection and waits for running handlers
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// "127.0.0.1:5002", with the port really used.
+  std::string address() const;
+  int port() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace csrq::http

@@ -1,0 +1,226 @@
+#include "http/transfer.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "base/error.hpp"
+#include "http/link.hpp"
+#include "http/text.hpp"
+
+namespace csrq::http {
+
+namespace {
+
+template <class Value>
+void set(CURL* handle, CURLoption option, Value value) {
+  const CURLcode code = curl_easy_setopt(handle, option, value);
+  if (code != CURLE_OK)
+    throw std::runtime_error(std::string("this libcurl cannot do what csrq needs: ") +
+                             curl_easy_strerror(code));
+}
+
+long milliseconds(Duration duration) {
+  // Rounded up: libcurl takes zero for "no limit".
+  return static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
+}
+
+bool breaks_header(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
+}
+
+/// "host:port", as people know it from the configuration; never the path, which may hold a token.
+std::string host_of(const std::string& url) {
+  const Origin origin = origin_of(url);
+  if (origin.host.empty()) return "an unusable URL";
+  const bool usual_port = origin.port == (origin.scheme == "https" ? 443 : 80);
+  return usual_port ? origin.host : origin.host + ":" + std::to_string(origin.port);
+}
+
+bool is_tls_failure(CURLcode code) {
+  switch (code) {
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Transfer::Transfer(EasyHandle handle, const Request& request, const ClientOptions& options,
+                   std::string_view trust_anchors)
+    : handle_(std::move(handle)), request_(request), options_(options) {
+  set_connection(trust_anchors);
+  set_method();
+  set_headers();
+  set(handle_.get(), CURLOPT_PRIVATE, this);
+  set(handle_.get(), CURLOPT_ERRORBUFFER, cause_.data());
+  set(handle_.get(), CURLOPT_HEADERFUNCTION, &Transfer::on_header);
+  set(handle_.get(), CURLOPT_HEADERDATA, this);
+  set(handle_.get(), CURLOPT_WRITEFUNCTION, &Transfer::on_body);
+  set(handle_.get(), CURLOPT_WRITEDATA, this);
+}
+
+void Transfer::set_connection(std::string_view trust_anchors) {
+  CURL* handle = handle_.get();
+  set(handle, CURLOPT_URL, request_.url.c_str());
+  set(handle, CURLOPT_PROTOCOLS_STR, options_.plain_http ? "https,http" : "https");
+  set(handle, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+  set(handle, CURLOPT_FOLLOWLOCATION, 0L);
+  set(handle, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options_.connect_timeout));
+  set(handle, CURLOPT_TIMEOUT_MS, milliseconds(options_.total_timeout));
+  set(handle, CURLOPT_NOSIGNAL, 1L);
+  set(handle, CURLOPT_TCP_NODELAY, 1L);
+  set(handle, CURLOPT_TCP_KEEPALIVE, 1L);
+  set(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  set(handle, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_2TLS});
+  // A burst waits for the first TLS handshake to offer HTTP/2 and shares that connection. Without TLS there
+  // is no such offer, and all would wait for the first answer instead.
+  set(handle, CURLOPT_PIPEWAIT, request_.url.starts_with("http:") ? 0L : 1L);
+
+  set(handle, CURLOPT_SSL_VERIFYPEER, 1L);
+  set(handle, CURLOPT_SSL_VERIFYHOST, 2L);
+  set(handle, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
+  if (trust_anchors.empty()) return;
+  curl_blob blob{const_cast<char*>(trust_anchors.data()), trust_anchors.size(), CURL_BLOB_NOCOPY};
+  set(handle, CURLOPT_CAINFO_BLOB, &blob);
+}
+
+void Transfer::set_method() {
+  CURL* handle = handle_.get();
+  const std::string& method = request_.method;
+  const bool sends_body = method == "POST" || !request_.body.empty();
+  if (method == "HEAD") set(handle, CURLOPT_NOBODY, 1L);
+  if (sends_body) {
+    set(handle, CURLOPT_POST, 1L);
+    set(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+    set(handle, CURLOPT_POSTFIELDS, request_.body.c_str());
+  }
+  if (method != (sends_body ? "POST" : "GET") && method != "HEAD")
+    set(handle, CURLOPT_CUSTOMREQUEST, method.c_str());
+}
+
+void Transfer::set_headers() {
+  const auto add = [this](const std::string& line) {
+    curl_slist* list = curl_slist_append(header_list_.get(), line.c_str());
+    if (list == nullptr) throw std::bad_alloc();
+    header_list_.release();
+    header_list_.reset(list);
+  };
+  bool has_content_type = false;
+  for (const auto& [name, value] : request_.headers) {
+    if (breaks_header(name) || breaks_header(value))
+      throw std::invalid_argument("a request header holds a line break: " + lower_case(name.substr(0, 40)));
+    has_content_type = has_content_type || lower_case(name) == "content-type";
+    add(value.empty() ? name + ";" : name + ": " + value);  // libcurl's way to write an empty value
+  }
+  if (!has_content_type) add("Content-Type:");  // libcurl would call any body a form
+  add("Expect:");                               // and would wait for 100 Continue
+  set(handle_.get(), CURLOPT_HTTPHEADER, header_list_.get());
+  set(handle_.get(), CURLOPT_USERAGENT, user_agent().c_str());
+}
+
+bool Transfer::add_header_line(std::string_view line) {
+  header_octets_ += line.size();
+  oversize_ = header_octets_ > options_.max_headers;
+  if (oversize_) return false;
+
+  if (line.starts_with("HTTP/")) {  // another one follows an interim answer
+    response_.headers.clear();
+    in_headers_ = true;
+  } else if (trimmed(line).empty()) {
+    in_headers_ = false;  // what comes after the body is a trailer
+  } else if (in_headers_) {
+    const std::size_t colon = line.find(':');
+    if ((line.front() == ' ' || line.front() == '\t') && !response_.headers.empty()) {
+      response_.headers.back().second.append(" ").append(trimmed(line));
+    } else if (colon != std::string_view::npos) {
+      response_.headers.emplace_back(lower_case(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+    }
+  }
+  return true;
+}
+
+bool Transfer::add_body(std::string_view octets) {
+  oversize_ = octets.size() > options_.max_body - response_.body.size();
+  if (!oversize_) response_.body.append(octets);
+  return !oversize_;
+}
+
+std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept {
+  return static_cast<Transfer*>(self)->add_header_line({data, size * count}) ? size * count : 0;
+}
+
+std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept {
+  return static_cast<Transfer*>(self)->add_body({data, size * count}) ? size * count : 0;
+}
+
+EasyHandle Transfer::take_handle() {
+  curl_easy_reset(handle_.get());
+  return std::move(handle_);
+}
+
+Response Transfer::take_response() {
+  if (!complete()) throw Error(failure());
+  long status = 0;
+  curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &status);
+  response_.status = static_cast<int>(status);
+  return std::move(response_);
+}
+
+std::string Transfer::cause() const {
+  std::string cause = cause_.front() != '\0' ? cause_.data() : curl_easy_strerror(result);
+  long system_error = 0;
+  curl_easy_getinfo(handle_.get(), CURLINFO_OS_ERRNO, &system_error);
+  if (result == CURLE_COULDNT_CONNECT && system_error != 0)
+    cause += " (" + std::generic_category().message(static_cast<int>(system_error)) + ")";
+  return cause;
+}
+
+Failure Transfer::failure() const {
+  const std::string host = host_of(request_.url);
+  const std::string cause = this->cause();
+  const auto transient = [](const char* code, std::string detail) {
+    return Failure{.failure_class = FailureClass::transient, .code = code, .detail = std::move(detail)};
+  };
+  if (oversize_) {
+    const std::string limit = std::to_string(options_.max_body) + " octets of body and " +
+                              std::to_string(options_.max_headers) + " of headers";
+    return transient("oversize", host + " sent an answer larger than allowed (" + limit + ")");
+  }
+  if (is_tls_failure(result)) {
+    const bool unverified = result == CURLE_PEER_FAILED_VERIFICATION;
+    return transient(
+        "tls",
+        "no TLS connection to " + host + ": " + cause +
+            (unverified ? "; if a private CA issued its certificate, set ca_file to that CA's root" : ""));
+  }
+  switch (result) {
+    case CURLE_OPERATION_TIMEDOUT:
+      return transient("timeout", "no complete answer from " + host + " in time: " + cause);
+    case CURLE_ABORTED_BY_CALLBACK:
+      return transient("connection", "the request to " + host + " was given up: csrq is shutting down");
+    case CURLE_UNSUPPORTED_PROTOCOL:
+      return transient("connection", "the URL for " + host + " was refused: only https is allowed");
+    case CURLE_LOGIN_DENIED:
+      return transient("connection", "the URL for " + host + " was refused: it holds a user name");
+    default:
+      return transient("connection", "no answer from " + host + ": " + cause);
+  }
+}
+
+}  // namespace csrq::http

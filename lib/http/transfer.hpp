@@ -1,0 +1,63 @@
+#pragma once
+
+#include <curl/curl.h>
+
+#include <array>
+#include <condition_variable>
+#include <memory>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "http/client.hpp"
+
+namespace csrq::http {
+
+using EasyHandle = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
+
+/// One request on its way: a libcurl easy handle, set up, and what has arrived so far. Stays where it is
+/// until libcurl is done with it. Belongs to its caller, except from the moment it is queued until `done`.
+class Transfer {
+ public:
+  /// `request` and `trust_anchors` (PEM; empty: the system's store) are not copied. Throws
+  /// std::invalid_argument for a header that would break the request apart.
+  Transfer(EasyHandle handle, const Request& request, const ClientOptions& options,
+           std::string_view trust_anchors);
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  CURL* handle() const { return handle_.get(); }
+  /// The handle, reset, for another transfer.
+  EasyHandle take_handle();
+
+  bool complete() const { return result == CURLE_OK; }
+  /// The answer of a complete transfer; throws what Client::send promises for any other.
+  Response take_response();
+
+  CURLcode result{CURLE_OK};  ///< libcurl's, once done
+  bool done{false};
+  std::condition_variable finished{};
+
+ private:
+  void set_connection(std::string_view trust_anchors);
+  void set_method();
+  void set_headers();
+  bool add_header_line(std::string_view line);
+  bool add_body(std::string_view octets);
+  std::string cause() const;
+  Failure failure() const;
+
+  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+
+  EasyHandle handle_;
+  const Request& request_;
+  const ClientOptions& options_;
+  std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> header_list_{nullptr, &curl_slist_free_all};
+  std::array<char, CURL_ERROR_SIZE> cause_{};
+  Response response_{};
+  std::size_t header_octets_{};
+  bool in_headers_{true};
+  bool oversize_{false};
+};
+
+}  // namespace csrq::http

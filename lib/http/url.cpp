@@ -1,0 +1,60 @@
+#include <curl/curl.h>
+
+#include <charconv>
+#include <memory>
+
+#include "http/link.hpp"
+#include "http/text.hpp"
+
+namespace csrq::http {
+
+namespace {
+
+using Url = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
+
+/// User information in a URL that a server hands out would turn into credentials on our requests.
+constexpr unsigned int parse_flags = CURLU_DISALLOW_USER;
+
+/// An absolute URL, or one relative to what `url` holds already.
+bool set_url(const Url& url, std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) return false;
+  return curl_url_set(url.get(), CURLUPART_URL, std::string(text).c_str(), parse_flags) == CURLUE_OK;
+}
+
+Url parse_url(std::string_view text) {
+  Url url(curl_url(), &curl_url_cleanup);
+  if (url && !set_url(url, text)) url.reset();
+  return url;
+}
+
+std::string part_of(const Url& url, CURLUPart part, unsigned int flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(url.get(), part, &text, flags) != CURLUE_OK) return {};
+  std::string copy(text);
+  curl_free(text);
+  return copy;
+}
+
+}  // namespace
+
+std::string resolve_url(std::string_view base, std::string_view reference) {
+  const Url url = parse_url(base);
+  if (!url) return {};
+  curl_url_set(url.get(), CURLUPART_FRAGMENT, nullptr, 0);
+  // Older libcurl drops the base's query when the reference is a fragment alone.
+  const bool same_document = reference.empty() || reference.starts_with('#');
+  const std::string target = (same_document ? part_of(url, CURLUPART_URL) : std::string()).append(reference);
+  if (!set_url(url, target)) return {};
+  return part_of(url, CURLUPART_URL);
+}
+
+Origin origin_of(std::string_view url) {
+  const Url parsed = parse_url(url);
+  if (!parsed) return {};
+  Origin origin{part_of(parsed, CURLUPART_SCHEME), lower_case(part_of(parsed, CURLUPART_HOST)), 0};
+  const std::string port = part_of(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  std::from_chars(port.data(), port.data() + port.size(), origin.port);
+  return origin;
+}
+
+}  // namespace csrq::http
