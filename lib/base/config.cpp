@@ -1,0 +1,224 @@
+#include "base/config.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include "base/config_reader.hpp"
+#include "base/error.hpp"
+
+namespace csrq {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto a_day = std::chrono::hours(24);
+
+void read_database(Section section, DatabaseConfig& database, const std::string& file) {
+  section.text("url", database.url);
+  section.path("password_file", database.password_file, file);
+  section.finish();
+}
+
+void read_eab(Section section, std::optional<ExternalAccountBindingConfig>& eab, const std::string& file) {
+  ExternalAccountBindingConfig found;
+  section.text("kid", found.kid);
+  section.path("hmac_key_file", found.hmac_key_file, file);
+  for (const char* key : {"kid", "hmac_key_file"})
+    if (!section.has(key)) section.mistake(key, fmt::format("`{}` is missing", section.full_name(key)));
+  section.finish();
+  eab = std::move(found);
+}
+
+void check_directory(Section& section, const std::string& directory) {
+  if (!section.has("directory")) {
+    section.mistake("directory", fmt::format("`{}` is missing: the https URL of the CA's ACME directory",
+                                             section.full_name("directory")));
+  } else if (!directory.starts_with("https://") || directory.size() == 8) {
+    section.mistake("directory", fmt::format("`{}` must be a URL that begins with https:// (RFC 8555 §6.1)",
+                                             section.full_name("directory")));
+  }
+}
+
+void check_contacts(Section& section, const std::vector<std::string>& contacts) {
+  for (const std::string& contact : contacts)
+    if (!contact.starts_with("mailto:") || contact.find('@') == std::string::npos)
+      section.mistake("contact", fmt::format("`{}` has `{}`; write a mail address as mailto:ops@example.net",
+                                             section.full_name("contact"), contact));
+}
+
+void read_ca(Section section, CaConfig& ca, const std::string& file) {
+  section.text("directory", ca.directory);
+  check_directory(section, ca.directory);
+  section.path("ca_file", ca.ca_file, file);
+  section.texts("contact", ca.contact);
+  check_contacts(section, ca.contact);
+  section.flag("terms_of_service_agreed", ca.terms_of_service_agreed);
+  const bool has_eab = section.has("eab");
+  Section eab = section.section("eab");
+  if (has_eab) read_eab(std::move(eab), ca.eab, file);
+  section.text("profile", ca.profile);
+  section.text("preferred_chain", ca.preferred_chain);
+  section.number("max_names", ca.max_names, 1, 10'000);
+  section.number("connections", ca.connections, 1, 1'000);
+  section.number("orders_in_flight", ca.orders_in_flight, 1, 100'000);
+  section.choice("abandoned", ca.abandoned,
+                 {{"deactivate", AbandonedPolicy::deactivate}, {"expire", AbandonedPolicy::expire}});
+  section.number("deactivate_per_hour", ca.deactivate_per_hour, 0, 1'000);
+  section.finish();
+}
+
+void read_cas(Section section, std::map<std::string, CaConfig>& cas, const std::string& file) {
+  for (const std::string& name : section.names()) {
+    if (name.empty()) section.mistake(name, "a CA must have a name");
+    CaConfig& ca = cas[name];
+    ca.name = name;
+    read_ca(section.section(name), ca, file);
+  }
+}
+
+void choose_default_ca(Section& section, Config& config) {
+  section.text("default_ca", config.default_ca);
+  std::vector<std::string_view> names;
+  for (const auto& [name, ca] : config.cas) names.push_back(name);
+  if (section.has("default_ca")) {
+    if (config.cas.contains(config.default_ca)) return;
+    section.mistake("default_ca",
+                    names.empty()
+                        ? fmt::format("`default_ca` is `{}`, but `cas` has no CA", config.default_ca)
+                        : fmt::format("`default_ca` is `{}`, which `cas` does not have; it must be one of {}",
+                                      config.default_ca, fmt::join(names, ", ")));
+  } else if (names.size() == 1) {
+    config.default_ca = names.front();
+  } else if (names.size() > 1) {
+    section.mistake("cas",
+                    fmt::format("`default_ca` is missing; it must be one of {}", fmt::join(names, ", ")));
+  }
+}
+
+void read_accounts(Section section, AccountsConfig& accounts, const std::string& file) {
+  section.choice("policy", accounts.policy,
+                 {{"per_customer", AccountPolicy::per_customer},
+                  {"shared", AccountPolicy::shared},
+                  {"per_registered_domain", AccountPolicy::per_registered_domain}});
+  section.choice("key_type", accounts.key_type,
+                 {{"ec-p256", KeyType::ec_p256},
+                  {"ec-p384", KeyType::ec_p384},
+                  {"rsa-2048", KeyType::rsa_2048},
+                  {"rsa-3072", KeyType::rsa_3072},
+                  {"rsa-4096", KeyType::rsa_4096}});
+  section.path("sealing_key_file", accounts.sealing_key_file, file);
+  section.finish();
+}
+
+void read_customers(Section section, CustomersConfig& customers) {
+  section.choice("register", customers.registration,
+                 {{"auto", Registration::automatic}, {"closed", Registration::closed}});
+  section.choice("grants", customers.grants, {{"off", Grants::off}, {"enforce", Grants::enforce}});
+  section.finish();
+}
+
+void read_challenges(Section section, ChallengesConfig& challenges) {
+  section.choice("default", challenges.default_type, {{"http-01", std::string("http-01")}});
+  Section http_01 = section.section("http-01");
+  http_01.listen("listen", challenges.http_01.listen);
+  http_01.flag("self_check", challenges.http_01.self_check);
+  http_01.finish();
+  section.finish();
+}
+
+void read_worker(Section section, WorkerConfig& worker) {
+  section.number("threads", worker.threads, 1, 1'000);
+  section.number("in_flight", worker.in_flight, 1, 100'000);
+  section.duration("lease", worker.lease, 1s, a_day);
+  section.duration("poll", worker.poll, 10ms, 1h);
+  section.finish();
+}
+
+void read_retry(Section section, RetryConfig& retry) {
+  section.durations("schedule", retry.schedule, 100ms, 30 * a_day);
+  section.finish();
+}
+
+void read_renewal(Section section, RenewalConfig& renewal) {
+  section.share("at_remaining", renewal.at_remaining);
+  section.number("per_run", renewal.per_run, 1, 1'000'000);
+  section.finish();
+}
+
+void read_metrics(Section section, MetricsConfig& metrics) {
+  section.listen("listen", metrics.listen);
+  section.finish();
+}
+
+void read_log(Section section, LogConfig& log) {
+  section.choice("level", log.level,
+                 {{"debug", log::Level::debug},
+                  {"info", log::Level::info},
+                  {"warning", log::Level::warning},
+                  {"error", log::Level::error}});
+  section.choice("format", log.format, {{"text", log::Format::text}, {"json", log::Format::json}});
+  section.finish();
+}
+
+std::string read_file(const std::string& path) {
+  const auto refuse = [&path](const std::string& reason) {
+    throw UsageError(fmt::format("cannot read the configuration {}: {}", path, reason));
+  };
+  std::ifstream file(path, std::ios::binary);
+  if (!file) refuse(std::generic_category().message(errno));
+  try {
+    return {std::istreambuf_iterator<char>(file), {}};
+  } catch (const std::ios_base::failure& failure) {
+    refuse(failure.what());
+  }
+  return {};
+}
+
+}  // namespace
+
+Config parse_config(const std::string& text, const std::string& name) {
+  Mistakes mistakes(name);
+  const YAML::Node document = load_yaml(text, name);
+  Section file(document, document.Mark(), "", mistakes);
+  Config config;
+  config.file = name;
+  read_database(file.section("database"), config.database, name);
+  read_cas(file.section("cas"), config.cas, name);
+  choose_default_ca(file, config);
+  read_accounts(file.section("accounts"), config.accounts, name);
+  read_customers(file.section("customers"), config.customers);
+  read_challenges(file.section("challenges"), config.challenges);
+  read_worker(file.section("worker"), config.worker);
+  read_retry(file.section("retry"), config.retry);
+  read_renewal(file.section("renewal"), config.renewal);
+  file.section("notify").finish();
+  read_metrics(file.section("metrics"), config.metrics);
+  read_log(file.section("log"), config.log);
+  file.finish();
+  mistakes.throw_if_any();
+  return config;
+}
+
+Config load_config(const std::string& path) {
+  return parse_config(read_file(path), path);
+}
+
+std::string find_config(const std::string& explicit_path) {
+  if (!explicit_path.empty()) return explicit_path;
+  const char* from_environment =
+      std::getenv("CSRQ_CONFIG");  // NOLINT(concurrency-mt-unsafe): nothing sets it
+  if (from_environment != nullptr && *from_environment != '\0') return from_environment;
+  for (const char* place : {"./csrq.yaml", "/etc/csrq/csrq.yaml"})
+    if (access(place, F_OK) == 0) return place;
+  throw UsageError(
+      "no configuration found: --config is not given, $CSRQ_CONFIG is not set, and neither ./csrq.yaml nor "
+      "/etc/csrq/csrq.yaml exists");
+}
+
+}  // namespace csrq

@@ -1,0 +1,29 @@
+#include "base/error.hpp"
+
+namespace csrq {
+
+std::string_view to_string(FailureClass failure_class) {
+  switch (failure_class) {
+    case FailureClass::transient:
+      return "transient";
+    case FailureClass::limited:
+      return "limited";
+    case FailureClass::validation:
+      return "validation";
+    case FailureClass::permanent:
+      return "permanent";
+    case FailureClass::administrative:
+      return "administrative";
+  }
+  return "transient";
+}
+
+void fail(FailureClass failure_class, std::string code, std::string detail) {
+  throw Error({.failure_class = failure_class,
+               .code = std::move(code),
+               .detail = std::move(detail),
+               .problem = {},
+               .retry_after = {}});
+}
+
+}  // namespace csrq

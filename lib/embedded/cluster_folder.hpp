@@ -1,0 +1,58 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "embedded/process.hpp"
+
+namespace csrq::embedded {
+
+/// The files of a cluster, the user they belong to, and how the server sees them: where that user may not
+/// enter a folder on the way (/root, say), the server gets a private mount at a short path.
+class ClusterFolder {
+ public:
+  /// Makes the folder and, as root, hands it to the user. Throws UsageError naming folder and remedy.
+  explicit ClusterFolder(const std::string& folder);
+  ~ClusterFolder();  ///< removes what was made outside the folder
+  ClusterFolder(const ClusterFolder&) = delete;
+  ClusterFolder& operator=(const ClusterFolder&) = delete;
+
+  std::filesystem::path data() const { return folder_ / "data"; }
+  std::filesystem::path draft() const {
+    return folder_ / "data.new";
+  }  ///< renamed to data() when initdb is done
+  std::filesystem::path password() const { return folder_ / "password"; }
+  std::filesystem::path log() const { return folder_ / "postgresql.log"; }
+  const std::filesystem::path& socket() const { return socket_; }
+
+  /// A file of this folder as the server must call it.
+  std::string as_seen(const std::filesystem::path& file) const;
+
+  /// Options for a program that runs as the server's user; of its own accord it sees the folder as as_seen()
+  /// says.
+  ProcessOptions program(std::vector<std::string> command) const;
+
+  /// A new empty folder, or an existing file, becomes the server's user's alone.
+  void make_folder(const std::filesystem::path& folder) const;
+  void hand_over(const std::filesystem::path& file) const;
+
+  /// Throws UsageError if the data are another user's.
+  void check_owner() const;
+
+ private:
+  void use_short_folder();
+
+  std::filesystem::path folder_;
+  std::optional<User> user_;
+  std::filesystem::path socket_;
+  std::filesystem::path short_folder_;
+  std::optional<BindMount> mount_;
+};
+
+/// Waits until no process has its working directory in `data`, as every PostgreSQL process of that cluster
+/// has; then removes a postmaster.pid that a crash left, which could name a process that has nothing to do
+/// with it by now. Throws UsageError if a server still runs there after some seconds.
+void wait_until_unused(const std::filesystem::path& data);
+
+}  // namespace csrq::embedded
