@@ -24,12 +24,15 @@ class Certificate {
   std::string serial() const;  ///< hexadecimal, lower case, as in csrq.request.serial
   Time not_before() const;
   Time not_after() const;
-  std::string subject() const;            ///< RFC 4514-like one line, for people
+  std::string subject() const;  ///< RFC 4514-like one line, for people
   std::string issuer() const;
   std::string issuer_common_name() const;
   std::string spki_sha256() const;
   std::string fingerprint_sha256() const;  ///< raw 32 octets
-  /// SAN DNS names lower-cased and IP addresses in canonical text; sorted, without duplicates.
+  /// Identifier for ACME Renewal Information (RFC 9773 §4.1); empty without an authority key identifier.
+  std::string renewal_info_id() const;
+  /// SAN DNS names lower-cased and IP addresses in canonical text; sorted, without duplicates. Names of other
+  /// kinds are among them as "email:…", "uri:…", "other:", so that they equal no name that was ordered.
   std::vector<std::string> names() const;
   bool is_self_signed() const;  ///< subject = issuer and the signature verifies with its own key
   /// True if `issuer`'s subject is this certificate's issuer and its key made this certificate's signature.

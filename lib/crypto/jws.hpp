@@ -23,8 +23,9 @@ struct JwsHeader {
 /// The request body. An empty payload is POST-as-GET (RFC 8555 §6.3).
 std::string sign(const PrivateKey& key, const JwsHeader& header, std::string_view payload);
 
-/// RFC 8555 §7.3.4: the externalAccountBinding object, HS256 over the account key's JWK. `mac_key`: raw octets.
-std::string external_account_binding(std::string_view account_jwk, std::string_view kid, std::string_view mac_key,
-                                     std::string_view new_account_url);
+/// RFC 8555 §7.3.4: the externalAccountBinding object, HS256 over the account key's JWK. `mac_key`: raw
+/// octets.
+std::string external_account_binding(std::string_view account_jwk, std::string_view kid,
+                                     std::string_view mac_key, std::string_view new_account_url);
 
 }  // namespace csrq::crypto

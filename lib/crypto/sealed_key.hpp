@@ -30,9 +30,4 @@ class SealingKey {
 /// Writes 32 fresh random octets in base64 to a new file of mode 0600; never overwrites. Throws UsageError.
 void write_sealing_key(const std::string& path);
 
-/// SHA-256, raw octets.
-std::string sha256(std::string_view octets);
-/// Octets from the operating system's generator.
-std::string random_octets(std::size_t count);
-
 }  // namespace csrq::crypto
