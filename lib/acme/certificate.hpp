@@ -14,6 +14,7 @@ namespace csrq::acme {
 ///   each answer, issuer by issuer: PEM or DER, relative URLs, several links tried in turn, eight levels at most, loops refused;
 /// - `preferred_chain` (an issuer's common name, or the SHA-256 fingerprint of a root in hexadecimal) makes it look at the
 ///   `rel="alternate"` chains when the default chain does not match; one that fails or does not fit never loses the good chain.
+///   A fingerprint can only match where the CA sends the root itself: in the chain, or behind an `up` link.
 /// Throws Error{transient, "bad_chain" | "bad_certificate"} when no chain passes.
 std::vector<crypto::Certificate> download_chain(Session& session, const std::string& url,
                                                 const crypto::ChainDemand& demand, const std::string& preferred_chain);

@@ -12,7 +12,7 @@ struct Directory {
   std::string new_nonce{};
   std::string new_account{};
   std::string new_order{};
-  std::string revoke_cert{};
+  std::string revoke_cert{};   ///< empty if not offered
   std::string key_change{};    ///< empty if not offered
   std::string renewal_info{};  ///< RFC 9773; empty if not offered
   // meta

@@ -39,4 +39,15 @@ FailureClass classify(const Problem& problem);
 /// The failure of an unsuccessful answer: class, code, detail, document, Retry-After. `doing`: "newOrder", "finalize", …
 Error error_of(const http::Response& response, std::string_view doing);
 
+/// What Ca throws for an unsuccessful answer: error_of(), and the status for callers that know more about it.
+class Refusal : public Error {
+ public:
+  Refusal(const http::Response& response, std::string_view doing)
+      : Error(error_of(response, doing)), status_(response.status) {}
+  int status() const noexcept { return status_; }
+
+ private:
+  int status_;
+};
+
 }  // namespace csrq::acme

@@ -1,0 +1,85 @@
+#include "acme/account.hpp"
+
+#include <algorithm>
+
+#include "acme/json.hpp"
+#include "base/error.hpp"
+#include "crypto/jws.hpp"
+#include "http/link.hpp"
+
+namespace csrq::acme {
+
+namespace {
+
+constexpr std::size_t told_terms_octets = 200;
+
+/// One line for people, whatever the CA put there (Pebble: a data: URL).
+std::string told_terms(const std::string& terms) {
+  std::string told = terms.substr(0, told_terms_octets);
+  std::ranges::replace_if(
+      told, [](char character) { return character < ' ' || character > '~'; }, '?');
+  return told;
+}
+
+void check_conditions(const Ca& ca, const Directory& directory, const NewAccount& wanted) {
+  if (!directory.terms_of_service.empty() && !wanted.terms_of_service_agreed)
+    fail(FailureClass::administrative, "terms_not_agreed",
+         "the CA " + ca.name() + " has terms of service: read " + told_terms(directory.terms_of_service) +
+             " and set terms_of_service_agreed to true in its configuration");
+  if (directory.external_account_required && !wanted.eab)
+    fail(FailureClass::administrative, "externalAccountRequired",
+         "the CA " + ca.name() +
+             " makes accounts only for its customers: get an EAB key from it and set eab in its "
+             "configuration");
+}
+
+std::string payload_of(const Directory& directory, const crypto::PrivateKey& key, const NewAccount& wanted) {
+  Json payload = Json::object();
+  if (!wanted.contact.empty()) payload["contact"] = wanted.contact;
+  if (wanted.terms_of_service_agreed) payload["termsOfServiceAgreed"] = true;
+  if (wanted.eab)
+    payload["externalAccountBinding"] = Json::parse(crypto::external_account_binding(
+        crypto::jwk(key), wanted.eab->kid, wanted.eab->mac_key.reveal(), directory.new_account));
+  return dump_json(payload);
+}
+
+Account read_account(const http::Response& response, const std::string& request_url) {
+  const std::string body = response.body.empty() ? "{}" : response.body;
+  const Object object = Object::parse(body, {.url = request_url});
+  Account account;
+  account.url = http::resolve_url(request_url, response.header("location"));
+  if (response.header("location").empty() || !is_usable_url(account.url))
+    object.refuse("the answer has no usable Location, which names the account");
+  if (const std::string status = object.text("status"); !status.empty()) {
+    const std::optional<AccountStatus> known = parse<AccountStatus>(status);
+    if (!known || *known == AccountStatus::creating)
+      object.refuse("the account has a status that csrq does not know");
+    account.status = *known;
+  }
+  account.contact = object.texts("contact");
+  account.orders_url = object.url("orders");
+  account.created = response.status == 201;
+  return account;
+}
+
+}  // namespace
+
+Account new_account(Ca& ca, const crypto::PrivateKey& key, const NewAccount& wanted) {
+  const std::shared_ptr<const Directory> directory = ca.directory();
+  check_conditions(ca, *directory, wanted);
+  const http::Response response =
+      ca.post({.key = key}, directory->new_account, payload_of(*directory, key, wanted), "newAccount");
+  return read_account(response, directory->new_account);
+}
+
+std::optional<Account> find_account(Ca& ca, const crypto::PrivateKey& key) {
+  const std::string url = ca.directory()->new_account;
+  try {
+    return read_account(ca.post({.key = key}, url, R"({"onlyReturnExisting":true})", "account look-up"), url);
+  } catch (const Error& error) {
+    if (error.failure().code == "accountDoesNotExist") return std::nullopt;
+    throw;
+  }
+}
+
+}  // namespace csrq::acme

@@ -1,0 +1,204 @@
+#include "acme/ca.hpp"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "acme/directory_cache.hpp"
+#include "acme/json.hpp"
+#include "acme/nonce_pool.hpp"
+#include "acme/problem.hpp"
+#include "base/error.hpp"
+#include "crypto/jws.hpp"
+#include "http/link.hpp"
+
+namespace csrq::acme {
+
+namespace {
+
+constexpr int max_nonce_retries = 5;
+
+constexpr std::array directory_urls{&Directory::new_nonce,  &Directory::new_account,
+                                    &Directory::new_order,  &Directory::revoke_cert,
+                                    &Directory::key_change, &Directory::renewal_info};
+
+std::string host_of(const std::string& url) {
+  const http::Origin origin = http::origin_of(url);
+  const bool usual_port = origin.port == 443;
+  return usual_port ? origin.host : origin.host + ":" + std::to_string(origin.port);
+}
+
+/// RFC 8555 §6.1 asks for a language: it is that of the problem documents.
+http::Headers headers_with(std::string_view accept) {
+  http::Headers headers{{"accept-language", "en"}};
+  if (!accept.empty()) headers.emplace_back("accept", accept);
+  return headers;
+}
+
+}  // namespace
+
+struct Ca::State {
+  State(std::string ca_name, std::string url, http::Client& http_client)
+      : name(std::move(ca_name)),
+        directory_url(std::move(url)),
+        host(host_of(directory_url)),
+        client(http_client) {}
+
+  /// "newOrder at ca.example": how an Error names a request.
+  std::string action(std::string_view doing) const { return std::string(doing) + " at " + host; }
+
+  http::Response send(const http::Request& request, std::string_view doing);
+  Directory read_directory();
+  void refuse_foreign(const std::string& url, std::string_view doing);
+  http::Response send_allowing_move(const std::string& url,
+                                    const std::function<http::Response(const std::string&)>& send_to);
+  std::string fresh_nonce();
+  http::Response send_signed(const Signer& signer, const std::string& url, std::string_view payload,
+                             std::string_view doing, std::string_view accept);
+  http::Response post(const Signer& signer, const std::string& url, std::string_view payload,
+                      std::string_view doing, std::string_view accept);
+
+  const std::string name;
+  const std::string directory_url;
+  const std::string host;
+  http::Client& client;
+  NoncePool nonces{};
+  DirectoryCache directory{[this] { return read_directory(); }};
+};
+
+/// An Error of the client says which host; this adds what was asked of it.
+http::Response Ca::State::send(const http::Request& request, std::string_view doing) {
+  try {
+    return client.send(request);
+  } catch (const Error& error) {
+    Failure failure = error.failure();
+    failure.detail = std::string(doing) + ": " + failure.detail;
+    throw Error(std::move(failure));
+  }
+}
+
+Directory Ca::State::read_directory() {
+  const http::Response response =
+      send({.method = "GET", .url = directory_url, .headers = headers_with("application/json")}, "directory");
+  if (response.status >= 400) throw Refusal(response, action("directory"));
+  if (response.status >= 300)
+    fail(FailureClass::transient, "bad_directory",
+         directory_url + ": the answer is a redirect (HTTP " + std::to_string(response.status) + ") to " +
+             std::string(response.header("location").substr(0, max_url_octets)) +
+             "; if that is the CA's directory, configure its URL");
+  return parse_directory(response.body, directory_url);
+}
+
+void Ca::State::refuse_foreign(const std::string& url, std::string_view doing) {
+  const std::shared_ptr<const Directory> known = directory.current(now());
+  const http::Origin origin = http::origin_of(url);
+  const auto is_of_origin = [&](const std::string& named) {
+    return !named.empty() && http::origin_of(named) == origin;
+  };
+  if (is_usable_url(url) &&
+      (is_of_origin(directory_url) ||
+       std::ranges::any_of(directory_urls, [&](auto member) { return is_of_origin((*known).*member); })))
+    return;
+  fail(FailureClass::permanent, "foreign_url",
+       action(doing) + ": refused to send a request to \"" + url.substr(0, 200) +
+           "\", which is not an https URL of a host that the CA's directory names");
+}
+
+/// A URL of the directory may have moved when it is answered 404: then its successor is asked, once.
+http::Response Ca::State::send_allowing_move(
+    const std::string& url, const std::function<http::Response(const std::string&)>& send_to) {
+  const std::shared_ptr<const Directory> known = directory.current(now());
+  http::Response response = send_to(url);
+  if (response.status != 404) return response;
+  const auto named =
+      std::ranges::find_if(directory_urls, [&](auto member) { return (*known).*member == url; });
+  if (named == directory_urls.end()) return response;
+  const std::string moved = (*directory.renewed(known, now())).**named;
+  return moved.empty() ? response : send_to(moved);
+}
+
+/// RFC 8555 §7.2.
+std::string Ca::State::fresh_nonce() {
+  const std::string url = directory.current(now())->new_nonce;
+  const http::Response response = send_allowing_move(url, [this](const std::string& target) {
+    return send({.method = "HEAD", .url = target, .headers = headers_with({})}, "newNonce");
+  });
+  if (response.status >= 400) throw Refusal(response, action("newNonce"));
+  const std::string_view nonce = response.header("replay-nonce");
+  if (!is_nonce(nonce))
+    fail(FailureClass::transient, "no_nonce", action("newNonce") + ": the answer holds no usable nonce");
+  return std::string(nonce);
+}
+
+/// The answer, whatever its status, unless it is badNonce and may be retried.
+http::Response Ca::State::send_signed(const Signer& signer, const std::string& url, std::string_view payload,
+                                      std::string_view doing, std::string_view accept) {
+  http::Request request{.method = "POST", .url = url, .headers = headers_with(accept)};
+  request.headers.emplace_back("content-type", "application/jose+json");
+  std::optional<std::string> nonce = nonces.take();
+  for (int retries = 0;; ++retries) {
+    if (!nonce) nonce = fresh_nonce();
+    request.body =
+        crypto::sign(signer.key, {.url = url, .nonce = *nonce, .kid = signer.account_url}, payload);
+    http::Response response = send(request, doing);
+    const std::string_view next = response.header("replay-nonce");
+    const bool bad_nonce = response.status >= 400 && problem_of(response).is("badNonce");
+    if (!bad_nonce) {
+      nonces.put(next);
+      return response;
+    }
+    if (retries == max_nonce_retries || !is_nonce(next)) nonces.clear();
+    if (retries == max_nonce_retries) return response;
+    nonce = is_nonce(next) ? std::optional(std::string(next)) : std::nullopt;
+  }
+}
+
+http::Response Ca::State::post(const Signer& signer, const std::string& url, std::string_view payload,
+                               std::string_view doing, std::string_view accept) {
+  refuse_foreign(url, doing);
+  http::Response response = send_allowing_move(
+      url, [&](const std::string& target) { return send_signed(signer, target, payload, doing, accept); });
+  if (response.status >= 400) throw Refusal(response, action(doing));
+  return response;
+}
+
+Ca::Ca(std::string name, std::string directory_url, http::Client& client)
+    : state_(std::make_unique<State>(std::move(name), std::move(directory_url), client)) {}
+
+Ca::~Ca() = default;
+
+const std::string& Ca::name() const {
+  return state_->name;
+}
+
+const std::string& Ca::directory_url() const {
+  return state_->directory_url;
+}
+
+std::shared_ptr<const Directory> Ca::directory() {
+  return state_->directory.current(now());
+}
+
+http::Response Ca::post(const Signer& signer, const std::string& url, std::string_view payload,
+                        std::string_view doing) {
+  return state_->post(signer, url, payload, doing, {});
+}
+
+http::Response Ca::get(const Signer& signer, const std::string& url, std::string_view doing,
+                       std::string_view accept) {
+  return state_->post(signer, url, {}, doing, accept);
+}
+
+http::Response Ca::plain_get(const std::string& url, std::string_view doing) {
+  state_->refuse_foreign(url, doing);
+  const http::Response response =
+      state_->send({.method = "GET", .url = url, .headers = headers_with({})}, doing);
+  if (response.status >= 400) throw Refusal(response, state_->action(doing));
+  return response;
+}
+
+http::Client& Ca::client() {
+  return state_->client;
+}
+
+}  // namespace csrq::acme

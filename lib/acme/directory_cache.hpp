@@ -1,0 +1,42 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "acme/directory.hpp"
+#include "base/error.hpp"
+#include "base/time.hpp"
+
+namespace csrq::acme {
+
+/// One CA's directory, read when it is needed. However many threads ask, one reads; those that have no
+/// directory wait for it and share its outcome. Thread-safe.
+class DirectoryCache {
+ public:
+  /// `read` throws Error if the directory cannot be had. It is called without a lock.
+  explicit DirectoryCache(std::function<Directory()> read) : read_(std::move(read)) {}
+
+  /// Read again when a day old. If that fails the old one serves on, and is read again five minutes later.
+  std::shared_ptr<const Directory> current(Time at);
+  /// Read again, unless that has happened since `seen` was current. Throws what `read` throws.
+  std::shared_ptr<const Directory> renewed(const std::shared_ptr<const Directory>& seen, Time at);
+
+ private:
+  /// The failure, if the directory could not be read. Waits; `lock` is held before and after.
+  std::optional<Failure> read(std::unique_lock<std::mutex>& lock, Time at);
+
+  const std::function<Directory()> read_;
+  std::mutex mutex_{};
+  std::condition_variable finished_{};
+  std::shared_ptr<const Directory> directory_{};
+  Time due_{};
+  bool reading_{false};
+  std::uint64_t reads_{};
+  std::optional<Failure> failure_{};  ///< of the last read
+};
+
+}  // namespace csrq::acme

@@ -1,0 +1,119 @@
+#include "acme/order.hpp"
+
+#include <algorithm>
+
+#include "acme/json.hpp"
+#include "base/encoding.hpp"
+#include "base/error.hpp"
+#include "http/link.hpp"
+#include "http/retry_after.hpp"
+
+namespace csrq::acme {
+
+namespace {
+
+/// States of ours are none that a CA may claim.
+OrderStatus status_of(const std::string& name) {
+  const std::optional<OrderStatus> known = parse<OrderStatus>(name);
+  const bool of_the_rfc = known && *known != OrderStatus::creating && *known != OrderStatus::lost;
+  return of_the_rfc ? *known : OrderStatus::invalid;
+}
+
+Identifier identifier_of(const Object& object) {
+  const std::string type = object.required_text("type");
+  const std::string value = object.required_text("value");
+  if (type == "dns") return {.type = IdentifierType::dns, .value = to_lower_ascii(value)};
+  if (type == "ip") return {.type = IdentifierType::ip, .value = canonical_ip(value).value_or(value)};
+  object.refuse("an identifier is of a type that csrq did not ask for");
+}
+
+Order read_order(const http::Response& response, const std::string& url) {
+  const Object object = Object::parse(response.body, {.url = url});
+  Order order{.url = url};
+  order.status = status_of(object.required_text("status"));
+  order.expires = parse_rfc3339(object.text("expires"));
+  for (const Object& identifier : object.objects("identifiers"))
+    order.identifiers.push_back(identifier_of(identifier));
+  order.authorizations = object.urls("authorizations");
+  order.finalize = object.url("finalize");
+  order.certificate = object.url("certificate");
+  if (order.status == OrderStatus::valid && order.certificate.empty())
+    object.refuse("the order is valid, but the member `certificate` is missing");
+  if (const auto error = object.json().find("error"); error != object.json().end() && error->is_object())
+    order.error = parse_problem(dump_json(*error));
+  order.retry_after = http::parse_retry_after(response.header("retry-after"), now());
+  return order;
+}
+
+std::string payload_of(const std::vector<Identifier>& identifiers, const std::string& profile) {
+  Json payload = Json::object();
+  Json& list = payload["identifiers"] = Json::array();
+  for (const Identifier& identifier : identifiers)
+    list.push_back(Json::object({{"type", to_string(identifier.type)}, {"value", identifier.value}}));
+  if (!profile.empty()) payload["profile"] = profile;
+  return dump_json(payload);
+}
+
+std::vector<Identifier> as_set(std::vector<Identifier> identifiers) {
+  for (Identifier& identifier : identifiers) identifier.value = to_lower_ascii(identifier.value);
+  std::ranges::sort(identifiers);
+  const auto repeated = std::ranges::unique(identifiers);
+  identifiers.erase(repeated.begin(), repeated.end());
+  return identifiers;
+}
+
+[[noreturn]] void fail_as_lost(const std::string& url, const Failure& refusal) {
+  Failure failure = refusal;
+  failure.failure_class = FailureClass::transient;
+  failure.code = "order_lost";
+  failure.detail = "the CA no longer knows the order " + url + ": " + refusal.detail;
+  throw Error(std::move(failure));
+}
+
+}  // namespace
+
+Order new_order(Session& session, const std::vector<Identifier>& identifiers, const std::string& profile) {
+  const std::string target = session.ca.directory()->new_order;
+  const http::Response response =
+      session.ca.post(session.signer, target, payload_of(identifiers, profile), "newOrder");
+  const std::string_view location = response.header("location");
+  const std::string url = location.empty() ? std::string() : http::resolve_url(target, location);
+  if (!is_usable_url(url))
+    fail(FailureClass::transient, "bad_answer",
+         target + ": the answer has no usable Location, which names the order");
+  Order order = read_order(response, url);
+  if (as_set(order.identifiers) != as_set(identifiers))
+    fail(FailureClass::transient, "bad_answer",
+         url + ": the order's identifiers are not those that csrq asked for");
+  return order;
+}
+
+Order get_order(Session& session, const std::string& url) {
+  try {
+    return read_order(session.ca.get(session.signer, url, "order"), url);
+  } catch (const Refusal& refusal) {
+    const bool is_unknown = refusal.status() == 404 || refusal.status() == 410;
+    const std::string& code = refusal.failure().code;
+    // A request without a payload has nothing but its URL that could be malformed.
+    if (code == "malformed" || (is_unknown && code != "accountDoesNotExist"))
+      fail_as_lost(url, refusal.failure());
+    throw;
+  }
+}
+
+Order finalize(Session& session, const Order& order, std::string_view csr_der) {
+  if (order.finalize.empty())
+    fail(FailureClass::transient, "bad_answer", order.url + ": the member `finalize` is missing");
+  const std::string payload = dump_json(Json::object({{"csr", base64url(csr_der)}}));
+  try {
+    return read_order(session.ca.post(session.signer, order.finalize, payload, "finalize"), order.url);
+  } catch (const Refusal& refusal) {
+    const std::string& code = refusal.failure().code;
+    if (code != "orderNotReady" && code != "malformed") throw;
+    Order found = get_order(session, order.url);
+    if (found.status == OrderStatus::pending || found.status == OrderStatus::ready) throw;
+    return found;
+  }
+}
+
+}  // namespace csrq::acme
