@@ -36,7 +36,8 @@ struct StoredAccount {
 
 /// The owner's account, or nothing.
 std::optional<StoredAccount> find_account(Database& database, const AccountOwner& owner);
-/// The owner's account; made with `key` if there is none. Of two workers at once one wins and both get the winner's key.
+/// The owner's account; made with `key` if there is none. Of two workers at once one wins and both get the
+/// winner's key.
 StoredAccount find_or_create_account(Database& database, const AccountOwner& owner, const SealedKey& key);
 void account_registered(Database& database, AccountId account, AccountStatus status, const std::string& url,
                         const std::vector<std::string>& contact);

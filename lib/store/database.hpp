@@ -17,7 +17,8 @@ struct DatabaseOptions {
   std::string url{};            ///< libpq URI or keyword string; several hosts: the first that takes writes
   std::string password_file{};  ///< mode 0600; empty: what libpq finds by itself
   std::string application_name{"csrq"};
-  /// How long run() keeps reconnecting before it throws Unreachable. Connecting in the constructor is tried once.
+  /// How long run() keeps reconnecting before it throws Unreachable. Connecting in the constructor is tried
+  /// once.
   Duration patience{std::chrono::seconds(30)};
 };
 
@@ -26,9 +27,9 @@ struct DatabaseStatistics {
   std::uint64_t commits{};  ///< fewer than calls: commits are shared
 };
 
-/// One connection on one thread of its own, which runs what the threads of the process hand in. What queued up while
-/// the last commit ran shares the next one; if that fails, its calls are replayed one by one, so that only the
-/// guilty one fails. Thread-safe.
+/// One connection on one thread of its own, which runs what the threads of the process hand in. What queued
+/// up while the last commit ran shares the next one; if that fails, its calls are replayed one by one, so
+/// that only the guilty one fails. Thread-safe.
 class Database {
  public:
   /// Waits for the connection. Throws Unreachable naming host and cause, never the password.
@@ -37,9 +38,10 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  /// Runs `work` in a transaction on the database's thread and returns after its commit. `work` may be run more
-  /// than once (replay, reconnection), so it must be safe to repeat and must assign, not append, its results.
-  /// Rethrows what `work` threw; a lost connection is mended with back-off for `patience`, then Unreachable.
+  /// Runs `work` in a transaction on the database's thread and returns after its commit. `work` may be run
+  /// more than once (replay, reconnection), so it must be safe to repeat and must assign, not append, its
+  /// results. Rethrows what `work` threw; a lost connection is mended with back-off for `patience`, then
+  /// Unreachable.
   void run(const std::function<void(pqxx::transaction_base&)>& work);
 
   DatabaseStatistics statistics() const;

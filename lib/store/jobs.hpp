@@ -9,13 +9,14 @@
 #include "store/database.hpp"
 #include "store/ids.hpp"
 
-/// The queue: claims and what becomes of them. Functions return after their commit; the bool of a write says whether the
-/// lease still held, and if not, nothing was written.
+/// The queue: claims and what becomes of them. Functions return after their commit; the bool of a write says
+/// whether the lease still held, and if not, nothing was written.
 namespace csrq::store {
 
 enum class JobKind { issue, renew, revoke };
 
-/// A leased row: everything a step may know about it. Overrides are the row's, else the customer's, else empty.
+/// A leased row: everything a step may know about it. Overrides are the row's, else the customer's, else
+/// empty.
 struct Claim {
   Fence fence{};
   std::string customer{};
@@ -50,16 +51,21 @@ std::int64_t worker_stop(Database& database, WorkerId worker);
 
 std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease);
 /// Prolongs these leases; returns those that the worker must drop: lost, or their rows cancelled.
-std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held, Duration lease);
+std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held,
+                             Duration lease);
 /// Takes leases from dead workers; returns how many.
 std::int64_t rescue(Database& database);
 /// Moves due renewals into the queue; returns how many.
 std::int64_t renew_due(Database& database, int limit);
+/// NOTIFY csrq_request: wakes apps that LISTEN, so that they look at their rows. Not to be called for each row.
+void notify_changes(Database& database);
 
 [[nodiscard]] bool complete(Database& database, const Fence& fence, const Issued& issued);
 [[nodiscard]] bool complete_revocation(Database& database, const Fence& fence);
-/// A failure that counts. Permanent ones park the row; the others back off by `schedule` or the CA's retry_after, whichever is later.
-[[nodiscard]] bool fail(Database& database, const Fence& fence, const Failure& failure, const std::vector<Duration>& schedule);
+/// A failure that counts. Permanent ones park the row; the others back off by `schedule` or the CA's
+/// retry_after, whichever is later.
+[[nodiscard]] bool fail(Database& database, const Fence& fence, const Failure& failure,
+                        const std::vector<Duration>& schedule);
 /// Back into the queue for later, not counted. `why`: null if there is nothing to tell.
 [[nodiscard]] bool put_off(Database& database, const Fence& fence, Duration wait, const Failure* why);
 /// False if the row was not cancelled after all.

@@ -13,7 +13,8 @@
 /// Orders, authorizations and challenges as they are written down. Functions return after their commit.
 namespace csrq::store {
 
-/// Thrown when a fenced ledger write found the lease gone (or its row cancelled): the step ends, nothing more is written.
+/// Thrown when a fenced ledger write found the lease gone (or its row cancelled): the step ends, nothing more
+/// is written.
 class LeaseLost : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -35,8 +36,10 @@ struct OpenOrderResult {
   std::optional<Hold> hold{};  ///< set when order is not
 };
 
-/// The request's open order, or the committed intent of a new one; writes down the names too. Throws LeaseLost.
-OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account, const std::vector<std::string>& names);
+/// The request's open order, or the committed intent of a new one; writes down the names too. Throws
+/// LeaseLost.
+OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
+                           const std::vector<std::string>& names);
 
 struct OrderRecord {
   OrderId id{};
@@ -67,16 +70,20 @@ struct AuthorizationRecord {
   std::optional<ChallengeRecord> challenge{};  ///< the one csrq uses
 };
 /// Throws LeaseLost.
-void record_authorizations(Database& database, const Fence& fence, const std::vector<AuthorizationRecord>& authorizations);
+void record_authorizations(Database& database, const Fence& fence,
+                           const std::vector<AuthorizationRecord>& authorizations);
 
 /// The order is dead (invalid, lost): the next attempt opens another. Throws LeaseLost.
-void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status, const Failure& why);
+void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
+                 const Failure& why);
 
 enum class HoldScope { ca, account };
-void hold(Database& database, const std::string& directory, HoldScope scope, AccountId account, Duration wait, const Failure& why);
+void hold(Database& database, const std::string& directory, HoldScope scope, AccountId account, Duration wait,
+          const Failure& why);
 
 /// Names that csrq.name_grant does not allow this customer.
-std::vector<std::string> ungranted_names(Database& database, const std::string& customer, const std::vector<std::string>& names);
+std::vector<std::string> ungranted_names(Database& database, const std::string& customer,
+                                         const std::vector<std::string>& names);
 
 struct CertificateToRevoke {
   std::string der{};

@@ -27,7 +27,8 @@ struct Submitted {
   RequestId id{};
   bool created{};  ///< false: a request with this customer and reference was there already
 };
-/// All or nothing, in one transaction. Throws UsageError with the database's sentence and hint if a row is refused.
+/// All or nothing, in one transaction. Throws UsageError with the database's sentence and hint if a row is
+/// refused.
 std::vector<Submitted> submit(Database& database, const std::vector<Submission>& submissions);
 
 /// A line of csrq.status; times are text as PostgreSQL prints them, empty for null.
@@ -49,7 +50,7 @@ struct StatusLine {
 };
 struct StatusFilter {
   std::optional<RequestId> id{};
-  std::string domain{};    ///< with everything below it
+  std::string domain{};  ///< with everything below it
   std::string customer{};
   int limit{1000};
 };
@@ -77,12 +78,14 @@ struct RetrySelection {
   Duration spread{};
 };
 std::int64_t retry(Database& database, const RetrySelection& selection);
-/// The sentence of csrq.cancel(). Throws UsageError for an unknown id or a missing privilege; so do renew and revoke.
+/// The sentence of csrq.cancel(). Throws UsageError for an unknown id or a missing privilege; so do renew and
+/// revoke.
 std::string cancel(Database& database, RequestId id);
 bool renew(Database& database, RequestId id);
 bool revoke(Database& database, RequestId id, int reason);
 
-/// For `csrq doctor`: sentences naming what this login may not do but needs to as a worker; empty: all is well.
+/// For `csrq doctor`: sentences naming what this login may not do but needs to as a worker; empty: all is
+/// well.
 std::vector<std::string> missing_privileges(Database& database);
 
 }  // namespace csrq::store

@@ -1,0 +1,123 @@
+#include "store/database.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <iterator>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/error.hpp"
+#include "store/session.hpp"
+
+namespace csrq::store {
+namespace {
+
+// One that fails has all the others replayed, and nobody waits for more than these.
+constexpr std::size_t largest_batch = 100;
+
+struct Call {
+  const Work* work{};
+  std::promise<void> done{};
+};
+
+}  // namespace
+
+struct Database::Thread {
+  explicit Thread(DatabaseOptions options) : session(std::move(options)), thread([this] { loop(); }) {}
+
+  ~Thread() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    handed_in.notify_one();
+    thread.join();
+  }
+
+  std::future<void> hand_in(const Work& work) {
+    Call call{&work, {}};
+    auto done = call.done.get_future();
+    {
+      const std::lock_guard lock(mutex);
+      queue.push_back(std::move(call));
+      ++calls;
+    }
+    handed_in.notify_one();
+    return done;
+  }
+
+  std::vector<Call> next_batch() {
+    std::unique_lock lock(mutex);
+    handed_in.wait(lock, [this] { return stopping || !queue.empty(); });
+    const auto end = queue.begin() + static_cast<std::ptrdiff_t>(std::min(queue.size(), largest_batch));
+    std::vector<Call> batch(std::make_move_iterator(queue.begin()), std::make_move_iterator(end));
+    queue.erase(queue.begin(), end);
+    return batch;
+  }
+
+  void loop() {
+    for (auto batch = next_batch(); !batch.empty(); batch = next_batch()) run_together(batch);
+  }
+
+  void run_together(std::vector<Call>& batch) {
+    std::vector<const Work*> works;
+    for (const Call& call : batch) works.push_back(call.work);
+    try {
+      commit(works);
+      for (Call& call : batch) call.done.set_value();
+    } catch (const Unreachable&) {
+      for (Call& call : batch) call.done.set_exception(std::current_exception());
+    } catch (...) {
+      if (batch.size() == 1) return batch.front().done.set_exception(std::current_exception());
+      run_one_by_one(batch);
+    }
+  }
+
+  void run_one_by_one(std::vector<Call>& batch) {
+    std::exception_ptr unreachable;
+    for (Call& call : batch) {
+      try {
+        if (unreachable) std::rethrow_exception(unreachable);
+        commit({call.work});
+        call.done.set_value();
+      } catch (const Unreachable&) {
+        unreachable = std::current_exception();
+        call.done.set_exception(unreachable);
+      } catch (...) {
+        call.done.set_exception(std::current_exception());
+      }
+    }
+  }
+
+  void commit(const std::vector<const Work*>& works) {
+    session.transact(works);
+    ++commits;
+  }
+
+  Session session;
+  std::mutex mutex{};
+  std::condition_variable handed_in{};
+  std::deque<Call> queue{};
+  bool stopping{false};
+  std::atomic<std::uint64_t> calls{};
+  std::atomic<std::uint64_t> commits{};
+  std::thread thread;
+};
+
+Database::Database(DatabaseOptions options) : thread_(std::make_unique<Thread>(std::move(options))) {}
+Database::~Database() = default;
+
+void Database::run(const Work& work) {
+  thread_->hand_in(work).get();
+}
+
+DatabaseStatistics Database::statistics() const {
+  return {thread_->calls, thread_->commits};
+}
+
+}  // namespace csrq::store

@@ -1,0 +1,147 @@
+#include "store/jobs.hpp"
+
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto claim_sql = R"sql(
+    SELECT request_id, lease_number, customer, kind, attempt, failures, coalesce(revoke_reason, 0), csr, ca, profile,
+           challenge, preferred_chain, array_to_json(names)
+      FROM csrq.claim($1, $2, $3)
+)sql";
+
+constexpr auto complete_sql = R"sql(
+    SELECT csrq.complete($1, $2, $3, $4, decode($5, 'base64'), $6, $7, $8, $9, $10, $11, $12)
+)sql";
+
+JobKind kind_named(const std::string& name) {
+  if (name == "issue") return JobKind::issue;
+  if (name == "renew") return JobKind::renew;
+  if (name == "revoke") return JobKind::revoke;
+  throw std::runtime_error("csrq.job has a kind that this csrq does not know: " + name);
+}
+
+Claim claim_in(const pqxx::row& row, WorkerId worker) {
+  return {.fence = {.worker = worker,
+                    .request = RequestId{row[0].as<std::int64_t>()},
+                    .lease = LeaseNumber{row[1].as<std::int64_t>()}},
+          .customer = text(row[2]),
+          .kind = kind_named(text(row[3])),
+          .attempt = row[4].as<int>(),
+          .failures = row[5].as<int>(),
+          .revoke_reason = row[6].as<int>(),
+          .csr = text(row[7]),
+          .ca = text(row[8]),
+          .profile = text(row[9]),
+          .challenge = text(row[10]),
+          .preferred_chain = text(row[11]),
+          .names = texts(row[12])};
+}
+
+std::int64_t call_for_number(Database& database, const char* statement, Parameters parameters = {}) {
+  std::int64_t answer = 0;
+  database.run([&](pqxx::transaction_base& transaction) {
+    answer = execute(transaction, statement, parameters)[0][0].as<std::int64_t>();
+  });
+  return answer;
+}
+
+}  // namespace
+
+WorkerId worker_start(Database& database, const std::string& host, int pid, const std::string& version) {
+  return WorkerId{call_for_number(database, "SELECT csrq.worker_start($1, $2, $3)", {host, pid, version})};
+}
+
+std::int64_t worker_stop(Database& database, WorkerId worker) {
+  return call_for_number(database, "SELECT csrq.worker_stop($1)", {worker});
+}
+
+std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease) {
+  std::vector<Claim> claims;
+  database.run([&](pqxx::transaction_base& transaction) {
+    claims.clear();
+    for (const auto& row : execute(transaction, claim_sql, {worker, limit, lease}))
+      claims.push_back(claim_in(row, worker));
+  });
+  return claims;
+}
+
+std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held,
+                             Duration lease) {
+  std::vector<std::int64_t> requests;
+  std::vector<std::int64_t> leases;
+  for (const Fence& fence : held) {
+    requests.push_back(number(fence.request));
+    leases.push_back(number(fence.lease));
+  }
+  std::vector<Fence> to_drop;
+  database.run([&](pqxx::transaction_base& transaction) {
+    to_drop.clear();
+    for (const auto& row :
+         execute(transaction, "SELECT request_id, lease_number FROM csrq.heartbeat($1, $2, $3, $4)",
+                 {worker, requests, leases, lease})) {
+      to_drop.push_back({.worker = worker,
+                         .request = RequestId{row[0].as<std::int64_t>()},
+                         .lease = LeaseNumber{row[1].as<std::int64_t>()}});
+    }
+  });
+  return to_drop;
+}
+
+std::int64_t rescue(Database& database) {
+  return call_for_number(database, "SELECT csrq.rescue()");
+}
+
+std::int64_t renew_due(Database& database, int limit) {
+  return call_for_number(database, "SELECT csrq.renew_due($1)", {limit});
+}
+
+void notify_changes(Database& database) {
+  database.run([](pqxx::transaction_base& transaction) { execute(transaction, "NOTIFY csrq_request"); });
+}
+
+bool complete(Database& database, const Fence& fence, const Issued& issued) {
+  return still_held(database, complete_sql,
+                    {fence.worker, fence.request, fence.lease, issued.order, octets(issued.der), issued.chain,
+                     issued.issuers, issued.serial, null_if_empty(issued.renewal_info_id), issued.not_before,
+                     issued.not_after, issued.renew_at});
+}
+
+bool complete_revocation(Database& database, const Fence& fence) {
+  return still_held(database, "SELECT csrq.complete_revocation($1, $2, $3)",
+                    {fence.worker, fence.request, fence.lease});
+}
+
+bool fail(Database& database, const Fence& fence, const Failure& failure,
+          const std::vector<Duration>& schedule) {
+  return still_held(database, "SELECT csrq.fail($1, $2, $3, $4, $5, $6, $7)",
+                    {fence.worker, fence.request, fence.lease, error_json(failure),
+                     failure.failure_class == FailureClass::permanent, schedule, failure.retry_after});
+}
+
+bool put_off(Database& database, const Fence& fence, Duration wait, const Failure* why) {
+  return still_held(database, "SELECT csrq.put_off($1, $2, $3, $4, $5)",
+                    {fence.worker, fence.request, fence.lease, wait,
+                     why == nullptr ? Parameter(std::nullopt) : Parameter(error_json(*why))});
+}
+
+bool drop_cancelled(Database& database, const Fence& fence) {
+  return still_held(database, "SELECT csrq.drop_cancelled($1, $2, $3)",
+                    {fence.worker, fence.request, fence.lease});
+}
+
+std::string error_json(const Failure& failure) {
+  auto error = parse_document(failure.problem);
+  if (!error.is_object()) error = nlohmann::json::object();
+  error["class"] = to_string(failure.failure_class);
+  error["code"] = failure.code;
+  error["detail"] = failure.detail;
+  return jsonb_text(error);
+}
+
+}  // namespace csrq::store

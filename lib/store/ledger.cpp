@@ -1,0 +1,153 @@
+#include "store/ledger.hpp"
+
+#include <chrono>
+
+#include <nlohmann/json.hpp>
+
+#include "store/jobs.hpp"
+#include "store/policy_name.hpp"
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto open_order_sql = R"sql(
+    SELECT held, order_id, url, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail'
+      FROM csrq.open_order($1, $2, $3, $4, $5)
+)sql";
+
+constexpr auto certificate_to_revoke_sql = R"sql(
+    SELECT encode(der, 'base64'), directory, ca, policy, owner FROM csrq.certificate_to_revoke($1)
+)sql";
+
+constexpr std::string_view token_alphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+constexpr auto hold_sql = "SELECT csrq.hold($1, $2, $3, $4, $5)";
+
+[[noreturn]] void lease_lost(const Fence& fence) {
+  throw LeaseLost("request " + std::to_string(number(fence.request)) +
+                  ": its lease is gone, or it was cancelled; nothing was written");
+}
+
+nlohmann::json text_or_null(const std::string& text) {
+  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
+}
+
+nlohmann::json json_of(const AuthorizationRecord& authorization) {
+  nlohmann::json json{
+      {"url", authorization.url},
+      {"identifier", authorization.identifier},
+      {"wildcard", authorization.wildcard},
+      {"status", to_string(authorization.status)},
+      {"expires", authorization.expires ? nlohmann::json(to_rfc3339(*authorization.expires)) : nullptr}};
+  if (authorization.challenge) {
+    const ChallengeRecord& challenge = *authorization.challenge;
+    json["challenge_type"] = challenge.type;
+    json["challenge_url"] = challenge.url;
+    json["token"] = challenge.token;
+    json["challenge_status"] = to_string(challenge.status);
+    json["key_authorization"] = text_or_null(challenge.key_authorization);
+    json["challenge_error"] = parse_document(challenge.error);
+  }
+  return json;
+}
+
+}  // namespace
+
+OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
+                           const std::vector<std::string>& names) {
+  bool held = false;
+  OpenOrderResult answer;
+  database.run([&](pqxx::transaction_base& transaction) {
+    answer = {};
+    const auto row =
+        execute(transaction, open_order_sql, {fence.worker, fence.request, fence.lease, account, names})[0];
+    held = row[0].as<bool>();
+    if (!held) return;
+    if (row[1].is_null()) {
+      answer.hold = Hold{.wait = Duration(row[3].as<std::int64_t>()), .detail = text(row[4])};
+    } else {
+      answer.order = OpenOrder{.id = OrderId{row[1].as<std::int64_t>()}, .url = text(row[2])};
+    }
+  });
+  if (!held) lease_lost(fence);
+  return answer;
+}
+
+bool record_order(Database& database, const Fence& fence, const OrderRecord& order) {
+  std::string answer;
+  database.run([&](pqxx::transaction_base& transaction) {
+    answer =
+        text(execute(transaction, "SELECT csrq.record_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                     {fence.worker, fence.request, fence.lease, order.id, to_string(order.status), order.url,
+                      order.finalize_url, order.certificate_url, order.expires, order.authorizations})[0][0]);
+  });
+  if (answer == "lost") lease_lost(fence);
+  return answer == "recorded";
+}
+
+void record_authorizations(Database& database, const Fence& fence,
+                           const std::vector<AuthorizationRecord>& authorizations) {
+  auto batch = nlohmann::json::array();
+  for (const AuthorizationRecord& authorization : authorizations) batch.push_back(json_of(authorization));
+  if (!still_held(database, "SELECT csrq.record_authorizations($1, $2, $3, $4)",
+                  {fence.worker, fence.request, fence.lease, jsonb_text(batch)}))
+    lease_lost(fence);
+}
+
+void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
+                 const Failure& why) {
+  if (!still_held(database, "SELECT csrq.close_order($1, $2, $3, $4, $5, $6)",
+                  {fence.worker, fence.request, fence.lease, order, to_string(status), error_json(why)}))
+    lease_lost(fence);
+}
+
+void hold(Database& database, const std::string& directory, HoldScope scope, AccountId account, Duration wait,
+          const Failure& why) {
+  const bool one_account = scope == HoldScope::account;
+  database.run([&](pqxx::transaction_base& transaction) {
+    execute(transaction, hold_sql,
+            {directory, one_account ? "account" : "ca",
+             one_account ? std::to_string(number(account)) : std::string(), wait, error_json(why)});
+  });
+}
+
+std::vector<std::string> ungranted_names(Database& database, const std::string& customer,
+                                         const std::vector<std::string>& names) {
+  std::vector<std::string> ungranted;
+  database.run([&](pqxx::transaction_base& transaction) {
+    ungranted = texts(
+        execute(transaction, "SELECT array_to_json(csrq.ungranted_names($1, $2))", {customer, names})[0][0]);
+  });
+  return ungranted;
+}
+
+std::optional<CertificateToRevoke> certificate_to_revoke(Database& database, RequestId request) {
+  std::optional<CertificateToRevoke> found;
+  database.run([&](pqxx::transaction_base& transaction) {
+    found.reset();
+    const auto rows = execute(transaction, certificate_to_revoke_sql, {request});
+    if (rows.empty()) return;
+    const pqxx::row row = rows[0];
+    found = CertificateToRevoke{.der = octets(row[0]),
+                                .owner = {.ca = text(row[2]),
+                                          .directory = text(row[1]),
+                                          .policy = policy_named(text(row[3])),
+                                          .owner = text(row[4])}};
+  });
+  return found;
+}
+
+std::optional<std::string> key_authorization(Database& database, const std::string& token) {
+  // The token comes from whoever asks, and RFC 8555 §8.1 has it in base64url.
+  if (token.empty() || token.find_first_not_of(token_alphabet) != std::string::npos) return std::nullopt;
+  std::optional<std::string> response;
+  database.run([&](pqxx::transaction_base& transaction) {
+    const auto rows = execute(transaction, "SELECT csrq.key_authorization($1)", {token});
+    response = rows[0][0].is_null() ? std::nullopt : std::optional(text(rows[0][0]));
+  });
+  return response;
+}
+
+}  // namespace csrq::store

@@ -1,0 +1,200 @@
+#include "store/requests.hpp"
+
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto insert_sql = R"sql(
+    INSERT INTO csrq.request (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, auto_renew)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (customer, reference) DO NOTHING RETURNING id
+)sql";
+
+constexpr auto find_sql = "SELECT id FROM csrq.request WHERE customer = $1 AND reference = $2";
+
+constexpr auto status_sql = R"sql(
+    SELECT id, customer, array_to_json(names), state, attempts, failures, next_attempt_at, earliest_issue_at, error,
+           not_after, renew_at, days_left, worker, updated_at
+      FROM csrq.status
+     WHERE ($1::bigint IS NULL OR id = $1)
+       AND ($2::text IS NULL OR customer = $2)
+       AND ($3::bigint[] IS NULL OR id = ANY ($3))
+     ORDER BY id LIMIT $4
+)sql";
+
+constexpr auto requests_of_sql = "SELECT coalesce(array_agg(id), '{}') FROM csrq.requests_of($1) id";
+
+constexpr auto depth_sql = R"sql(
+    SELECT count(*) FILTER (WHERE status = 'ready' AND run_at <= now()), count(*) FILTER (WHERE status = 'leased'),
+           count(*) FILTER (WHERE status = 'ready' AND run_at > now())
+      FROM csrq.job
+)sql";
+
+constexpr auto retry_sql = R"sql(
+    SELECT csrq.retry(id => $1, domain => $2, customer => $3, everything => $4, spread => $5)
+)sql";
+
+constexpr auto missing_functions_sql = R"sql(
+    SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     WHERE n.nspname = 'csrq' AND NOT has_function_privilege(p.oid, 'EXECUTE')
+       AND p.proname IN ('worker_start', 'worker_stop', 'claim', 'heartbeat', 'rescue', 'renew_due', 'complete',
+           'complete_revocation', 'fail', 'put_off', 'drop_cancelled', 'account_for', 'account_registered',
+           'is_account_key', 'open_order', 'record_order', 'record_authorizations', 'close_order', 'hold',
+           'ungranted_names', 'certificate_to_revoke', 'key_authorization', 'make_event_partitions')
+     ORDER BY 1
+)sql";
+
+constexpr auto missing_tables_sql = R"sql(
+    SELECT c.oid::regclass::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'csrq' AND c.relname IN ('schema_version', 'setting', 'request', 'job', 'status', 'rate_limits')
+       AND NOT has_table_privilege(c.oid, 'SELECT') ORDER BY 1
+)sql";
+
+Submitted submit_one(pqxx::transaction_base& transaction, const Submission& submission) {
+  const auto inserted = execute(
+      transaction, insert_sql,
+      {submission.customer, submission.csr, null_if_empty(submission.reference), null_if_empty(submission.ca),
+       null_if_empty(submission.profile), null_if_empty(submission.challenge),
+       null_if_empty(submission.preferred_chain), submission.priority, submission.auto_renew});
+  if (!inserted.empty()) return {RequestId{inserted[0][0].as<std::int64_t>()}, true};
+  const auto found = execute(transaction, find_sql, {submission.customer, submission.reference});
+  if (found.empty())
+    throw UsageError("customer \"" + submission.customer + "\" has a request with reference \"" +
+                     submission.reference + "\" already, which this login may not read");
+  return {RequestId{found[0][0].as<std::int64_t>()}, false};
+}
+
+StatusLine line_in(const pqxx::row& row) {
+  return {.id = RequestId{row[0].as<std::int64_t>()},
+          .customer = text(row[1]),
+          .names = texts(row[2]),
+          .state = text(row[3]),
+          .attempts = row[4].as<int>(),
+          .failures = row[5].as<int>(),
+          .next_attempt_at = text(row[6]),
+          .earliest_issue_at = text(row[7]),
+          .error = text(row[8]),
+          .not_after = text(row[9]),
+          .renew_at = text(row[10]),
+          .days_left = row[11].is_null() ? std::nullopt : std::optional(row[11].as<int>()),
+          .worker = text(row[12]),
+          .updated_at = text(row[13])};
+}
+
+template <class Answer>
+Answer ask(Database& database, const char* statement, Parameters parameters) {
+  Answer answer{};
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    answer = execute(transaction, statement, parameters)[0][0].as<Answer>();
+  });
+  return answer;
+}
+
+}  // namespace
+
+std::vector<Submitted> submit(Database& database, const std::vector<Submission>& submissions) {
+  std::vector<Submitted> submitted;
+  try {
+    run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+      submitted.clear();
+      for (const Submission& submission : submissions)
+        submitted.push_back(submit_one(transaction, submission));
+    });
+  } catch (const UsageError& error) {
+    if (submissions.size() == 1) throw;
+    throw UsageError("number " + std::to_string(submitted.size() + 1) + " of " +
+                     std::to_string(submissions.size()) +
+                     " is refused, so none is submitted: " + error.what());
+  }
+  return submitted;
+}
+
+std::vector<StatusLine> status(Database& database, const StatusFilter& filter) {
+  std::vector<StatusLine> lines;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    lines.clear();
+    Parameter below_domain = std::nullopt;
+    if (!filter.domain.empty())
+      below_domain = text(execute(transaction, requests_of_sql, {filter.domain})[0][0]);
+    for (const auto& row : execute(transaction, status_sql,
+                                   {filter.id, null_if_empty(filter.customer), below_domain, filter.limit}))
+      lines.push_back(line_in(row));
+  });
+  return lines;
+}
+
+std::map<std::string, std::int64_t> count_by_state(Database& database) {
+  std::map<std::string, std::int64_t> counts;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    counts.clear();
+    for (const auto& row : execute(transaction, "SELECT state, count(*) FROM csrq.status GROUP BY state"))
+      counts[text(row[0])] = row[1].as<std::int64_t>();
+  });
+  return counts;
+}
+
+QueueDepth queue_depth(Database& database) {
+  QueueDepth depth;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    const auto row = execute(transaction, depth_sql)[0];
+    depth = {.due = row[0].as<std::int64_t>(),
+             .leased = row[1].as<std::int64_t>(),
+             .waiting = row[2].as<std::int64_t>()};
+  });
+  return depth;
+}
+
+std::optional<std::string> chain(Database& database, RequestId id) {
+  std::optional<std::string> found;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    found.reset();
+    const auto rows =
+        execute(transaction, "SELECT chain FROM csrq.request WHERE id = $1 AND chain IS NOT NULL", {id});
+    if (!rows.empty()) found = text(rows[0][0]);
+  });
+  return found;
+}
+
+std::int64_t retry(Database& database, const RetrySelection& selection) {
+  return ask<std::int64_t>(database, retry_sql,
+                           {selection.id, null_if_empty(selection.domain), null_if_empty(selection.customer),
+                            selection.everything, selection.spread});
+}
+
+std::string cancel(Database& database, RequestId id) {
+  return ask<std::string>(database, "SELECT csrq.cancel($1)", {id});
+}
+
+bool renew(Database& database, RequestId id) {
+  return ask<bool>(database, "SELECT csrq.renew($1)", {id});
+}
+
+bool revoke(Database& database, RequestId id, int reason) {
+  return ask<bool>(database, "SELECT csrq.revoke($1, $2)", {id, reason});
+}
+
+std::vector<std::string> missing_privileges(Database& database) {
+  std::vector<std::string> sentences;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    sentences.clear();
+    const std::string who = "login \"" + text(execute(transaction, "SELECT session_user")[0][0]) + "\"";
+    constexpr auto remedy = ": GRANT csrq_worker TO it";
+    if (!execute(transaction, "SELECT has_schema_privilege('csrq', 'USAGE')")[0][0].as<bool>()) {
+      sentences.push_back(who + " may not use the schema csrq" + remedy);
+      return;
+    }
+    for (const auto& row : execute(transaction, missing_functions_sql))
+      sentences.push_back(who + " may not call " + text(row[0]) + remedy);
+    for (const auto& row : execute(transaction, missing_tables_sql))
+      sentences.push_back(who + " may not read " + text(row[0]) + remedy);
+  });
+  return sentences;
+}
+
+}  // namespace csrq::store

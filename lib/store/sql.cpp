@@ -1,0 +1,175 @@
+#include "store/sql.hpp"
+
+#include <cstdio>
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+#include "base/encoding.hpp"
+#include "base/error.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr int deepest_document = 16;
+
+std::string interval_text(Duration interval) {
+  return std::to_string(interval.count()) + " microseconds";
+}
+
+std::string array_literal(const std::vector<std::string>& elements) {
+  std::string literal = "{";
+  for (const std::string& element : elements) {
+    if (literal.size() > 1) literal += ',';
+    literal += '"';
+    for (const char c : element) {
+      if (c == '"' || c == '\\') literal += '\\';
+      literal += c;
+    }
+    literal += '"';
+  }
+  return literal + '}';
+}
+
+template <class Element, class Text>
+std::string array_literal_of(const std::vector<Element>& elements, Text to_element_text) {
+  std::vector<std::string> element_texts;
+  for (const Element& element : elements) element_texts.push_back(to_element_text(element));
+  return array_literal(element_texts);
+}
+
+bool is_refusal(const pqxx::sql_error& error) {
+  // libpqxx 6 does not keep the SQLSTATE of every type of its own.
+  if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr ||
+      dynamic_cast<const pqxx::data_exception*>(&error) != nullptr ||
+      dynamic_cast<const pqxx::integrity_constraint_violation*>(&error) != nullptr ||
+      dynamic_cast<const pqxx::plpgsql_error*>(&error) != nullptr)
+    return true;
+  for (const std::string_view start : {"22", "23", "42501", "44", "55", "P0"}) {
+    if (error.sqlstate().starts_with(start)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Parameter::Parameter(Duration interval) : text_(interval_text(interval)) {}
+
+Parameter::Parameter(Time timestamptz) {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(timestamptz);
+  char fraction[16];
+  std::snprintf(fraction, sizeof fraction, ".%06dZ", static_cast<int>((timestamptz - whole).count()));
+  std::string instant = to_rfc3339(whole);
+  instant.pop_back();
+  text_ = instant + fraction;
+}
+
+Parameter::Parameter(const std::vector<std::string>& texts) : text_(array_literal(texts)) {}
+Parameter::Parameter(const std::vector<Duration>& intervals)
+    : text_(array_literal_of(intervals, interval_text)) {}
+Parameter::Parameter(const std::vector<std::int64_t>& numbers)
+    : text_(array_literal_of(numbers, [](std::int64_t value) { return std::to_string(value); })) {}
+
+Parameter null_if_empty(const std::string& text) {
+  return text.empty() ? Parameter(std::nullopt) : Parameter(text);
+}
+
+Parameter octets(const std::string& value) {
+  return base64(value);
+}
+
+pqxx::result execute(pqxx::transaction_base& transaction, const char* statement, Parameters parameters) {
+#if PQXX_VERSION_MAJOR < 7
+  std::vector<const char*> values;
+  for (const Parameter& parameter : parameters)
+    values.push_back(parameter.text() ? parameter.text()->c_str() : nullptr);
+  return transaction.exec_params(statement, pqxx::prepare::make_dynamic_params(values));
+#else
+  pqxx::params values;
+  for (const Parameter& parameter : parameters) {
+    if (parameter.text()) {
+      values.append(*parameter.text());
+    } else {
+      values.append();
+    }
+  }
+#if PQXX_VERSION_MAJOR > 7 || PQXX_VERSION_MINOR >= 10
+  return transaction.exec(statement, values);
+#else
+  return transaction.exec_params(statement, values);
+#endif
+#endif
+}
+
+std::string text(const pqxx::field& field) {
+  return field.is_null() ? std::string() : std::string(field.c_str());
+}
+
+std::string octets(const pqxx::field& field) {
+  auto decoded = from_base64(text(field));
+  if (!decoded) throw std::runtime_error("the database answered with something that is not base64");
+  return *std::move(decoded);
+}
+
+std::vector<std::string> texts(const pqxx::field& field) {
+  if (field.is_null()) return {};
+  return nlohmann::json::parse(field.c_str()).get<std::vector<std::string>>();
+}
+
+std::string jsonb_text(const nlohmann::json& value) {
+  const std::string dumped = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string clean;
+  clean.reserve(dumped.size());
+  for (std::size_t i = 0; i < dumped.size(); ++i) {
+    if (dumped[i] != '\\') {
+      clean += dumped[i];
+    } else if (dumped.compare(i, 6, "\\u0000") == 0) {
+      clean += "\\ufffd";
+      i += 5;
+    } else {
+      clean += dumped[i];
+      clean += dumped[++i];
+    }
+  }
+  return clean;
+}
+
+nlohmann::json parse_document(const std::string& document) {
+  if (document.empty()) return nullptr;
+  const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    return depth < deepest_document;
+  };
+  auto parsed = nlohmann::json::parse(document, shallow, false);
+  return parsed.is_discarded() ? nlohmann::json(nullptr) : parsed;
+}
+
+std::string sentence_of(const std::string& server_message) {
+  const std::string first_line = server_message.substr(0, server_message.find('\n'));
+  const std::size_t label = first_line.find(":  ");
+  std::string sentence = label == std::string::npos ? first_line : first_line.substr(label + 3);
+  constexpr std::string_view hint_label = "\nHINT:  ";
+  if (const std::size_t hint = server_message.find(hint_label); hint != std::string::npos) {
+    const std::size_t start = hint + hint_label.size();
+    sentence += ". " + server_message.substr(start, server_message.find('\n', start) - start);
+  }
+  return sentence;
+}
+
+void run_or_refuse(Database& database, const std::function<void(pqxx::transaction_base&)>& work) {
+  try {
+    database.run(work);
+  } catch (const pqxx::sql_error& error) {
+    if (!is_refusal(error)) throw;
+    throw UsageError(sentence_of(error.what()));
+  }
+}
+
+bool still_held(Database& database, const char* statement, Parameters parameters) {
+  bool held = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    held = execute(transaction, statement, parameters)[0][0].as<bool>();
+  });
+  return held;
+}
+
+}  // namespace csrq::store

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+#include <pqxx/pqxx>
+
+#include "base/time.hpp"
+#include "store/database.hpp"
+
+/// What the repositories share: parameters as PostgreSQL's text, and refusals as sentences.
+namespace csrq::store {
+
+/// A parameter of a statement in the text form of its type; nothing is NULL.
+class Parameter {
+ public:
+  Parameter(std::nullopt_t) {}
+  Parameter(const char* text) : text_(text) {}
+  Parameter(std::string_view text) : text_(text) {}
+  Parameter(std::string text) : text_(std::move(text)) {}
+  Parameter(bool value) : text_(value ? "true" : "false") {}
+  Parameter(std::integral auto value) : text_(std::to_string(value)) {}
+  template <class Id>
+    requires std::is_same_v<std::underlying_type_t<Id>, std::int64_t>
+  Parameter(Id id) : Parameter(static_cast<std::int64_t>(id)) {}
+  Parameter(Duration interval);
+  Parameter(Time timestamptz);
+  Parameter(const std::vector<std::string>& texts);
+  Parameter(const std::vector<Duration>& intervals);
+  Parameter(const std::vector<std::int64_t>& numbers);
+  template <class Value>
+  Parameter(const std::optional<Value>& value)
+      : Parameter(value ? Parameter(*value) : Parameter(std::nullopt)) {}
+
+  const std::optional<std::string>& text() const { return text_; }
+
+ private:
+  std::optional<std::string> text_{};
+};
+using Parameters = std::initializer_list<Parameter>;
+
+Parameter null_if_empty(const std::string& text);
+/// As text that `decode($n, 'base64')` reads: a text parameter cannot hold octets.
+Parameter octets(const std::string& value);
+
+pqxx::result execute(pqxx::transaction_base& transaction, const char* statement, Parameters parameters = {});
+
+/// Empty for NULL.
+std::string text(const pqxx::field& field);
+/// Of `encode(column, 'base64')`.
+std::string octets(const pqxx::field& field);
+/// Of `array_to_json(column)`; empty for NULL.
+std::vector<std::string> texts(const pqxx::field& field);
+
+/// JSON that jsonb takes: no U+0000, no octets that are not UTF-8.
+std::string jsonb_text(const nlohmann::json& value);
+/// A document from a CA as JSON; null if it is none, too deep to be honest, or empty.
+nlohmann::json parse_document(const std::string& document);
+
+/// The message of the server and its hint, without the labels and the call stack around them.
+std::string sentence_of(const std::string& server_message);
+/// database.run(); what the server refuses (a value, a constraint, a privilege, RAISE) becomes a UsageError.
+void run_or_refuse(Database& database, const std::function<void(pqxx::transaction_base&)>& work);
+
+/// Calls a fenced function: whether the lease still held.
+bool still_held(Database& database, const char* statement, Parameters parameters);
+
+}  // namespace csrq::store
