@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/identifier.hpp"
+
+namespace csrq::challenges {
+
+/// One way to prove control of an identifier: RFC 8555 §8. Stateless; safe to share between threads.
+///
+/// The response itself is a row (csrq.acme_challenge.key_authorization), committed before the CA is told to
+/// look. Whoever answers the CA reads it from there, on this machine or another, so a solver keeps nothing
+/// that a crash could lose.
+class Solver {
+ public:
+  virtual ~Solver() = default;
+
+  /// As in the CA's challenge objects: "http-01".
+  virtual std::string_view type() const = 0;
+  /// Empty if this type can prove control of `identifier` (wildcards with their "*."); else the reason, a
+  /// sentence for people.
+  virtual std::string why_not(const Identifier& identifier) const = 0;
+};
+
+/// Null for a type that csrq does not solve.
+const Solver* find_solver(std::string_view type);
+/// The types that find_solver knows, for messages.
+std::vector<std::string> solver_types();
+
+/// RFC 8555 §8.1: token "." thumbprint of the account's key.
+std::string key_authorization(std::string_view token, std::string_view thumbprint);
+
+/// True for a token as RFC 8555 §8 describes it: base64url characters only. csrq takes at most 256 of them.
+/// What is not a token is never stored or served: it would end up in paths.
+bool is_token(std::string_view text);
+
+}  // namespace csrq::challenges

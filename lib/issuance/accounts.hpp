@@ -1,0 +1,64 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "acme/ca.hpp"
+#include "base/config.hpp"
+#include "crypto/sealed_key.hpp"
+#include "issuance/ca_pool.hpp"
+#include "store/accounts.hpp"
+
+namespace csrq::issuance {
+
+/// An account ready to sign with.
+struct Account {
+  store::AccountId id{};
+  store::AccountOwner owner{};
+  acme::Signer signer;
+  std::string thumbprint{};  ///< RFC 7638, of its key
+};
+
+/// The accounts this process has used, keys opened. An account is found by its owner, never by contact, and
+/// made once: its sealed key is committed before the CA hears of it, so a repeated newAccount finds the same
+/// account. Thread-safe.
+class Accounts {
+ public:
+  /// All three must outlive this.
+  Accounts(store::Database& database, const crypto::SealingKey& sealing_key, const AccountsConfig& config);
+
+  /// The account that an order for `names` uses. Null: another thread is registering it this moment, come
+  /// back soon. Throws Error: what the CA answered, or {administrative, "account_deactivated" |
+  /// "sealed_key"}.
+  std::shared_ptr<const Account> find_or_register(PooledCa& ca, const std::string& customer,
+                                                  const std::vector<std::string>& names);
+  /// The account of an owner that certificates were ordered with. Throws Error{permanent, "unknown_account"}
+  /// if there is none.
+  std::shared_ptr<const Account> existing(PooledCa& ca, const store::AccountOwner& owner);
+  /// The CA no longer knows the account: registers its key anew.
+  std::shared_ptr<const Account> register_again(PooledCa& ca, const Account& account);
+
+ private:
+  struct Entry {
+    std::mutex mutex{};
+    std::shared_ptr<const Account> account{};
+  };
+
+  std::shared_ptr<Entry> entry(const store::AccountOwner& owner);
+  std::shared_ptr<const Account> load(PooledCa& ca, const store::AccountOwner& owner);
+  store::StoredAccount create(const store::AccountOwner& owner);
+  std::shared_ptr<const Account> opened(PooledCa& ca, const store::AccountOwner& owner,
+                                        const store::StoredAccount& stored);
+  std::string register_key(PooledCa& ca, store::AccountId id, const crypto::PrivateKey& key);
+
+  store::Database& database_;
+  const crypto::SealingKey& sealing_key_;
+  const AccountsConfig& config_;
+  std::mutex mutex_{};
+  std::map<store::AccountOwner, std::shared_ptr<Entry>> entries_{};
+};
+
+}  // namespace csrq::issuance

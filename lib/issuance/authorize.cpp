@@ -1,0 +1,99 @@
+#include <algorithm>
+
+#include "acme/authorization.hpp"
+#include "issuance/issuance.hpp"
+#include "issuance/order_failure.hpp"
+
+namespace csrq::issuance {
+namespace {
+
+const acme::Challenge* usable_challenge(const acme::Authorization& authorization, std::string_view type) {
+  const auto found = std::ranges::find_if(authorization.challenges, [&](const acme::Challenge& challenge) {
+    return challenge.type == type && challenges::is_token(challenge.token);
+  });
+  return found == authorization.challenges.end() ? nullptr : &*found;
+}
+
+[[noreturn]] void fail_without_challenge(const acme::Authorization& authorization, std::string_view type) {
+  std::string offered;
+  for (const acme::Challenge& challenge : authorization.challenges)
+    offered += (offered.empty() ? "" : ", ") + challenge.type;
+  fail(FailureClass::permanent, "no_challenge",
+       "the CA offers no usable " + std::string(type) + " challenge for " + authorization.identifier.value +
+           " (it offers: " + (offered.empty() ? "none" : offered) + ")");
+}
+
+store::AuthorizationRecord record_of(const acme::Authorization& authorization, std::string_view type,
+                                     const std::string& thumbprint) {
+  store::AuthorizationRecord record{.url = authorization.url,
+                                    .identifier = authorization.identifier.value,
+                                    .wildcard = authorization.wildcard,
+                                    .status = authorization.status,
+                                    .expires = authorization.expires,
+                                    .challenge = std::nullopt};
+  if (const acme::Challenge* challenge = usable_challenge(authorization, type)) {
+    const bool open = authorization.status == AuthorizationStatus::pending;
+    record.challenge = {
+        .type = challenge->type,
+        .url = challenge->url,
+        .token = challenge->token,
+        .status = challenge->status,
+        .key_authorization = open ? challenges::key_authorization(challenge->token, thumbprint) : "",
+        .error = challenge->error ? challenge->error->json : ""};
+  }
+  return record;
+}
+
+std::vector<acme::Authorization> read_all(acme::Session& session, const acme::Order& order) {
+  std::vector<acme::Authorization> authorizations;
+  for (const std::string& url : order.authorizations)
+    authorizations.push_back(acme::get_authorization(session, url));
+  return authorizations;
+}
+
+std::vector<store::AuthorizationRecord> records_of(const std::vector<acme::Authorization>& authorizations,
+                                                   const Task& task) {
+  std::vector<store::AuthorizationRecord> records;
+  for (const acme::Authorization& authorization : authorizations)
+    records.push_back(record_of(authorization, task.solver->type(), task.account->thumbprint));
+  return records;
+}
+
+bool is_dead(const acme::Authorization& authorization) {
+  return authorization.status != AuthorizationStatus::pending &&
+         authorization.status != AuthorizationStatus::valid;
+}
+
+}  // namespace
+
+/// Puts every response in place, in one commit, then tells the CA of all of them: only then the first wait
+/// begins.
+void Issuance::authorize(Task& task, acme::Session& session, const acme::Order& order) {
+  if (task.answered) return;
+  const std::vector<acme::Authorization> authorizations = read_all(session, order);
+  store::record_authorizations(database_, task.claim.fence, records_of(authorizations, task));
+  if (std::ranges::any_of(authorizations, is_dead)) close_dead_order(task, order, authorizations);
+  for (const acme::Authorization& authorization : authorizations) {
+    if (authorization.status != AuthorizationStatus::pending) continue;
+    const acme::Challenge* challenge = usable_challenge(authorization, task.solver->type());
+    if (!challenge) fail_without_challenge(authorization, task.solver->type());
+    if (challenge->status == ChallengeStatus::pending) acme::respond(session, *challenge);
+  }
+  task.answered = true;
+}
+
+/// Writes down what the authorizations of a dead order have become, and why it died.
+void Issuance::give_up_order(Task& task, acme::Session& session, const acme::Order& order) {
+  const std::vector<acme::Authorization> authorizations = read_all(session, order);
+  store::record_authorizations(database_, task.claim.fence, records_of(authorizations, task));
+  close_dead_order(task, order, authorizations);
+}
+
+void Issuance::close_dead_order(Task& task, const acme::Order& order,
+                                const std::vector<acme::Authorization>& authorizations) {
+  const Failure failure = order_failure(order, authorizations);
+  store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::invalid, failure);
+  throw Error(failure);
+}
+
+}  // namespace csrq::issuance

@@ -1,0 +1,60 @@
+#include "issuance/ca_pool.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+
+namespace csrq::issuance {
+
+PooledCa::PooledCa(const CaConfig& ca_config)
+    : config(ca_config),
+      client(http::ClientOptions{.ca_file = ca_config.ca_file, .connections = ca_config.connections}),
+      ca(ca_config.name, ca_config.directory, client),
+      free_slots_(ca_config.orders_in_flight) {}
+
+OrderSlot PooledCa::try_take_slot() {
+  int free = free_slots_.load();
+  while (free > 0)
+    if (free_slots_.compare_exchange_weak(free, free - 1)) return OrderSlot(&free_slots_);
+  return {};
+}
+
+CaPool::CaPool(const Config& config) : default_(config.default_ca) {
+  for (const auto& [name, ca] : config.cas) cas_.emplace(name, std::make_unique<PooledCa>(ca));
+}
+
+PooledCa& CaPool::find(const std::string& name) const {
+  const std::string& wanted = name.empty() ? default_ : name;
+  const auto found = cas_.find(wanted);
+  if (found == cas_.end())
+    fail(FailureClass::permanent, "unknown_ca",
+         "the CA \"" + wanted +
+             "\" is not among `cas` in the worker's configuration: name a configured one, or add it and "
+             "retry");
+  return *found->second;
+}
+
+PooledCa* CaPool::find_by_directory(const std::string& directory) const {
+  const auto found = std::ranges::find_if(
+      cas_, [&](const auto& entry) { return entry.second->config.directory == directory; });
+  return found == cas_.end() ? nullptr : found->second.get();
+}
+
+int CaPool::orders_in_flight() const {
+  int sum = 0;
+  for (const auto& [name, ca] : cas_) sum += ca->config.orders_in_flight;
+  return sum;
+}
+
+http::ClientStatistics CaPool::statistics() const {
+  http::ClientStatistics sum;
+  for (const auto& [name, ca] : cas_) {
+    const http::ClientStatistics one = ca->client.statistics();
+    sum.requests += one.requests;
+    sum.connections += one.connections;
+    sum.failures += one.failures;
+  }
+  return sum;
+}
+
+}  // namespace csrq::issuance

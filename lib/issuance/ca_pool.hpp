@@ -1,0 +1,73 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "acme/ca.hpp"
+#include "base/config.hpp"
+#include "http/client.hpp"
+#include "issuance/poll_pace.hpp"
+
+namespace csrq::issuance {
+
+/// Permission to have one more order under way at a CA (`orders_in_flight`), given back when destroyed.
+class OrderSlot {
+ public:
+  OrderSlot() = default;
+  explicit OrderSlot(std::atomic<int>* free) : free_(free) {}
+  OrderSlot(OrderSlot&& other) noexcept : free_(std::exchange(other.free_, nullptr)) {}
+  OrderSlot& operator=(OrderSlot&& other) noexcept {
+    std::swap(free_, other.free_);
+    return *this;
+  }
+  ~OrderSlot() {
+    if (free_) free_->fetch_add(1);
+  }
+  explicit operator bool() const { return free_ != nullptr; }
+
+ private:
+  std::atomic<int>* free_{nullptr};
+};
+
+/// A configured CA as this process uses it. Thread-safe.
+class PooledCa {
+ public:
+  explicit PooledCa(const CaConfig& ca_config);
+
+  const CaConfig config;
+  http::Client client;
+  acme::Ca ca;
+  PollPace validation_pace{};  ///< from answering challenges to the order leaving `pending`
+  PollPace issuance_pace{};    ///< from finalize to the order leaving `processing`
+
+  /// An empty slot if as many orders as configured are under way.
+  OrderSlot try_take_slot();
+
+ private:
+  std::atomic<int> free_slots_;
+};
+
+/// Every configured CA, ready to use. Nothing is requested before a CA is first used.
+class CaPool {
+ public:
+  /// Throws UsageError if a CA's `ca_file` cannot be used.
+  explicit CaPool(const Config& config);
+
+  /// The CA of that name, the default one for an empty name. Throws Error{permanent, "unknown_ca"}.
+  PooledCa& find(const std::string& name) const;
+  /// The CA with that directory, wherever it is configured; null if none is.
+  PooledCa* find_by_directory(const std::string& directory) const;
+  /// How many orders may be under way at all CAs together.
+  int orders_in_flight() const;
+  /// Of all CAs together.
+  http::ClientStatistics statistics() const;
+
+ private:
+  std::string default_;
+  std::map<std::string, std::unique_ptr<PooledCa>> cas_;
+};
+
+}  // namespace csrq::issuance

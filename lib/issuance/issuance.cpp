@@ -1,0 +1,235 @@
+#include "issuance/issuance.hpp"
+
+#include <random>
+
+#include "acme/certificate.hpp"
+#include "acme/revocation.hpp"
+#include "issuance/renewal_time.hpp"
+
+namespace csrq::issuance {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// For what another thread of this process is about to finish.
+constexpr Duration short_wait = 100ms;
+/// Clocks differ: an order counts as expired this long after its time.
+constexpr Duration expiry_tolerance = 1min;
+
+double random_share() {
+  thread_local std::minstd_rand generator{std::random_device{}()};
+  return std::uniform_real_distribution<>()(generator);
+}
+
+const std::string& first_not_empty(const std::string& first, const std::string& second) {
+  return first.empty() ? second : first;
+}
+
+Progress waiting(Duration wait) {
+  return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+const challenges::Solver& solver_for(const std::string& type) {
+  if (const challenges::Solver* solver = challenges::find_solver(type)) return *solver;
+  fail(FailureClass::permanent, "unsupported_challenge",
+       "csrq does not answer " + type + " challenges; it answers " + joined(challenges::solver_types()));
+}
+
+bool has_expired(const acme::Order& order) {
+  return order.expires && *order.expires + expiry_tolerance < now();
+}
+
+}  // namespace
+
+Issuance::Issuance(const Config& config, store::Database& database, CaPool& cas, Accounts& accounts)
+    : config_(config), database_(database), cas_(cas), accounts_(accounts) {}
+
+Progress Issuance::advance(Task& task) {
+  try {
+    return task.claim.kind == store::JobKind::revoke ? revoke(task) : issue(task);
+  } catch (const store::LeaseLost&) {
+    return {.kind = Progress::Kind::dropped, .wait = {}, .failure = std::nullopt};
+  } catch (const Unreachable&) {
+    throw;
+  } catch (const Error& error) {
+    return settle(task, error.failure());
+  } catch (const std::exception& error) {
+    return settle(task, {.failure_class = FailureClass::transient,
+                         .code = "internal",
+                         .detail = error.what(),
+                         .problem = {},
+                         .retry_after = {}});
+  }
+}
+
+Progress Issuance::issue(Task& task) {
+  if (!task.csr) prepare(task);
+  if (!task.slot && !(task.slot = task.ca->try_take_slot())) return waiting(short_wait);
+  if (!task.account)
+    task.account = accounts_.find_or_register(*task.ca, task.claim.customer, task.csr->names);
+  if (!task.account) return waiting(short_wait);
+  if (!task.order)
+    if (std::optional<Progress> held = open_order(task)) return *held;
+
+  acme::Session session{.ca = task.ca->ca, .signer = task.account->signer};
+  std::optional<acme::Order> order = current_order(task, session);
+  if (!order)
+    return put_off(task, 2 * longest_leased_wait,
+                   {.failure_class = FailureClass::limited,
+                    .code = "order_taken",
+                    .detail = "the CA hands out the order that another row for the same names is working on; "
+                              "waiting for it to finish",
+                    .problem = {},
+                    .retry_after = {}});
+  return take_order_further(task, session, std::move(*order));
+}
+
+/// Everything that can be refused without asking the CA.
+void Issuance::prepare(Task& task) {
+  const std::string& type = first_not_empty(task.claim.challenge, config_.challenges.default_type);
+  task.solver = &solver_for(type);
+  task.ca = &cas_.find(task.claim.ca);
+  AcceptedCsr csr =
+      preflight(task.claim.csr, {.max_names = task.ca->config.max_names, .solver = task.solver});
+  if (store::is_account_key(database_, csr.spki_sha256))
+    fail(FailureClass::permanent, "account_key",
+         "the CSR's key is an ACME account's key, which no certificate may have: make a new key for the "
+         "certificate");
+  if (config_.customers.grants == Grants::enforce)
+    if (const auto names = store::ungranted_names(database_, task.claim.customer, csr.names); !names.empty())
+      fail(FailureClass::permanent, "not_granted",
+           "customer \"" + task.claim.customer + "\" may not ask for " + joined(names) +
+               ": csrq.name_grant lists what it may ask for");
+  task.csr = std::move(csr);
+  task.claim.csr = {};
+}
+
+/// The row's open order from the database, or the intent of a new one; a Progress if the CA asked to wait.
+std::optional<Progress> Issuance::open_order(Task& task) {
+  store::OpenOrderResult result =
+      store::open_order(database_, task.claim.fence, task.account->id, task.csr->names);
+  if (result.hold) {
+    return put_off(task, result.hold->wait,
+                   {.failure_class = FailureClass::limited,
+                    .code = "on_hold",
+                    .detail = result.hold->detail,
+                    .problem = {},
+                    .retry_after = {}});
+  }
+  task.order = std::move(result.order);
+  return std::nullopt;
+}
+
+/// Nothing: the CA handed out an order that another row is working on.
+std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& session) {
+  if (!task.order->url.empty()) {
+    try {
+      return acme::get_order(session, task.order->url);
+    } catch (const Error& error) {
+      if (error.failure().code == "order_lost")
+        store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, error.failure());
+      throw;
+    }
+  }
+  acme::Order order = acme::new_order(session, task.csr->identifiers,
+                                      first_not_empty(task.claim.profile, task.ca->config.profile));
+  const bool ours = store::record_order(database_, task.claim.fence,
+                                        {.id = task.order->id,
+                                         .status = order.status,
+                                         .url = order.url,
+                                         .finalize_url = order.finalize,
+                                         .certificate_url = order.certificate,
+                                         .expires = order.expires,
+                                         .authorizations = order.authorizations});
+  if (!ours) return std::nullopt;
+  task.order->url = order.url;
+  return order;
+}
+
+Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::Order order) {
+  if (task.looks == 1) {  // the first look after a wait tells whether the wait was well chosen
+    if (task.phase == Task::Phase::validation)
+      task.ca->validation_pace.learn(order.status != OrderStatus::pending);
+    if (task.phase == Task::Phase::issuance)
+      task.ca->issuance_pace.learn(order.status != OrderStatus::processing);
+  }
+  if (order.status != OrderStatus::valid && (order.status == OrderStatus::invalid || has_expired(order)))
+    give_up_order(task, session, order);
+  if (order.status == OrderStatus::pending) {
+    authorize(task, session, order);
+    return wait_for(task, Task::Phase::validation, order);
+  }
+  if (order.status == OrderStatus::ready) order = acme::finalize(session, order, task.csr->der);
+  if (order.status == OrderStatus::invalid) give_up_order(task, session, order);
+  if (order.status != OrderStatus::valid) return wait_for(task, Task::Phase::issuance, order);
+  return finish(task, session, order);
+}
+
+Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& order) {
+  if (task.phase != phase) {
+    task.phase = phase;
+    task.looks = 0;
+  }
+  const PollPace& pace = phase == Task::Phase::validation ? task.ca->validation_pace : task.ca->issuance_pace;
+  const Duration wait = order.retry_after ? std::clamp<Duration>(*order.retry_after, short_wait, 24h)
+                                          : next_wait(pace.first_wait(), task.looks);
+  ++task.looks;
+  return put_off(task, wait,
+                 {.failure_class = FailureClass::limited,
+                  .code = "ca_busy",
+                  .detail = "the CA has not finished with the order " + order.url + " yet",
+                  .problem = {},
+                  .retry_after = {}});
+}
+
+/// The chain is checked before it is written; what does not pass leaves the order open, and it is downloaded
+/// again.
+Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order& order) {
+  const crypto::ChainDemand demand{
+      .spki_sha256 = task.csr->spki_sha256, .names = task.csr->names, .at = now()};
+  const std::vector<crypto::Certificate> chain =
+      acme::download_chain(session, order.certificate, demand,
+                           first_not_empty(task.claim.preferred_chain, task.ca->config.preferred_chain));
+  const crypto::Certificate& leaf = chain.front();
+  const bool written =
+      store::complete(database_, task.claim.fence,
+                      {.order = task.order->id,
+                       .chain = crypto::chain_pem(chain),
+                       .issuers = crypto::chain_pem({chain.begin() + 1, chain.end()}),
+                       .der = leaf.der(),
+                       .serial = leaf.serial(),
+                       .renewal_info_id = leaf.renewal_info_id(),
+                       .not_before = leaf.not_before(),
+                       .not_after = leaf.not_after(),
+                       .renew_at = renewal_time(leaf.not_before(), leaf.not_after(),
+                                                config_.renewal.at_remaining, random_share())});
+  return {.kind = written ? Progress::Kind::issued : Progress::Kind::dropped,
+          .wait = {},
+          .failure = std::nullopt};
+}
+
+Progress Issuance::revoke(Task& task) {
+  const std::optional<store::CertificateToRevoke> wanted =
+      store::certificate_to_revoke(database_, task.claim.fence.request);
+  if (!wanted) fail(FailureClass::permanent, "no_certificate", "the row has no certificate to revoke");
+  task.ca = cas_.find_by_directory(wanted->owner.directory);
+  if (!task.ca)
+    fail(FailureClass::permanent, "unknown_ca",
+         "the certificate is from " + wanted->owner.directory +
+             ", which is not among `cas` in the worker's configuration");
+  task.account = accounts_.existing(*task.ca, wanted->owner);
+  acme::Session session{.ca = task.ca->ca, .signer = task.account->signer};
+  acme::revoke(session, wanted->der, task.claim.revoke_reason);
+  const bool written = store::complete_revocation(database_, task.claim.fence);
+  return {.kind = written ? Progress::Kind::revoked : Progress::Kind::dropped,
+          .wait = {},
+          .failure = std::nullopt};
+}
+
+}  // namespace csrq::issuance

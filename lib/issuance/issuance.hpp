@@ -1,0 +1,98 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "acme/authorization.hpp"
+#include "acme/order.hpp"
+#include "base/config.hpp"
+#include "base/error.hpp"
+#include "challenges/solver.hpp"
+#include "issuance/accounts.hpp"
+#include "issuance/ca_pool.hpp"
+#include "issuance/preflight.hpp"
+#include "store/jobs.hpp"
+#include "store/ledger.hpp"
+
+namespace csrq::issuance {
+
+/// Waits up to this long are spent in memory with the lease kept; longer ones in the database.
+inline constexpr Duration longest_leased_wait = std::chrono::minutes(1);
+
+/// A claimed row on its way through the CA. Beside the claim it holds only what can be read again from the
+/// database and the CA: a task may be dropped at any moment, and the next worker's task for the row takes the
+/// same way.
+struct Task {
+  explicit Task(store::Claim claimed) : claim(std::move(claimed)) {}
+
+  enum class Phase { opening, validation, issuance };
+
+  store::Claim claim;
+  std::optional<AcceptedCsr> csr{};
+  const challenges::Solver* solver{};
+  PooledCa* ca{};
+  OrderSlot slot{};
+  std::shared_ptr<const Account> account{};
+  std::optional<store::OpenOrder> order{};
+  Phase phase{Phase::opening};
+  bool answered{};          ///< this task has answered the order's challenges
+  bool registered_again{};  ///< the CA had forgotten the account
+  int looks{};              ///< at the order, in this phase
+};
+
+/// How far a step came.
+struct Progress {
+  enum class Kind {
+    issued,
+    revoked,
+    waiting,  ///< still leased: call advance() again after `wait`
+    put_off,  ///< back in the queue for later, not a failure
+    failed,   ///< back in the queue by the schedule, or parked
+    dropped,  ///< the lease was lost or the row cancelled: nothing was written
+  };
+  Kind kind{};
+  Duration wait{};
+  std::optional<Failure> failure{};
+};
+
+/// RFC 8555 §7.4 from first line to last.
+class Issuance {
+ public:
+  /// All must outlive this.
+  Issuance(const Config& config, store::Database& database, CaPool& cas, Accounts& accounts);
+
+  /// Takes a row as far as it goes without waiting (beyond single requests and commits). Safe to repeat after
+  /// a crash at any point: the CA holds the truth, we hold the URLs. What becomes of the row is written
+  /// before this returns. Throws only Unreachable (the database is away; nothing is known to be written).
+  /// Thread-safe for different tasks.
+  Progress advance(Task& task);
+
+ private:
+  // issuance.cpp
+  Progress issue(Task& task);
+  void prepare(Task& task);
+  Progress take_order_further(Task& task, acme::Session& session, acme::Order order);
+  std::optional<Progress> open_order(Task& task);
+  std::optional<acme::Order> current_order(Task& task, acme::Session& session);
+  Progress wait_for(Task& task, Task::Phase phase, const acme::Order& order);
+  Progress finish(Task& task, acme::Session& session, const acme::Order& order);
+  Progress revoke(Task& task);
+
+  // authorize.cpp
+  void authorize(Task& task, acme::Session& session, const acme::Order& order);
+  [[noreturn]] void give_up_order(Task& task, acme::Session& session, const acme::Order& order);
+  [[noreturn]] void close_dead_order(Task& task, const acme::Order& order,
+                                     const std::vector<acme::Authorization>& authorizations);
+
+  // settle.cpp
+  Progress settle(Task& task, Failure failure);
+  Progress put_off(Task& task, Duration wait, Failure failure);
+  void hold_others(const Task& task, const Failure& failure, Duration wait);
+
+  const Config& config_;
+  store::Database& database_;
+  CaPool& cas_;
+  Accounts& accounts_;
+};
+
+}  // namespace csrq::issuance

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/identifier.hpp"
+#include "challenges/solver.hpp"
+#include "crypto/csr.hpp"
+
+namespace csrq::issuance {
+
+struct PreflightRules {
+  int max_names{100};
+  const challenges::Solver* solver{};  ///< how control of the names will be proved; not null
+};
+
+/// A CSR that is fit to be sent to a CA.
+struct AcceptedCsr {
+  std::string der{};
+  std::string spki_sha256{};
+  std::vector<std::string> names{};       ///< lower case, sorted, duplicates folded
+  std::vector<Identifier> identifiers{};  ///< the same, in the same order
+};
+
+/// Finds everything that makes a CA refuse a CSR, without asking one: no account or order is touched before
+/// this passes. No I/O. Throws Error{permanent} with one of these codes and a sentence saying what to change:
+///   unreadable, bad_signature, unsupported_key, weak_hash, no_names, too_many_names, common_name_not_in_san,
+///   ip_in_common_name, email_name, uri_name, other_name, bad_ip_address, must_staple, not_ascii,
+///   trailing_dot, empty_label, long_label, long_name, underscore, bad_character, bad_wildcard,
+///   ip_as_dns_name, overlapping_wildcard, cannot_prove.
+AcceptedCsr preflight(const std::string& csr, const PreflightRules& rules);
+
+}  // namespace csrq::issuance

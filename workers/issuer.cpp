@@ -1,0 +1,263 @@
+#include "workers/issuer.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/log.hpp"
+
+namespace csrq::workers {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto heartbeat_interval = 15s;
+constexpr auto rescue_interval = 30s;
+constexpr auto notify_interval = 200ms;
+constexpr auto tick_interval = 200ms;
+/// A task whose database call found the database away tries again after this.
+constexpr auto database_retry = 5s;
+constexpr std::size_t largest_claim = 256;
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+std::size_t capacity_of(const Config& config, const issuance::CaPool& cas) {
+  return static_cast<std::size_t>(std::max(1, std::min(config.worker.in_flight, cas.orders_in_flight())));
+}
+
+}  // namespace
+
+Issuer::Issuer(const Config& config, store::Database& database, issuance::CaPool& cas,
+               issuance::Accounts& accounts, IssuerObserver observer)
+    : config_(config),
+      database_(database),
+      cas_(cas),
+      issuance_(config, database, cas, accounts),
+      observer_(std::move(observer)),
+      capacity_(capacity_of(config, cas)) {}
+
+void Issuer::work() {
+  serve();
+}
+
+Tally Issuer::run(std::int64_t limit) {
+  limit_ = limit;
+  serve();
+  const std::scoped_lock lock(mutex_);
+  if (fatal_) throw *fatal_;
+  return tally_;
+}
+
+void Issuer::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  news_.notify_all();
+}
+
+void Issuer::serve() {
+  worker_ = store::worker_start(database_, host_name(), getpid(), CSRQ_VERSION);
+  std::vector<std::thread> threads;
+  const std::size_t count = std::min(capacity_, static_cast<std::size_t>(config_.worker.threads));
+  for (std::size_t i = 0; i < count; ++i) threads.emplace_back([this] { step_tasks(); });
+  coordinate();
+  close();
+  for (std::thread& thread : threads) thread.join();
+  try {
+    store::worker_stop(database_, worker_);
+    store::notify_changes(database_);
+  } catch (const Unreachable& reason) {
+    log::warning("leases could not be given back; other workers take them over when they have run out",
+                 {{"error", reason.what()}});
+  }
+}
+
+void Issuer::coordinate() {
+  while (!stopping_) {
+    try {
+      keep_house();
+      if (wants_more() && Clock::now() >= next_claim_) claim_more();
+      database_away_ = false;
+    } catch (const Unreachable& reason) {
+      database_is_away(reason);
+    }
+    if (batch_is_done()) return;
+    wait_for_news();
+  }
+}
+
+/// Heartbeats, rescue of dead workers' rows, due renewals, notification.
+void Issuer::keep_house() {
+  const Clock::time_point now = Clock::now();
+  if (now >= next_beat_) beat();
+  if (now >= next_rescue_) {
+    next_rescue_ = now + rescue_interval;
+    store::rescue(database_);
+    store::renew_due(database_, static_cast<int>(std::min<std::int64_t>(
+                                    config_.renewal.per_run, limit_.value_or(config_.renewal.per_run))));
+  }
+  bool changed = false;
+  if (now >= next_notify_) {
+    const std::scoped_lock lock(mutex_);
+    changed = std::exchange(changed_, false);
+  }
+  if (changed) {
+    next_notify_ = now + notify_interval;
+    store::notify_changes(database_);
+  }
+  if (now >= next_tick_ && observer_.tick) {
+    next_tick_ = now + tick_interval;
+    const std::scoped_lock lock(mutex_);
+    tally_.in_flight = static_cast<std::int64_t>(leases_.size());
+    observer_.tick(tally_);
+  }
+}
+
+void Issuer::beat() {
+  const std::vector<store::Fence> held = leases_.held();
+  leases_.mark_dropped(store::heartbeat(database_, worker_, held, config_.worker.lease));
+  next_beat_ = Clock::now() + heartbeat_interval;
+}
+
+/// In bunches, so that a worker that is nearly full does not claim row by row.
+bool Issuer::wants_more() const {
+  const std::size_t held = leases_.size();
+  if (held >= capacity_) return false;
+  if (limit_) {
+    const std::scoped_lock lock(mutex_);
+    if (nothing_due_ || tally_.claimed >= *limit_) return false;
+  }
+  return held == 0 || capacity_ - held >= std::max<std::size_t>(1, capacity_ / 8);
+}
+
+void Issuer::claim_more() {
+  std::size_t wanted = std::min(capacity_ - leases_.size(), largest_claim);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (limit_) wanted = std::min(wanted, static_cast<std::size_t>(*limit_ - tally_.claimed));
+  }
+  std::vector<store::Claim> claims =
+      store::claim(database_, worker_, static_cast<int>(wanted), config_.worker.lease);
+  nothing_due_ = claims.size() < wanted;
+  next_claim_ = nothing_due_ ? Clock::now() + config_.worker.poll : Clock::time_point{};
+  for (store::Claim& claim : claims) {
+    leases_.add(claim.fence);
+    queue_.put(std::make_unique<issuance::Task>(std::move(claim)), Clock::now());
+  }
+  const std::scoped_lock lock(mutex_);
+  tally_.claimed += static_cast<std::int64_t>(claims.size());
+}
+
+bool Issuer::batch_is_done() const {
+  if (!limit_) return false;
+  const std::scoped_lock lock(mutex_);
+  return fatal_ || (leases_.size() == 0 && (nothing_due_ || tally_.claimed >= *limit_));
+}
+
+void Issuer::wait_for_news() {
+  Clock::time_point until = std::min(next_beat_, next_rescue_);
+  if (observer_.tick) until = std::min(until, next_tick_);
+  if (wants_more()) until = std::min(until, next_claim_);
+  if (database_away_) until = Clock::now() + 1s;
+  std::unique_lock lock(mutex_);
+  if (changed_) until = std::min(until, next_notify_);
+  news_.wait_until(lock, until, [this] { return news_came_ || stopping_; });
+  news_came_ = false;
+}
+
+void Issuer::database_is_away(const Unreachable& reason) {
+  if (!database_away_) log::error("the database is away; waiting for it", {{"error", reason.what()}});
+  database_away_ = true;
+  const std::scoped_lock lock(mutex_);
+  if (limit_) fatal_ = reason;
+}
+
+/// No step is cut short: heartbeats go on until the last has ended.
+void Issuer::close() {
+  queue_.close();
+  std::unique_lock lock(mutex_);
+  while (!news_.wait_for(lock, heartbeat_interval, [this] { return stepping_ == 0; })) {
+    lock.unlock();
+    try {
+      beat();
+    } catch (const Unreachable&) {
+      // The leases outlive a few missed heartbeats.
+    }
+    lock.lock();
+  }
+}
+
+void Issuer::step_tasks() {
+  while (std::unique_ptr<issuance::Task> task = queue_.take()) {
+    {
+      const std::scoped_lock lock(mutex_);
+      ++stepping_;
+    }
+    step(std::move(task));
+    {
+      const std::scoped_lock lock(mutex_);
+      --stepping_;
+    }
+    news_.notify_all();
+  }
+}
+
+void Issuer::step(std::unique_ptr<issuance::Task> task) {
+  try {
+    const issuance::Progress progress =
+        leases_.is_dropped(task->claim.fence)
+            ? issuance::Progress{.kind = issuance::Progress::Kind::dropped, .wait = {}, .failure = {}}
+            : issuance_.advance(*task);
+    if (progress.kind == issuance::Progress::Kind::waiting) {
+      queue_.put(std::move(task), Clock::now() + progress.wait);
+      return;
+    }
+    if (progress.kind == issuance::Progress::Kind::dropped)
+      std::ignore = store::drop_cancelled(database_, task->claim.fence);
+    finish(*task, progress);
+  } catch (const Unreachable& reason) {
+    if (limit_) {
+      const std::scoped_lock lock(mutex_);
+      fatal_ = reason;
+      news_came_ = true;
+    }
+    queue_.put(std::move(task), Clock::now() + database_retry);
+  }
+}
+
+void Issuer::finish(const issuance::Task& task, const issuance::Progress& progress) {
+  leases_.remove(task.claim.fence);
+  const std::scoped_lock lock(mutex_);
+  changed_ = news_came_ = true;
+  using Kind = issuance::Progress::Kind;
+  switch (progress.kind) {
+    case Kind::issued:
+      ++tally_.issued;
+      break;
+    case Kind::revoked:
+      ++tally_.revoked;
+      break;
+    case Kind::put_off:
+      ++tally_.put_off;
+      break;
+    case Kind::failed:
+      ++tally_.failed;
+      break;
+    case Kind::dropped:
+    case Kind::waiting:
+      ++tally_.dropped;
+      break;
+  }
+  if (observer_.finished)
+    observer_.finished({.request = task.claim.fence.request,
+                        .customer = task.claim.customer,
+                        .names = task.csr ? task.csr->names : task.claim.names,
+                        .progress = progress});
+}
+
+}  // namespace csrq::workers

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "base/config.hpp"
+#include "issuance/issuance.hpp"
+#include "workers/lease_book.hpp"
+#include "workers/task_queue.hpp"
+
+namespace csrq::workers {
+
+/// What became of the rows that a worker claimed.
+struct Tally {
+  std::int64_t claimed{};
+  std::int64_t issued{};
+  std::int64_t revoked{};
+  std::int64_t put_off{};
+  std::int64_t failed{};
+  std::int64_t dropped{};
+  std::int64_t in_flight{};
+};
+
+/// A row that this worker is done with for now.
+struct Outcome {
+  store::RequestId request{};
+  const std::string& customer;
+  const std::vector<std::string>& names;
+  const issuance::Progress& progress;
+};
+
+/// Both are called one at a time, and must not block for long.
+struct IssuerObserver {
+  std::function<void(const Outcome&)> finished{};
+  std::function<void(const Tally&)> tick{};  ///< several times a second
+};
+
+/// The long-running loop: claims due rows, takes them through their steps on a bounded pool of threads, keeps
+/// their leases alive.
+class Issuer {
+ public:
+  /// All must outlive this.
+  Issuer(const Config& config, store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts,
+         IssuerObserver observer);
+
+  /// Works until stop(); waits for the database whenever it is away.
+  void work();
+  /// One batch: at most `limit` due rows, due renewals among them; ends when each is issued, failed or put
+  /// off by more than a minute, or after stop(). Throws Unreachable if the database stays away.
+  Tally run(std::int64_t limit);
+  /// Steps under way are finished, leases given back; then work() or run() returns. Callable from any thread.
+  void stop();
+
+ private:
+  using Clock = TaskQueue::Clock;
+
+  void serve();
+  void coordinate();
+  void keep_house();
+  void claim_more();
+  bool wants_more() const;
+  bool batch_is_done() const;
+  void beat();
+  void wait_for_news();
+  void close();
+  void step_tasks();
+  void step(std::unique_ptr<issuance::Task> task);
+  void finish(const issuance::Task& task, const issuance::Progress& progress);
+  void database_is_away(const Unreachable& reason);
+
+  const Config& config_;
+  store::Database& database_;
+  issuance::CaPool& cas_;
+  issuance::Issuance issuance_;
+  IssuerObserver observer_;
+  const std::size_t capacity_;
+  std::optional<std::int64_t> limit_{};  ///< of a batch
+
+  store::WorkerId worker_{};
+  TaskQueue queue_{};
+  LeaseBook leases_{};
+  std::atomic<bool> stopping_{false};
+
+  // Only the coordinating thread:
+  Clock::time_point next_claim_{};
+  Clock::time_point next_beat_{};
+  Clock::time_point next_rescue_{};
+  Clock::time_point next_tick_{};
+  Clock::time_point next_notify_{};
+  bool nothing_due_{false};  ///< the last claim got less than it asked for
+  bool database_away_{false};
+
+  mutable std::mutex mutex_{};  ///< guards what follows
+  std::condition_variable news_{};
+  Tally tally_{};
+  int stepping_{0};      ///< threads that are in a step
+  bool news_came_{false};  ///< a row was finished since the coordinating thread last looked
+  bool changed_{false};    ///< rows have changed since the last NOTIFY
+  std::optional<Unreachable> fatal_{};
+};
+
+}  // namespace csrq::workers

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "http/server.hpp"
+#include "store/database.hpp"
+
+namespace csrq::workers {
+
+/// The http-01 validation server: answers the CA from the rows of csrq.acme_challenge, whichever worker wrote
+/// them.
+class Responder {
+ public:
+  /// Listens before it returns. Has a database connection of its own, so that validation never waits for
+  /// issuing; the login needs no more than the role csrq_responder. Throws UsageError (address) or
+  /// Unreachable (database).
+  Responder(const std::string& listen, store::DatabaseOptions database);
+
+  std::string address() const { return server_.address(); }
+
+ private:
+  store::Database database_;
+  http::Server server_;
+};
+
+}  // namespace csrq::workers

@@ -1,0 +1,54 @@
+#include "workers/task_queue.hpp"
+
+#include <algorithm>
+
+namespace csrq::workers {
+
+bool TaskQueue::later(const Entry& left, const Entry& right) {
+  return left.due != right.due ? left.due > right.due : left.number > right.number;
+}
+
+void TaskQueue::put(std::unique_ptr<issuance::Task> task, Clock::time_point due) {
+  const std::scoped_lock lock(mutex_);
+  if (closed_) return;
+  heap_.push_back({.due = due, .number = next_number_++, .task = std::move(task)});
+  std::ranges::push_heap(heap_, later);
+  if (has_leader_) {
+    if (heap_.front().number == next_number_ - 1) leader_.notify_one();
+  } else {
+    followers_.notify_one();
+  }
+}
+
+std::unique_ptr<issuance::Task> TaskQueue::take() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (closed_) return nullptr;
+    if (!heap_.empty() && heap_.front().due <= Clock::now()) return pop();
+    if (heap_.empty() || has_leader_) {
+      followers_.wait(lock);
+      continue;
+    }
+    has_leader_ = true;
+    leader_.wait_until(lock, heap_.front().due);
+    has_leader_ = false;
+  }
+}
+
+std::unique_ptr<issuance::Task> TaskQueue::pop() {
+  std::ranges::pop_heap(heap_, later);
+  std::unique_ptr<issuance::Task> task = std::move(heap_.back().task);
+  heap_.pop_back();
+  if (!heap_.empty() && !has_leader_) followers_.notify_one();
+  return task;
+}
+
+void TaskQueue::close() {
+  const std::scoped_lock lock(mutex_);
+  closed_ = true;
+  heap_.clear();
+  leader_.notify_all();
+  followers_.notify_all();
+}
+
+}  // namespace csrq::workers

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "issuance/issuance.hpp"
+
+namespace csrq::workers {
+
+/// Tasks by due time: what is due now is the ready queue, what is due later the waiting room. Thread-safe.
+class TaskQueue {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// After close(), the task is dropped: its lease is given back with the others.
+  void put(std::unique_ptr<issuance::Task> task, Clock::time_point due);
+  /// Waits for a task to become due, first due first; null once closed.
+  std::unique_ptr<issuance::Task> take();
+  /// Ends every take(), now and later. What is still in here is dropped.
+  void close();
+
+ private:
+  struct Entry {
+    Clock::time_point due{};
+    std::uint64_t number{};  ///< equal due times: first in, first out
+    std::unique_ptr<issuance::Task> task{};
+  };
+  static bool later(const Entry& left, const Entry& right);
+  std::unique_ptr<issuance::Task> pop();
+
+  std::mutex mutex_{};
+  // Of all waiting threads only one, the leader, waits for the first due time; the others need no wake-up for
+  // it.
+  std::condition_variable leader_{};
+  std::condition_variable followers_{};
+  bool has_leader_{false};
+  bool closed_{false};
+  std::uint64_t next_number_{0};
+  std::vector<Entry> heap_{};
+};
+
+}  // namespace csrq::workers
