@@ -1,0 +1,214 @@
+#include <doctest/doctest.h>
+
+#include <future>
+
+#include "db/store_fixture.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+
+namespace {
+
+store::AuthorizationRecord pending_authorization(const std::string& order_url) {
+  return {.url = order_url + "/authorization",
+          .identifier = "a.example",
+          .wildcard = false,
+          .status = AuthorizationStatus::pending,
+          .expires = now() + std::chrono::hours(24),
+          .challenge = store::ChallengeRecord{.type = "http-01",
+                                              .url = order_url + "/challenge",
+                                              .token = "token_1",
+                                              .status = ChallengeStatus::pending,
+                                              .key_authorization = "token_1.thumbprint",
+                                              .error = {}}};
+}
+
+}  // namespace
+
+TEST_CASE("the intent of an order is written before it has a URL, and the same order is resumed afterwards") {
+  Store store;
+  const auto id = store.submit();
+  const auto fence = store.claim_one().fence;
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  const auto intent = store::open_order(store.database, fence, account, {"a.example", "*.b\"\\.example"});
+  REQUIRE(intent.order);
+  CHECK(intent.order->url.empty());
+  CHECK(store.request(id, "array_to_string(names, ' ')") == "a.example *.b\"\\.example");
+  REQUIRE(store::record_order(store.database, fence,
+                              Store::order_record(intent.order->id, "https://ca.example/o/1")));
+  const auto resumed = store::open_order(store.database, fence, account, {"a.example"});
+  REQUIRE(resumed.order);
+  CHECK(resumed.order->id == intent.order->id);
+  CHECK(resumed.order->url == "https://ca.example/o/1");
+  CHECK(store.count("acme_authorization") == "1");
+}
+
+TEST_CASE("the names of a former attempt come with the next claim") {
+  Store store;
+  store.submit();
+  const auto claim = store.claim_one();
+  store.ready_order(claim.fence, {"a.example", "b.example"});
+  REQUIRE(store::put_off(store.database, claim.fence, std::chrono::seconds(0), nullptr));
+  CHECK(store.claim_one().names == std::vector<std::string>{"a.example", "b.example"});
+}
+
+TEST_CASE("an order that the CA hands out to a second request stays with the first") {
+  Store store;
+  store.submit();
+  store.submit();
+  const auto claims = store::claim(store.database, store.worker, 2, lease);
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  const auto first = store::open_order(store.database, claims[0].fence, account, {"a.example"}).order.value();
+  const auto second =
+      store::open_order(store.database, claims[1].fence, account, {"a.example"}).order.value();
+  const std::string url = "https://ca.example/o/1";
+  CHECK(store::record_order(store.database, claims[0].fence, Store::order_record(first.id, url)));
+  CHECK(store::record_order(store.database, claims[0].fence, Store::order_record(first.id, url)));
+  CHECK_FALSE(store::record_order(store.database, claims[1].fence, Store::order_record(second.id, url)));
+  CHECK(store::open_order(store.database, claims[1].fence, account, {"a.example"}).order.value().id !=
+        second.id);
+}
+
+TEST_CASE("responses are served while they are in place, and gone once the order is closed") {
+  Store store;
+  store.submit();
+  const auto fence = store.claim_one().fence;
+  const auto order = store.ready_order(fence);
+  const std::string url = store.sql.value("SELECT url FROM csrq.acme_order");
+  store::record_authorizations(store.database, fence, {pending_authorization(url)});
+  CHECK(store::key_authorization(store.database, "token_1") == "token_1.thumbprint");
+  CHECK_FALSE(store::key_authorization(store.database, "token_2"));
+  CHECK_FALSE(store::key_authorization(store.database, "%\xff' OR true"));
+  CHECK(
+      store.sql.value(
+          "SELECT identifier || ' ' || status || ' ' || (expires_at > now()) FROM csrq.acme_authorization") ==
+      "a.example pending true");
+
+  SUBCASE("because the order died") {
+    store::close_order(store.database, fence, order, OrderStatus::invalid,
+                       some_failure(FailureClass::validation));
+    CHECK(store.sql.value("SELECT status || ' ' || (error ->> 'code') FROM csrq.acme_order") ==
+          "invalid dns");
+  }
+  SUBCASE("because it is done") {
+    REQUIRE(store::complete(store.database, fence, Store::issued(order, "01")));
+  }
+  SUBCASE("because the challenge failed") {
+    auto failed = pending_authorization(url);
+    failed.status = AuthorizationStatus::invalid;
+    failed.challenge->status = ChallengeStatus::invalid;
+    failed.challenge->key_authorization.clear();
+    failed.challenge->error = R"({"detail": "404"})";
+    store::record_authorizations(store.database, fence, {failed});
+    CHECK(store.sql.value("SELECT status || ' ' || (error ->> 'detail') FROM csrq.acme_challenge") ==
+          "invalid 404");
+    CHECK(store.sql.value("SELECT status FROM csrq.acme_authorization") == "invalid");
+  }
+  CHECK_FALSE(store::key_authorization(store.database, "token_1"));
+}
+
+TEST_CASE("an authorization without a challenge of ours, and without an end, is written down as well") {
+  Store store;
+  store.submit();
+  const auto fence = store.claim_one().fence;
+  store.ready_order(fence);
+  const std::string url = store.sql.value("SELECT url FROM csrq.acme_authorization");
+  store::record_authorizations(store.database, fence,
+                               {{.url = url,
+                                 .identifier = "a.example",
+                                 .wildcard = true,
+                                 .status = AuthorizationStatus::valid,
+                                 .expires = std::nullopt,
+                                 .challenge = std::nullopt}});
+  CHECK(store.sql.value("SELECT status || ' ' || wildcard FROM csrq.acme_authorization") == "valid true");
+  CHECK(store.count("acme_challenge") == "0");
+}
+
+TEST_CASE("where the CA asked to wait, no new order is opened") {
+  Store store;
+  store.submit();
+  const auto fence = store.claim_one().fence;
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  const Failure limited = some_failure(FailureClass::limited);
+  const auto open = [&] { return store::open_order(store.database, fence, account, {"a.example"}); };
+
+  SUBCASE("of the whole CA") {
+    store::hold(store.database, some_owner().directory, store::HoldScope::ca, account, std::chrono::hours(1),
+                limited);
+    REQUIRE(open().hold);
+    CHECK(open().hold->detail == "no such name");
+    CHECK(open().hold->wait > std::chrono::minutes(59));
+    CHECK(open().hold->wait <= std::chrono::hours(1));
+    CHECK_FALSE(open().order);
+  }
+  SUBCASE("of the account") {
+    store::hold(store.database, some_owner().directory, store::HoldScope::account, account,
+                std::chrono::hours(1), limited);
+    CHECK(open().hold);
+  }
+  SUBCASE("but another account or CA is not held up") {
+    store::hold(store.database, some_owner().directory, store::HoldScope::account, store::AccountId{999},
+                std::chrono::hours(1), limited);
+    store::hold(store.database, "https://other.example/dir", store::HoldScope::ca, account,
+                std::chrono::hours(1), limited);
+    CHECK(open().order);
+  }
+  SUBCASE("and an order that the CA has accepted goes on") {
+    store.ready_order(fence);
+    store::hold(store.database, some_owner().directory, store::HoldScope::ca, account, std::chrono::hours(1),
+                limited);
+    CHECK(open().order);
+  }
+}
+
+TEST_CASE("of the names asked for, those that no grant covers are named") {
+  Store store;
+  store.sql.run(
+      "INSERT INTO csrq.name_grant VALUES ('acme', 'example.org'), ('acme', '*.example.org'), ('other', "
+      "'other.org')");
+  CHECK(store::ungranted_names(store.database, "acme", {"example.org", "a.b.example.org", "*.example.org"})
+            .empty());
+  CHECK(store::ungranted_names(store.database, "acme", {"notexample.org", "other.org", "a.example.org"}) ==
+        std::vector<std::string>{"notexample.org", "other.org"});
+}
+
+TEST_CASE("an account is made once, with one key, though two workers come at once") {
+  Store store;
+  store::Database other({.url = store.test.url()});
+  CHECK_FALSE(store::find_account(store.database, some_owner()));
+  for (int round = 0; round < 10; ++round) {
+    CAPTURE(round);
+    const auto owner = some_owner("customer " + std::to_string(round));
+    auto theirs = std::async(std::launch::async, [&] {
+      return store::find_or_create_account(other, owner, some_key(static_cast<char>('A' + round)));
+    });
+    const auto mine =
+        store::find_or_create_account(store.database, owner, some_key(static_cast<char>('a' + round)));
+    CHECK(mine.key.thumbprint == theirs.get().key.thumbprint);
+    CHECK(store::find_account(store.database, owner)->id == mine.id);
+  }
+  CHECK(store.count("acme_account_key") == "10");
+}
+
+TEST_CASE("a sealed key comes back octet by octet") {
+  Store store;
+  const auto key = some_key('a');
+  const auto made = store::find_or_create_account(store.database, some_owner(), key);
+  CHECK(made.status == AccountStatus::creating);
+  CHECK(made.key.sealed == key.sealed);
+  CHECK(made.key.sealing_key_id == "k1");
+  CHECK(store::is_account_key(store.database, key.spki_sha256));
+  CHECK_FALSE(store::is_account_key(store.database, some_key('b').spki_sha256));
+}
+
+TEST_CASE("a registered account has its URL and status from the CA") {
+  Store store;
+  const auto id = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  store::account_registered(store.database, id, AccountStatus::valid, "https://ca.example/acct/1",
+                            {"mailto:a@example.org"});
+  const auto found = store::find_account(store.database, some_owner());
+  REQUIRE(found);
+  CHECK(found->status == AccountStatus::valid);
+  CHECK(found->url == "https://ca.example/acct/1");
+  CHECK(store.sql.value("SELECT contact[1] FROM csrq.acme_account") == "mailto:a@example.org");
+}

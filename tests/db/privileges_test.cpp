@@ -1,0 +1,143 @@
+#include <doctest/doctest.h>
+
+#include "base/error.hpp"
+#include "db/store_fixture.hpp"
+#include "store/migrations.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+
+namespace {
+
+bool denied(const std::string& refusal) {
+  return refusal.find("permission denied") != std::string::npos ||
+         refusal.find("row-level security") != std::string::npos;
+}
+
+/// A login with one group role.
+struct Login {
+  Login(Store& store, const std::string& name, const std::string& role)
+      : url(store.test.url_as(name)), sql(url) {
+    store.sql.run("GRANT " + role + " TO " + name);
+  }
+  std::string url;
+  Sql sql;
+};
+
+}  // namespace
+
+TEST_CASE("an app inserts and reads the rows of its customers only") {
+  Store store;
+  store.submit({.customer = "other"});
+  Login app(store, "csrq_test_app", "csrq_app");
+  store.sql.run("INSERT INTO csrq.app_access VALUES ('csrq_test_app', 'acme')");
+  CHECK(app.sql.refusal("INSERT INTO csrq.request (customer, csr) VALUES ('acme', 'x')").empty());
+  CHECK(denied(app.sql.refusal("INSERT INTO csrq.request (customer, csr) VALUES ('other', 'x')")));
+  for (const std::string table : {"request", "job", "status"}) {
+    CAPTURE(table);
+    CHECK(app.sql.value("SELECT string_agg(customer, ' ') FROM csrq." + table) == "acme");
+  }
+  CHECK(app.sql.value("SELECT csrq.retry(everything => true)") == "0");
+  CHECK(app.sql.refusal("SELECT csrq.cancel(1)").find("may not act for customer") != std::string::npos);
+  CHECK(app.sql.value("SELECT csrq.cancel(id) FROM csrq.request") == "cancelled");
+}
+
+TEST_CASE("an app cannot write what is csrq's to write") {
+  Store store;
+  Login app(store, "csrq_test_app", "csrq_app");
+  store.sql.run("INSERT INTO csrq.app_access VALUES ('csrq_test_app', '*')");
+  store.submit();
+  for (const std::string column :
+       {"id", "status", "chain", "names", "serial", "error", "created_by", "renew_at"}) {
+    CAPTURE(column);
+    CHECK(denied(app.sql.refusal("INSERT INTO csrq.request (customer, csr, " + column +
+                                 ") VALUES ('acme', 'x', NULL)")));
+    CHECK(denied(app.sql.refusal("UPDATE csrq.request SET " + column + " = NULL")));
+  }
+  CHECK(denied(app.sql.refusal("DELETE FROM csrq.request")));
+  CHECK(denied(app.sql.refusal("UPDATE csrq.job SET run_at = now()")));
+  CHECK(denied(app.sql.refusal("SELECT csrq.claim(1, 1, '1 minute')")));
+  CHECK(denied(app.sql.refusal("SELECT FROM csrq.acme_account_key")));
+  CHECK(denied(app.sql.refusal("SELECT csrq.close_orders(1)")));
+}
+
+TEST_CASE("a worker's login does all that a worker does, sealed keys included") {
+  Store owner;
+  owner.submit();
+  Login login(owner, "csrq_test_worker", "csrq_worker");
+  store::Database database({.url = login.url});
+  CHECK(store::missing_privileges(database).empty());
+  CHECK_NOTHROW(store::require_schema(database));
+
+  const auto worker = store::worker_start(database, "host", 1, "test");
+  const auto fence = store::claim(database, worker, 1, lease).at(0).fence;
+  const auto account = store::find_or_create_account(database, some_owner(), some_key('a'));
+  CHECK(account.key.sealed == some_key('a').sealed);
+  const auto order = store::open_order(database, fence, account.id, {"a.example"}).order.value();
+  REQUIRE(store::record_order(database, fence, Store::order_record(order.id, "https://ca.example/o/1")));
+  CHECK(store::heartbeat(database, worker, {fence}, lease).empty());
+  CHECK(store::complete(database, fence, Store::issued(order.id, "01")));
+  CHECK(store::rescue(database) == 0);
+  CHECK(store::renew_due(database, 10) == 0);
+  CHECK(store::queue_depth(database).due == 0);
+  CHECK(store::status(database, {.domain = "example"}).size() == 1);
+  CHECK(store::submit(database, {{.customer = "acme", .csr = some_csr}}).at(0).created);
+  CHECK(denied(login.sql.refusal("UPDATE csrq.request SET status = 'failed'")));
+}
+
+TEST_CASE("a DBA reads everything but sealed keys") {
+  Store store;
+  store::find_or_create_account(store.database, some_owner(), some_key('a'));
+  Login dba(store, "csrq_test_dba", "csrq_dba");
+  CHECK(dba.sql.value("SELECT thumbprint FROM csrq.acme_account_key") == "thumbprint-a");
+  CHECK(dba.sql.value("SELECT thumbprint FROM csrq.accounts") == "thumbprint-a");
+  CHECK(dba.sql.refusal("SELECT FROM csrq.request, csrq.job, csrq.event, csrq.certificate, csrq.status")
+            .empty());
+  CHECK(denied(dba.sql.refusal("SELECT sealed FROM csrq.acme_account_key")));
+  CHECK(denied(dba.sql.refusal(
+      "SELECT * FROM csrq.account_for('ca', 'https://ca.example/dir', 'per_customer', 'acme', "
+      "NULL, NULL, NULL, NULL)")));
+  CHECK(denied(dba.sql.refusal("UPDATE csrq.request SET priority = 'urgent'")));
+}
+
+TEST_CASE("a responder looks up tokens and can do nothing else") {
+  Store owner;
+  Login login(owner, "csrq_test_responder", "csrq_responder");
+  store::Database database({.url = login.url});
+  CHECK_FALSE(store::key_authorization(database, "token"));
+  CHECK_NOTHROW(store::require_schema(database));
+  CHECK(login.sql.value("SELECT string_agg(p.proname, ' ') FROM pg_proc p WHERE p.pronamespace = "
+                        "(SELECT oid FROM pg_namespace WHERE nspname = 'csrq') AND "
+                        "has_function_privilege(p.oid, 'EXECUTE')") == "key_authorization");
+  CHECK(login.sql.value(
+            "SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c WHERE c.relnamespace = "
+            "(SELECT oid FROM pg_namespace WHERE nspname = 'csrq') AND c.relkind IN ('r', 'p', 'v') "
+            "AND has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE')") == "legal_move schema_version");
+}
+
+TEST_CASE("a login without a role is told what a worker's would need") {
+  Store owner;
+  {
+    store::Database database({.url = owner.test.url_as("csrq_test_nobody")});
+    const auto sentences = store::missing_privileges(database);
+    REQUIRE(sentences.size() == 1);
+    CHECK(sentences[0].find("GRANT csrq_worker") != std::string::npos);
+    CHECK_THROWS_AS(store::queue_depth(database), UsageError);
+  }
+  Login app(owner, "csrq_test_app", "csrq_app");
+  store::Database database({.url = app.url});
+  const auto sentences = store::missing_privileges(database);
+  REQUIRE_FALSE(sentences.empty());
+  CHECK(sentences[0].find("csrq.account_for") != std::string::npos);
+}
+
+TEST_CASE("an app that submits for somebody else's customer is refused") {
+  Store owner;
+  Login app(owner, "csrq_test_app", "csrq_app");
+  owner.sql.run("INSERT INTO csrq.app_access VALUES ('csrq_test_app', 'acme')");
+  store::Database database({.url = app.url});
+  CHECK(store::submit(database, {{.customer = "acme", .csr = some_csr, .reference = "r"}}).at(0).created);
+  CHECK_FALSE(
+      store::submit(database, {{.customer = "acme", .csr = some_csr, .reference = "r"}}).at(0).created);
+  CHECK_THROWS_AS(store::submit(database, {{.customer = "other", .csr = some_csr}}), UsageError);
+}

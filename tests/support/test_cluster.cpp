@@ -1,0 +1,156 @@
+#include "support/test_cluster.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+
+#include <pqxx/pqxx>
+
+#include "store/database.hpp"
+#include "store/migrations.hpp"
+
+namespace csrq::test {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* template_name = "csrq_template";
+
+fs::path make_run_folder() {
+  const char* temporary = std::getenv("TMPDIR");
+  const fs::path parent =
+      temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : fs::path(CSRQ_BINARY_DIR) / "test";
+  fs::create_directories(parent);
+  std::string name = parent / "run-XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr)
+    throw std::runtime_error("cannot make a folder in " + parent.string());
+  fs::permissions(name, fs::perms::others_exec,
+                  fs::perm_options::add);  // the server's user must get to its own
+  return name;
+}
+
+/// What the tests of this process share; made piece by piece when it is asked for.
+class Run {
+ public:
+  ~Run() { end(); }
+
+  fs::path folder() {
+    const std::lock_guard lock(mutex_);
+    return folder_locked();
+  }
+
+  embedded::Cluster& cluster() {
+    const std::lock_guard lock(mutex_);
+    if (!cluster_)
+      cluster_ = std::make_unique<embedded::Cluster>(embedded::ClusterOptions{
+          .folder = folder_locked() / "cluster", .fsync = false, .settings = {{"max_connections", "200"}}});
+    return *cluster_;
+  }
+
+  void end() {
+    const std::lock_guard lock(mutex_);
+    cluster_.reset();
+    std::error_code error;
+    if (!folder_.empty()) fs::remove_all(folder_, error);
+    if (error) std::cerr << "left behind: " << folder_ << ": " << error.message() << '\n';
+    folder_.clear();
+  }
+
+ private:
+  fs::path folder_locked() {
+    if (folder_.empty()) folder_ = make_run_folder();
+    return folder_;
+  }
+
+  std::mutex mutex_;
+  fs::path folder_{};
+  std::unique_ptr<embedded::Cluster> cluster_{};
+};
+
+Run& this_run() {
+  static Run instance;
+  return instance;
+}
+
+void execute(const std::string& statement) {
+  pqxx::connection connection(cluster().url());
+  pqxx::nontransaction(connection).exec(statement);
+}
+
+std::string new_name() {
+  static std::atomic<int> counter{0};
+  return "csrq_test_" + std::to_string(++counter);
+}
+
+void make_template() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    execute(std::string("CREATE DATABASE ") + template_name);
+    store::Database database({.url = cluster().url(template_name)});
+    store::migrate(database, CustomersConfig{});
+  });
+}
+
+std::string quoted(pqxx::connection& connection, const std::string& name) {
+  return connection.quote_name(name);
+}
+
+}  // namespace
+
+fs::path run_folder() {
+  return this_run().folder();
+}
+
+embedded::Cluster& cluster() {
+  return this_run().cluster();
+}
+
+void end_run() {
+  this_run().end();
+}
+
+std::string empty_database_url() {
+  const std::string name = new_name();
+  execute("CREATE DATABASE " + name);
+  return cluster().url(name);
+}
+
+TestDatabase::TestDatabase() : name_(new_name()) {
+  make_template();
+  execute("CREATE DATABASE " + name_ + " TEMPLATE " + template_name);
+}
+
+TestDatabase::~TestDatabase() {
+  try {
+    pqxx::connection connection(cluster().url());
+    pqxx::nontransaction statements(connection);
+    statements.exec("DROP DATABASE " + name_ + " WITH (FORCE)");
+    for (const std::string& login : logins_) statements.exec("DROP ROLE " + quoted(connection, login));
+  } catch (const std::exception& error) {
+    std::cerr << "could not drop " << name_ << ": " << error.what() << '\n';
+  }
+}
+
+DatabaseConfig TestDatabase::config() const {
+  return {.url = url()};
+}
+
+std::string TestDatabase::url() const {
+  return cluster().url(name_);
+}
+
+std::string TestDatabase::url_as(const std::string& login) const {
+  pqxx::connection connection(cluster().url());
+  pqxx::nontransaction statements(connection);
+  if (statements.exec("SELECT FROM pg_roles WHERE rolname = " + connection.quote(login)).empty()) {
+    statements.exec("CREATE ROLE " + quoted(connection, login) + " LOGIN");
+    logins_.insert(login);
+  }
+  return cluster().url(name_, login);
+}
+
+}  // namespace csrq::test

@@ -1,0 +1,239 @@
+#include "acme/problem.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+using namespace std::chrono_literals;
+using csrq::Failure;
+using csrq::FailureClass;
+using csrq::acme::classify;
+using csrq::acme::error_of;
+using csrq::acme::parse_problem;
+using csrq::acme::Problem;
+using csrq::acme::problem_of;
+using csrq::http::Headers;
+using csrq::http::Response;
+
+namespace {
+
+Response answer(int status, const std::string& body, const Headers& headers = {}) {
+  Response response{.status = status, .headers = headers, .body = body};
+  if (body.starts_with('{')) response.headers.emplace_back("content-type", "application/problem+json");
+  return response;
+}
+
+std::string document(const std::string& type, const std::string& detail = "a reason") {
+  return nlohmann::json{{"type", "urn:ietf:params:acme:error:" + type}, {"detail", detail}}.dump();
+}
+
+Failure failure_of(const Response& response) {
+  return error_of(response, "newOrder at ca.example").failure();
+}
+
+}  // namespace
+
+TEST_CASE("the class of a failure") {
+  struct Row {
+    const char* type;
+    int status;
+    FailureClass expected;
+  };
+  for (const Row& row : {
+           Row{"rateLimited", 429, FailureClass::limited},
+           Row{"rateLimited", 503, FailureClass::limited},
+           Row{"rateLimited", 400, FailureClass::limited},
+           Row{"badNonce", 400, FailureClass::transient},
+           Row{"serverInternal", 500, FailureClass::transient},
+           Row{"serverInternal", 400, FailureClass::transient},
+           Row{"orderNotReady", 403, FailureClass::transient},
+           Row{"alreadyReplaced", 409, FailureClass::transient},
+           Row{"malformed", 404, FailureClass::transient},
+           Row{"unauthorized", 403, FailureClass::validation},
+           Row{"dns", 400, FailureClass::validation},
+           Row{"connection", 400, FailureClass::validation},
+           Row{"caa", 403, FailureClass::validation},
+           Row{"incorrectResponse", 400, FailureClass::validation},
+           Row{"tls", 400, FailureClass::validation},
+           Row{"malformed", 400, FailureClass::permanent},
+           Row{"badCSR", 400, FailureClass::permanent},
+           Row{"badPublicKey", 400, FailureClass::permanent},
+           Row{"badSignatureAlgorithm", 400, FailureClass::permanent},
+           Row{"badRevocationReason", 400, FailureClass::permanent},
+           Row{"rejectedIdentifier", 403, FailureClass::permanent},
+           Row{"unsupportedIdentifier", 400, FailureClass::permanent},
+           Row{"invalidProfile", 400, FailureClass::permanent},
+           Row{"accountDoesNotExist", 400, FailureClass::administrative},
+           Row{"agreementRequired", 403, FailureClass::administrative},
+           Row{"userActionRequired", 403, FailureClass::administrative},
+           Row{"externalAccountRequired", 403, FailureClass::administrative},
+           Row{"invalidContact", 400, FailureClass::administrative},
+           Row{"unsupportedContact", 400, FailureClass::administrative},
+           Row{"neverHeardOf", 400, FailureClass::permanent},
+           Row{"neverHeardOf", 403, FailureClass::permanent},
+           Row{"neverHeardOf", 404, FailureClass::transient},
+           Row{"neverHeardOf", 429, FailureClass::limited},
+           Row{"neverHeardOf", 500, FailureClass::transient},
+       }) {
+    CAPTURE(row.type);
+    CAPTURE(row.status);
+    const Failure failure = failure_of(answer(row.status, document(row.type)));
+    CHECK(failure.failure_class == row.expected);
+    CHECK(failure.code == row.type);
+  }
+
+  SUBCASE("without a type the status decides") {
+    CHECK(failure_of(answer(429, "")).failure_class == FailureClass::limited);
+    for (const int status : {400, 403, 404, 405, 500, 502, 503, 504}) {
+      CAPTURE(status);
+      CHECK(failure_of(answer(status, "<html>")).failure_class == FailureClass::transient);
+    }
+  }
+  SUBCASE("503 with Retry-After is a limit, 500 with it is not") {
+    const Headers headers{{"retry-after", "60"}};
+    const Failure busy = failure_of(answer(503, document("serverInternal"), headers));
+    CHECK(busy.failure_class == FailureClass::limited);
+    CHECK(busy.retry_after == 60s);
+    CHECK(failure_of(answer(503, "", headers)).failure_class == FailureClass::limited);
+    const Failure broken = failure_of(answer(500, document("serverInternal"), headers));
+    CHECK(broken.failure_class == FailureClass::transient);
+    CHECK(broken.retry_after == 60s);
+  }
+  SUBCASE("a name that the CA paused needs a person") {
+    const std::string detail =
+        "Your account is temporarily prevented from requesting certificates for a.example";
+    CHECK(failure_of(answer(429, document("rateLimited", detail))).failure_class ==
+          FailureClass::administrative);
+  }
+  SUBCASE("a deactivated account needs a person") {
+    for (const char* detail : {"Unable to validate JWS :: Account is not valid, has status \"deactivated\"",
+                               "Account has been deactivated"}) {
+      CAPTURE(detail);
+      CHECK(failure_of(answer(403, document("unauthorized", detail))).failure_class ==
+            FailureClass::administrative);
+    }
+  }
+  SUBCASE("a compound problem is as bad as the worst of its parts") {
+    const auto compound = [](const std::string& first, const std::string& second) {
+      return classify(Problem{.type = "urn:ietf:params:acme:error:compound",
+                              .status = 400,
+                              .subproblems = {{.type = "urn:ietf:params:acme:error:" + first},
+                                              {.type = "urn:ietf:params:acme:error:" + second}}});
+    };
+    CHECK(compound("dns", "rejectedIdentifier") == FailureClass::permanent);
+    CHECK(compound("dns", "serverInternal") == FailureClass::validation);
+    CHECK(compound("rateLimited", "dns") == FailureClass::limited);
+    CHECK(compound("compound", "compound") == FailureClass::transient);
+  }
+}
+
+TEST_CASE("Problem") {
+  SUBCASE("is() takes the type with and without the prefix") {
+    CHECK(Problem{.type = "urn:ietf:params:acme:error:dns"}.is("dns"));
+    CHECK(Problem{.type = "urn:ietf:params:acme:error:dns"}.is("urn:ietf:params:acme:error:dns"));
+    CHECK(Problem{.type = "dns"}.is("dns"));
+    CHECK(!Problem{.type = "urn:ietf:params:acme:error:dnssec"}.is("dns"));
+    CHECK(!Problem{}.is("dns"));
+  }
+  SUBCASE("short_type() of a foreign type is the whole type") {
+    CHECK(Problem{.type = "urn:ietf:params:acme:error:badCSR"}.short_type() == "badCSR");
+    CHECK(Problem{.type = "https://ca.example/errors/billing"}.short_type() ==
+          "https://ca.example/errors/billing");
+  }
+  SUBCASE("about:blank is no type") {
+    CHECK(parse_problem(R"({"type":"about:blank"})").type.empty());
+  }
+}
+
+TEST_CASE("problem_of") {
+  SUBCASE("subproblems are read, and the document is kept whole") {
+    const std::string text =
+        R"({"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"some names",)"
+        R"("status":400,"extra":{"ticket":7},"subproblems":[)"
+        R"({"type":"urn:ietf:params:acme:error:malformed","detail":"no underscore",)"
+        R"("identifier":{"type":"dns","value":"_a.example"}},)"
+        R"({"type":"urn:ietf:params:acme:error:caa","detail":"forbidden"}]})";
+    const Problem problem = problem_of(answer(403, text));
+    CHECK(problem.status == 403);
+    CHECK(problem.detail == "some names");
+    REQUIRE(problem.subproblems.size() == 2);
+    CHECK(problem.subproblems[0].identifier == "_a.example");
+    CHECK(problem.subproblems[0].detail == "no underscore");
+    CHECK(problem.subproblems[1].identifier.empty());
+    CHECK(nlohmann::json::parse(problem.json) == nlohmann::json::parse(text));
+  }
+  SUBCASE("JSON of another shape is kept, and the status is told") {
+    const Problem problem = problem_of(answer(500, R"({"error":"kaputt","status":"x","subproblems":{}})"));
+    CHECK(problem.type.empty());
+    CHECK(problem.detail == "the answer was HTTP 500");
+    CHECK(nlohmann::json::parse(problem.json)["error"] == "kaputt");
+  }
+  SUBCASE("HTML, nothing, a JSON list and broken text leave no document") {
+    for (const char* body : {"<html>502</html>", "", "[1]", "{\"type\":", "{\"type\":\"\\u0000\"}", "\xff"}) {
+      CAPTURE(body);
+      const Problem problem =
+          problem_of({.status = 502, .headers = {{"content-type", "text/html"}}, .body = body});
+      CHECK(problem.json.empty());
+      CHECK(problem.detail.starts_with("the answer was HTTP 502"));
+    }
+  }
+  SUBCASE("members of the wrong type are passed over") {
+    const Problem problem = problem_of(answer(400, R"({"type":5,"detail":[],"title":"Bad Request"})"));
+    CHECK(problem.type.empty());
+    CHECK(problem.detail == "Bad Request");
+  }
+  SUBCASE("a document that is too large keeps its sentence and the subproblems that fit") {
+    nlohmann::json large = {{"type", "urn:ietf:params:acme:error:compound"},
+                            {"detail", std::string(100'000, 'x')},
+                            {"padding", std::string(100'000, 'y')},
+                            {"subproblems", nlohmann::json::array()}};
+    for (int number = 0; number < 1000; ++number)
+      large["subproblems"].push_back({{"type", "urn:ietf:params:acme:error:dns"},
+                                      {"detail", std::string(200, 'z') + std::to_string(number)}});
+    const Problem problem = problem_of(answer(400, large.dump()));
+    CHECK(problem.json.size() <= 64 << 10);
+    const nlohmann::json kept = nlohmann::json::parse(problem.json);
+    CHECK(kept["truncated"] == true);
+    CHECK(kept["type"] == "urn:ietf:params:acme:error:compound");
+    CHECK(kept["subproblems"].size() > 100);
+    CHECK(problem.detail.size() < 3000);
+    CHECK(problem.subproblems.size() == 1000);
+  }
+  SUBCASE("a long sentence is not cut inside a character") {
+    std::string detail = "x";
+    for (int count = 0; count < 2000; ++count) detail += "ä";
+    const Problem problem = problem_of(answer(400, document("dns", detail)));
+    CHECK_NOTHROW(nlohmann::json(problem.detail).dump());
+  }
+}
+
+TEST_CASE("error_of") {
+  SUBCASE("the sentence names the request, the reason, the type, and the first identifiers") {
+    const Failure failure = failure_of(answer(
+        400,
+        R"({"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"some names","subproblems":[)"
+        R"({"detail":"r1","identifier":{"value":"a.example"}},{"detail":"r2","identifier":{"value":"b.example"}},)"
+        R"({"detail":"r3","identifier":{"value":"c.example"}},{"detail":"r4"},{"detail":"r5"}]})"));
+    CHECK(failure.detail ==
+          "newOrder at ca.example: some names (rejectedIdentifier); a.example: r1; "
+          "b.example: r2; c.example: r3; and 2 more, see subproblems");
+  }
+  SUBCASE("an answer that is no problem document has its status as code") {
+    const Failure failure =
+        failure_of({.status = 502, .headers = {{"content-type", "text/html"}}, .body = "<html>"});
+    CHECK(failure.code == "http_502");
+    CHECK(failure.problem.empty());
+    CHECK(failure.detail ==
+          "newOrder at ca.example: the answer was HTTP 502 with text/html in place of a problem document");
+  }
+  SUBCASE("Retry-After is kept, seconds or date") {
+    CHECK(failure_of(answer(429, document("rateLimited"), {{"retry-after", "3600"}})).retry_after == 3600s);
+    const Failure past =
+        failure_of(answer(429, document("rateLimited"), {{"retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"}}));
+    CHECK(past.retry_after == 0s);
+    CHECK(!failure_of(answer(429, document("rateLimited"))).retry_after);
+  }
+}
