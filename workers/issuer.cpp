@@ -60,6 +60,13 @@ void Issuer::stop() {
   news_.notify_all();
 }
 
+Tally Issuer::tally() const {
+  const std::scoped_lock lock(mutex_);
+  Tally tally = tally_;
+  tally.in_flight = static_cast<std::int64_t>(leases_.size());
+  return tally;
+}
+
 void Issuer::serve() {
   worker_ = store::worker_start(database_, host_name(), getpid(), CSRQ_VERSION);
   std::vector<std::thread> threads;
@@ -112,9 +119,7 @@ void Issuer::keep_house() {
   }
   if (now >= next_tick_ && observer_.tick) {
     next_tick_ = now + tick_interval;
-    const std::scoped_lock lock(mutex_);
-    tally_.in_flight = static_cast<std::int64_t>(leases_.size());
-    observer_.tick(tally_);
+    observer_.tick(tally());
   }
 }
 

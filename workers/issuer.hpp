@@ -56,6 +56,8 @@ class Issuer {
   Tally run(std::int64_t limit);
   /// Steps under way are finished, leases given back; then work() or run() returns. Callable from any thread.
   void stop();
+  /// As it stands this moment. Callable from any thread.
+  Tally tally() const;
 
  private:
   using Clock = TaskQueue::Clock;
@@ -99,7 +101,7 @@ class Issuer {
   mutable std::mutex mutex_{};  ///< guards what follows
   std::condition_variable news_{};
   Tally tally_{};
-  int stepping_{0};      ///< threads that are in a step
+  int stepping_{0};        ///< threads that are in a step
   bool news_came_{false};  ///< a row was finished since the coordinating thread last looked
   bool changed_{false};    ///< rows have changed since the last NOTIFY
   std::optional<Unreachable> fatal_{};

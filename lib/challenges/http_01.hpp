@@ -15,7 +15,14 @@ class Http01 final : public Solver {
  public:
   std::string_view type() const override { return "http-01"; }
   std::string why_not(const Identifier& identifier) const override;
+  void self_check(http::Client& client, const Identifier& identifier, const std::string& token,
+                  const std::string& key_authorization) const override;
 };
+
+/// Fetches `url`, following redirects as a CA does, and compares what is there. Throws as Solver::self_check
+/// does. A redirect to https whose certificate does not verify passes: a CA would not mind, and csrq cannot
+/// look further.
+void check_answer(http::Client& client, const std::string& url, const std::string& key_authorization);
 
 /// The token in a request target ("/.well-known/acme-challenge/TOKEN", a query is ignored), or nothing for
 /// any other path.

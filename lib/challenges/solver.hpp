@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/identifier.hpp"
+#include "http/client.hpp"
 
 namespace csrq::challenges {
 
@@ -23,6 +24,11 @@ class Solver {
   /// Empty if this type can prove control of `identifier` (wildcards with their "*."); else the reason, a
   /// sentence for people.
   virtual std::string why_not(const Identifier& identifier) const = 0;
+  /// Asks for the response as the CA will, before the CA is told to look: what fails here costs no
+  /// validation. `client` may use plain HTTP. Waits for the network. Throws Error{validation, "self_check"}
+  /// saying what was found instead of `key_authorization`.
+  virtual void self_check(http::Client& client, const Identifier& identifier, const std::string& token,
+                          const std::string& key_authorization) const = 0;
 };
 
 /// Null for a type that csrq does not solve.

@@ -67,32 +67,36 @@ std::shared_ptr<const Account> Accounts::find_or_register(PooledCa& ca, const st
                                   .policy = config_.policy,
                                   .owner = owner_name(config_.policy, customer, names)};
   const std::shared_ptr<Entry> cached = entry(owner);
-  const std::unique_lock lock(cached->mutex, std::try_to_lock);
+  if (std::shared_ptr<const Account> account = cached->account) return account;
+  const std::unique_lock lock(cached->registering, std::try_to_lock);
   if (!lock) return nullptr;
-  if (!cached->account) cached->account = load(ca, owner);
+  if (!cached->account.load()) cached->account = load(ca, owner);
   return cached->account;
 }
 
 std::shared_ptr<const Account> Accounts::existing(PooledCa& ca, const store::AccountOwner& owner) {
   const std::shared_ptr<Entry> cached = entry(owner);
-  const std::scoped_lock lock(cached->mutex);
-  if (cached->account) return cached->account;
+  const std::scoped_lock lock(cached->registering);
+  if (std::shared_ptr<const Account> account = cached->account) return account;
   const std::optional<store::StoredAccount> stored = store::find_account(database_, owner);
   if (!stored) fail(FailureClass::permanent, "unknown_account", described(owner) + " is not in the database");
-  return cached->account = opened(ca, owner, *stored);
+  cached->account = opened(ca, owner, *stored);
+  return cached->account;
 }
 
 std::shared_ptr<const Account> Accounts::register_again(PooledCa& ca, const Account& account) {
   const std::shared_ptr<Entry> cached = entry(account.owner);
-  const std::scoped_lock lock(cached->mutex);
-  if (cached->account && cached->account->signer.account_url != account.signer.account_url)
-    return cached->account;
+  const std::scoped_lock lock(cached->registering);
+  if (std::shared_ptr<const Account> other = cached->account;
+      other && other->signer.account_url != account.signer.account_url)
+    return other;
   log::warning(
       "the CA no longer knows an account; its key is registered again",
       {{"ca", ca.config.name}, {"owner", account.owner.owner}, {"account_url", account.signer.account_url}});
   Account renewed = account;
   renewed.signer.account_url = register_key(ca, account.id, account.signer.key);
-  return cached->account = std::make_shared<const Account>(std::move(renewed));
+  cached->account = std::make_shared<const Account>(std::move(renewed));
+  return cached->account;
 }
 
 std::shared_ptr<const Account> Accounts::load(PooledCa& ca, const store::AccountOwner& owner) {

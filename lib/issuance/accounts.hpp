@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -43,8 +44,8 @@ class Accounts {
 
  private:
   struct Entry {
-    std::mutex mutex{};
-    std::shared_ptr<const Account> account{};
+    std::mutex registering{};
+    std::atomic<std::shared_ptr<const Account>> account{};
   };
 
   std::shared_ptr<Entry> entry(const store::AccountOwner& owner);

@@ -59,6 +59,25 @@ std::vector<store::AuthorizationRecord> records_of(const std::vector<acme::Autho
   return records;
 }
 
+struct PendingChallenge {
+  const acme::Authorization* authorization{};
+  const acme::Challenge* challenge{};
+};
+
+/// What has to be answered still. The pointers lead into `authorizations`.
+std::vector<PendingChallenge> pending_challenges(const std::vector<acme::Authorization>& authorizations,
+                                                 std::string_view type) {
+  std::vector<PendingChallenge> pending;
+  for (const acme::Authorization& authorization : authorizations) {
+    if (authorization.status != AuthorizationStatus::pending) continue;
+    const acme::Challenge* challenge = usable_challenge(authorization, type);
+    if (!challenge) fail_without_challenge(authorization, type);
+    if (challenge->status == ChallengeStatus::pending)
+      pending.push_back({.authorization = &authorization, .challenge = challenge});
+  }
+  return pending;
+}
+
 bool is_dead(const acme::Authorization& authorization) {
   return authorization.status != AuthorizationStatus::pending &&
          authorization.status != AuthorizationStatus::valid;
@@ -73,13 +92,17 @@ void Issuance::authorize(Task& task, acme::Session& session, const acme::Order& 
   const std::vector<acme::Authorization> authorizations = read_all(session, order);
   store::record_authorizations(database_, task.claim.fence, records_of(authorizations, task));
   if (std::ranges::any_of(authorizations, is_dead)) close_dead_order(task, order, authorizations);
-  for (const acme::Authorization& authorization : authorizations) {
-    if (authorization.status != AuthorizationStatus::pending) continue;
-    const acme::Challenge* challenge = usable_challenge(authorization, task.solver->type());
-    if (!challenge) fail_without_challenge(authorization, task.solver->type());
-    if (challenge->status == ChallengeStatus::pending) acme::respond(session, *challenge);
-  }
+  const std::vector<PendingChallenge> pending = pending_challenges(authorizations, task.solver->type());
+  for (const PendingChallenge& one : pending) self_check(task, *one.authorization, *one.challenge);
+  for (const PendingChallenge& one : pending) acme::respond(session, *one.challenge);
   task.answered = true;
+}
+
+void Issuance::self_check(const Task& task, const acme::Authorization& authorization,
+                          const acme::Challenge& challenge) {
+  if (!self_check_client_) return;
+  task.solver->self_check(*self_check_client_, authorization.identifier, challenge.token,
+                          challenges::key_authorization(challenge.token, task.account->thumbprint));
 }
 
 /// Writes down what the authorizations of a dead order have become, and why it died.

@@ -1,6 +1,7 @@
 #include "issuance/issuance.hpp"
 
 #include <random>
+#include <utility>
 
 #include "acme/certificate.hpp"
 #include "acme/revocation.hpp"
@@ -48,7 +49,11 @@ bool has_expired(const acme::Order& order) {
 }  // namespace
 
 Issuance::Issuance(const Config& config, store::Database& database, CaPool& cas, Accounts& accounts)
-    : config_(config), database_(database), cas_(cas), accounts_(accounts) {}
+    : config_(config), database_(database), cas_(cas), accounts_(accounts) {
+  if (config.challenges.http_01.self_check)
+    self_check_client_.emplace(
+        http::ClientOptions{.total_timeout = 15s, .max_body = 64 << 10, .plain_http = true});
+}
 
 Progress Issuance::advance(Task& task) {
   try {
@@ -137,8 +142,10 @@ std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& se
       throw;
     }
   }
-  acme::Order order = acme::new_order(session, task.csr->identifiers,
+  if (!task.unrecorded)
+    task.unrecorded = acme::new_order(session, task.csr->identifiers,
                                       first_not_empty(task.claim.profile, task.ca->config.profile));
+  const acme::Order& order = *task.unrecorded;
   const bool ours = store::record_order(database_, task.claim.fence,
                                         {.id = task.order->id,
                                          .status = order.status,
@@ -149,7 +156,7 @@ std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& se
                                          .authorizations = order.authorizations});
   if (!ours) return std::nullopt;
   task.order->url = order.url;
-  return order;
+  return std::exchange(task.unrecorded, std::nullopt);
 }
 
 Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::Order order) {

@@ -34,6 +34,7 @@ struct Task {
   OrderSlot slot{};
   std::shared_ptr<const Account> account{};
   std::optional<store::OpenOrder> order{};
+  std::optional<acme::Order> unrecorded{};  ///< what newOrder answered, while the database was away
   Phase phase{Phase::opening};
   bool answered{};          ///< this task has answered the order's challenges
   bool registered_again{};  ///< the CA had forgotten the account
@@ -80,6 +81,8 @@ class Issuance {
 
   // authorize.cpp
   void authorize(Task& task, acme::Session& session, const acme::Order& order);
+  void self_check(const Task& task, const acme::Authorization& authorization,
+                  const acme::Challenge& challenge);
   [[noreturn]] void give_up_order(Task& task, acme::Session& session, const acme::Order& order);
   [[noreturn]] void close_dead_order(Task& task, const acme::Order& order,
                                      const std::vector<acme::Authorization>& authorizations);
@@ -93,6 +96,7 @@ class Issuance {
   store::Database& database_;
   CaPool& cas_;
   Accounts& accounts_;
+  std::optional<http::Client> self_check_client_{};  ///< none: responses are not looked at before the CA does
 };
 
 }  // namespace csrq::issuance

@@ -1,0 +1,79 @@
+#include "workers/metrics.hpp"
+
+#include <cstdio>
+
+namespace csrq::workers {
+namespace {
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.15g", value);
+  return text;
+}
+
+double value(auto number) {
+  return static_cast<double>(number);
+}
+
+void append_head(std::string& text, const Metric& metric) {
+  text += "# HELP " + metric.name + " " + metric.help + "\n";
+  text += "# TYPE " + metric.name + (metric.name.ends_with("_total") ? " counter\n" : " gauge\n");
+}
+
+http::ServerResponse answer(const http::ServerRequest& request,
+                            const std::function<std::vector<Metric>()>& collect) {
+  if (request.target != "/metrics") return {.status = 404, .body = "csrq: the metrics are at /metrics\n"};
+  return {.status = 200,
+          .content_type = "text/plain; version=0.0.4; charset=utf-8",
+          .body = exposition(collect())};
+}
+
+}  // namespace
+
+std::string exposition(const std::vector<Metric>& metrics) {
+  std::string text;
+  std::string previous;
+  for (const Metric& metric : metrics) {
+    if (metric.name != previous) append_head(text, metric);
+    previous = metric.name;
+    text += metric.name + (metric.labels.empty() ? "" : "{" + metric.labels + "}") + " " +
+            number(metric.value) + "\n";
+  }
+  return text;
+}
+
+std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatistics& requests,
+                                   const store::DatabaseStatistics& database,
+                                   const store::QueueDepth& queue) {
+  const char* rows = "Rows that this process was done with, by outcome.";
+  const char* jobs = "Open work of all workers: due, leased or waiting for later.";
+  return {
+      {"csrq_info", "Which csrq this is.", "version=\"" CSRQ_VERSION "\"", 1},
+      {"csrq_rows_total", rows, "outcome=\"issued\"", value(tally.issued)},
+      {"csrq_rows_total", rows, "outcome=\"failed\"", value(tally.failed)},
+      {"csrq_rows_total", rows, "outcome=\"put_off\"", value(tally.put_off)},
+      {"csrq_rows_total", rows, "outcome=\"revoked\"", value(tally.revoked)},
+      {"csrq_rows_total", rows, "outcome=\"dropped\"", value(tally.dropped)},
+      {"csrq_rows_claimed_total", "Rows that this process has claimed.", {}, value(tally.claimed)},
+      {"csrq_rows_in_flight", "Rows that this process holds.", {}, value(tally.in_flight)},
+      {"csrq_ca_requests_total", "HTTP requests to CAs.", {}, value(requests.requests)},
+      {"csrq_ca_requests_failed_total",
+       "HTTP requests to CAs without a complete answer.",
+       {},
+       value(requests.failures)},
+      {"csrq_ca_connections_total", "TLS connections opened to CAs.", {}, value(requests.connections)},
+      {"csrq_database_calls_total", "Database calls.", {}, value(database.calls)},
+      {"csrq_database_commits_total", "Commits; calls share them.", {}, value(database.commits)},
+      {"csrq_jobs", jobs, "state=\"due\"", value(queue.due)},
+      {"csrq_jobs", jobs, "state=\"leased\"", value(queue.leased)},
+      {"csrq_jobs", jobs, "state=\"waiting\"", value(queue.waiting)},
+  };
+}
+
+MetricsServer::MetricsServer(const std::string& listen, std::function<std::vector<Metric>()> collect)
+    : server_({.listen = listen, .handler_threads = 1},
+              [collect = std::move(collect)](const http::ServerRequest& request) {
+                return answer(request, collect);
+              }) {}
+
+}  // namespace csrq::workers
