@@ -16,8 +16,8 @@ constexpr auto heartbeat_interval = 15s;
 constexpr auto rescue_interval = 30s;
 constexpr auto notify_interval = 200ms;
 constexpr auto tick_interval = 200ms;
-/// A task whose database call found the database away tries again after this.
-constexpr auto database_retry = 5s;
+/// A task whose step the database did not let end is tried again after this.
+constexpr auto step_retry = 5s;
 constexpr std::size_t largest_claim = 256;
 
 std::string host_name() {
@@ -47,9 +47,7 @@ void Issuer::work() {
 Tally Issuer::run(std::int64_t limit) {
   limit_ = limit;
   serve();
-  const std::scoped_lock lock(mutex_);
-  if (fatal_) throw *fatal_;
-  return tally_;
+  return tally();
 }
 
 void Issuer::stop() {
@@ -57,6 +55,7 @@ void Issuer::stop() {
     const std::scoped_lock lock(mutex_);
     stopping_ = true;
   }
+  queue_.close();  // no further step begins
   news_.notify_all();
 }
 
@@ -82,6 +81,7 @@ void Issuer::serve() {
     log::warning("leases could not be given back; other workers take them over when they have run out",
                  {{"error", reason.what()}});
   }
+  if (fatal_) std::rethrow_exception(fatal_);
 }
 
 void Issuer::coordinate() {
@@ -92,6 +92,11 @@ void Issuer::coordinate() {
       database_away_ = false;
     } catch (const Unreachable& reason) {
       database_is_away(reason);
+    } catch (...) {
+      // The database refuses what every worker must do: steps end in order, then the caller hears of it.
+      const std::scoped_lock lock(mutex_);
+      fatal_ = std::current_exception();
+      return;
     }
     if (batch_is_done()) return;
     wait_for_news();
@@ -179,7 +184,7 @@ void Issuer::database_is_away(const Unreachable& reason) {
   if (!database_away_) log::error("the database is away; waiting for it", {{"error", reason.what()}});
   database_away_ = true;
   const std::scoped_lock lock(mutex_);
-  if (limit_) fatal_ = reason;
+  if (limit_) fatal_ = std::make_exception_ptr(reason);
 }
 
 /// No step is cut short: heartbeats go on until the last has ended.
@@ -225,13 +230,17 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
     if (progress.kind == issuance::Progress::Kind::dropped)
       std::ignore = store::drop_cancelled(database_, task->claim.fence);
     finish(*task, progress);
-  } catch (const Unreachable& reason) {
+  } catch (const Unreachable&) {
     if (limit_) {
       const std::scoped_lock lock(mutex_);
-      fatal_ = reason;
+      fatal_ = std::current_exception();
       news_came_ = true;
     }
-    queue_.put(std::move(task), Clock::now() + database_retry);
+    queue_.put(std::move(task), Clock::now() + step_retry);
+  } catch (const std::exception& error) {
+    log::error("what became of a step could not be written down; it will be tried again",
+               {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
+    queue_.put(std::move(task), Clock::now() + step_retry);
   }
 }
 

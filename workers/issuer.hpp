@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -101,10 +102,10 @@ class Issuer {
   mutable std::mutex mutex_{};  ///< guards what follows
   std::condition_variable news_{};
   Tally tally_{};
-  int stepping_{0};        ///< threads that are in a step
-  bool news_came_{false};  ///< a row was finished since the coordinating thread last looked
-  bool changed_{false};    ///< rows have changed since the last NOTIFY
-  std::optional<Unreachable> fatal_{};
+  int stepping_{0};             ///< threads that are in a step
+  bool news_came_{false};       ///< a row was finished since the coordinating thread last looked
+  bool changed_{false};         ///< rows have changed since the last NOTIFY
+  std::exception_ptr fatal_{};  ///< why work() or run() cannot go on
 };
 
 }  // namespace csrq::workers

@@ -21,6 +21,11 @@ class Socket {
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
 
+  /// As servers do: connections of a former one that are closing down do not count.
+  void reuse_address() {
+    const int yes = 1;
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  }
   bool bind(int port) { return with_address(port, ::bind); }
   bool connect(int port) { return with_address(port, ::connect); }
   int port() const {
@@ -51,6 +56,12 @@ int free_port() {
     if (tcp.bind(0) && udp.bind(tcp.port())) return tcp.port();
   }
   throw std::system_error(EADDRINUSE, std::generic_category(), "no free port at 127.0.0.1");
+}
+
+bool can_listen(int port) {
+  Socket socket(SOCK_STREAM);
+  socket.reuse_address();
+  return socket.bind(port);
 }
 
 bool accepts_connections(int port) {

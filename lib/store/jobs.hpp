@@ -57,7 +57,8 @@ std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vec
 std::int64_t rescue(Database& database);
 /// Moves due renewals into the queue; returns how many.
 std::int64_t renew_due(Database& database, int limit);
-/// NOTIFY csrq_request: wakes apps that LISTEN, so that they look at their rows. Not to be called for each row.
+/// NOTIFY csrq_request: wakes apps that LISTEN, so that they look at their rows. Not to be called for each
+/// row.
 void notify_changes(Database& database);
 
 [[nodiscard]] bool complete(Database& database, const Fence& fence, const Issued& issued);

@@ -25,7 +25,7 @@ constexpr auto status_sql = R"sql(
      WHERE ($1::bigint IS NULL OR id = $1)
        AND ($2::text IS NULL OR customer = $2)
        AND ($3::bigint[] IS NULL OR id = ANY ($3))
-     ORDER BY id LIMIT $4
+     ORDER BY id DESC LIMIT $4
 )sql";
 
 constexpr auto requests_of_sql = "SELECT coalesce(array_agg(id), '{}') FROM csrq.requests_of($1) id";
@@ -38,22 +38,6 @@ constexpr auto depth_sql = R"sql(
 
 constexpr auto retry_sql = R"sql(
     SELECT csrq.retry(id => $1, domain => $2, customer => $3, everything => $4, spread => $5)
-)sql";
-
-constexpr auto missing_functions_sql = R"sql(
-    SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-     WHERE n.nspname = 'csrq' AND NOT has_function_privilege(p.oid, 'EXECUTE')
-       AND p.proname IN ('worker_start', 'worker_stop', 'claim', 'heartbeat', 'rescue', 'renew_due', 'complete',
-           'complete_revocation', 'fail', 'put_off', 'drop_cancelled', 'account_for', 'account_registered',
-           'is_account_key', 'open_order', 'record_order', 'record_authorizations', 'close_order', 'hold',
-           'ungranted_names', 'certificate_to_revoke', 'key_authorization', 'make_event_partitions')
-     ORDER BY 1
-)sql";
-
-constexpr auto missing_tables_sql = R"sql(
-    SELECT c.oid::regclass::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname = 'csrq' AND c.relname IN ('schema_version', 'setting', 'request', 'job', 'status', 'rate_limits')
-       AND NOT has_table_privilege(c.oid, 'SELECT') ORDER BY 1
 )sql";
 
 Submitted submit_one(pqxx::transaction_base& transaction, const Submission& submission) {
@@ -177,24 +161,6 @@ bool renew(Database& database, RequestId id) {
 
 bool revoke(Database& database, RequestId id, int reason) {
   return ask<bool>(database, "SELECT csrq.revoke($1, $2)", {id, reason});
-}
-
-std::vector<std::string> missing_privileges(Database& database) {
-  std::vector<std::string> sentences;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    sentences.clear();
-    const std::string who = "login \"" + text(execute(transaction, "SELECT session_user")[0][0]) + "\"";
-    constexpr auto remedy = ": GRANT csrq_worker TO it";
-    if (!execute(transaction, "SELECT has_schema_privilege('csrq', 'USAGE')")[0][0].as<bool>()) {
-      sentences.push_back(who + " may not use the schema csrq" + remedy);
-      return;
-    }
-    for (const auto& row : execute(transaction, missing_functions_sql))
-      sentences.push_back(who + " may not call " + text(row[0]) + remedy);
-    for (const auto& row : execute(transaction, missing_tables_sql))
-      sentences.push_back(who + " may not read " + text(row[0]) + remedy);
-  });
-  return sentences;
 }
 
 }  // namespace csrq::store

@@ -54,6 +54,7 @@ struct StatusFilter {
   std::string customer{};
   int limit{1000};
 };
+/// Newest first.
 std::vector<StatusLine> status(Database& database, const StatusFilter& filter);
 
 /// How many requests stand in each state.
@@ -83,9 +84,5 @@ std::int64_t retry(Database& database, const RetrySelection& selection);
 std::string cancel(Database& database, RequestId id);
 bool renew(Database& database, RequestId id);
 bool revoke(Database& database, RequestId id, int reason);
-
-/// For `csrq doctor`: sentences naming what this login may not do but needs to as a worker; empty: all is
-/// well.
-std::vector<std::string> missing_privileges(Database& database);
 
 }  // namespace csrq::store

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "db/store_fixture.hpp"
+#include "store/diagnosis.hpp"
 #include "store/migrations.hpp"
 
 using namespace csrq;

@@ -1,0 +1,116 @@
+#include "store/diagnosis.hpp"
+
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto facts_sql = R"sql(
+    SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('server_version_num'),
+           current_database(), session_user, pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+)sql";
+
+constexpr auto missing_functions_sql = R"sql(
+    SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     WHERE n.nspname = 'csrq' AND NOT has_function_privilege(p.oid, 'EXECUTE') AND p.proname = ANY ($1::text[])
+     ORDER BY 1
+)sql";
+
+constexpr auto missing_tables_sql = R"sql(
+    SELECT c.oid::regclass::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'csrq' AND NOT has_table_privilege(c.oid, 'SELECT') AND c.relname = ANY ($1::text[])
+     ORDER BY 1
+)sql";
+
+constexpr auto sealing_keys_sql =
+    "SELECT DISTINCT sealing_key_id FROM csrq.acme_account_key WHERE retired_at IS NULL ORDER BY 1";
+
+/// What a login calls and reads.
+struct Needs {
+  std::string role{};  ///< the group role that has it all
+  std::vector<std::string> functions{};
+  std::vector<std::string> tables{};
+};
+
+const Needs worker_needs{.role = "csrq_worker",
+                         .functions = {"worker_start",
+                                       "worker_stop",
+                                       "claim",
+                                       "heartbeat",
+                                       "rescue",
+                                       "renew_due",
+                                       "complete",
+                                       "complete_revocation",
+                                       "fail",
+                                       "put_off",
+                                       "drop_cancelled",
+                                       "account_for",
+                                       "account_registered",
+                                       "is_account_key",
+                                       "open_order",
+                                       "record_order",
+                                       "record_authorizations",
+                                       "close_order",
+                                       "hold",
+                                       "ungranted_names",
+                                       "certificate_to_revoke",
+                                       "key_authorization",
+                                       "make_event_partitions"},
+                         .tables = {"schema_version", "setting", "request", "job", "status", "rate_limits"}};
+
+const Needs responder_needs{
+    .role = "csrq_responder", .functions = {"key_authorization"}, .tables = {"schema_version"}};
+
+std::vector<std::string> missing(Database& database, const Needs& needs) {
+  std::vector<std::string> sentences;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    sentences.clear();
+    const std::string who = "login \"" + text(execute(transaction, "SELECT session_user")[0][0]) + "\"";
+    const std::string remedy = ": GRANT " + needs.role + " TO it";
+    if (!execute(transaction, "SELECT has_schema_privilege('csrq', 'USAGE')")[0][0].as<bool>()) {
+      sentences.push_back(who + " may not use the schema csrq" + remedy);
+      return;
+    }
+    for (const auto& row : execute(transaction, missing_functions_sql, {needs.functions}))
+      sentences.push_back(who + " may not call " + text(row[0]) + remedy);
+    for (const auto& row : execute(transaction, missing_tables_sql, {needs.tables}))
+      sentences.push_back(who + " may not read " + text(row[0]) + remedy);
+  });
+  return sentences;
+}
+
+}  // namespace
+
+ServerFacts server_facts(Database& database) {
+  ServerFacts facts;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    const auto row = execute(transaction, facts_sql)[0];
+    facts = {.version = text(row[0]),
+             .version_number = row[1].as<int>(),
+             .database = text(row[2]),
+             .login = text(row[3]),
+             .read_only = row[4].as<bool>(),
+             .clock = Time{Duration{row[5].as<std::int64_t>()}}};
+  });
+  return facts;
+}
+
+std::vector<std::string> missing_privileges(Database& database) {
+  return missing(database, worker_needs);
+}
+
+std::vector<std::string> missing_responder_privileges(Database& database) {
+  return missing(database, responder_needs);
+}
+
+std::vector<std::string> sealing_key_ids(Database& database) {
+  std::vector<std::string> ids;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    ids.clear();
+    for (const auto& row : execute(transaction, sealing_keys_sql)) ids.push_back(text(row[0]));
+  });
+  return ids;
+}
+
+}  // namespace csrq::store

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/time.hpp"
+#include "store/database.hpp"
+
+/// What `csrq doctor` asks the database.
+namespace csrq::store {
+
+struct ServerFacts {
+  std::string version{};  ///< "15.14"
+  int version_number{};   ///< 150014
+  std::string database{};
+  std::string login{};
+  bool read_only{};  ///< a standby, or default_transaction_read_only
+  Time clock{};
+};
+ServerFacts server_facts(Database& database);
+
+/// Sentences naming what this login may not do but needs to as a worker (or only as a responder); empty: all
+/// is well.
+std::vector<std::string> missing_privileges(Database& database);
+std::vector<std::string> missing_responder_privileges(Database& database);
+
+/// Ids of the keys that seal the accounts in use (crypto::SealingKey::id).
+std::vector<std::string> sealing_key_ids(Database& database);
+
+}  // namespace csrq::store
