@@ -57,7 +57,8 @@ std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vec
 std::int64_t rescue(Database& database);
 /// Moves due renewals into the queue; returns how many.
 std::int64_t renew_due(Database& database, int limit);
-/// NOTIFY csrq_request: wakes apps that LISTEN, so that they look at their rows. Not to be called for each row.
+/// NOTIFY csrq_request: wakes apps that LISTEN, so that they look at their rows. Not to be called for each
+/// row.
 void notify_changes(Database& database);
 
 [[nodiscard]] bool complete(Database& database, const Fence& fence, const Issued& issued);
@@ -71,7 +72,8 @@ void notify_changes(Database& database);
 /// False if the row was not cancelled after all.
 [[nodiscard]] bool drop_cancelled(Database& database, const Fence& fence);
 
-/// What stands in csrq.request.error: the problem document (if any) with "class", "code" and "detail".
+/// What stands in csrq.request.error: the problem document (if any) with "class", "code", "detail", and
+/// "request", the request to the CA that failed.
 std::string error_json(const Failure& failure);
 
 }  // namespace csrq::store
