@@ -10,6 +10,7 @@
 #include "acme/nonce_pool.hpp"
 #include "acme/problem.hpp"
 #include "base/error.hpp"
+#include "base/failpoint.hpp"
 #include "crypto/jws.hpp"
 #include "http/link.hpp"
 
@@ -79,7 +80,10 @@ struct Ca::State {
 http::Response Ca::State::send(const http::Request& request, std::string_view doing) {
   const Clock::time_point start = Clock::now();
   try {
-    return client.send(request);
+    failpoint("before request", doing);
+    http::Response response = client.send(request);
+    failpoint("after request", doing);
+    return response;
   } catch (const Error& error) {
     Failure failure = error.failure();
     failure.detail = std::string(doing) + ": " + failure.detail;
