@@ -11,7 +11,9 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UPDATE csrq.worker SET stopped_at = clock_timestamp() WHERE id = p_worker;
     WITH given_back AS (
         UPDATE csrq.job SET status = 'ready', lease_until = NULL, lease_number = NULL, worker_id = NULL, attempt = attempt - 1
-         WHERE status = 'leased' AND worker_id = p_worker RETURNING 1)
+         WHERE status = 'leased' AND worker_id = p_worker RETURNING request_id, customer),
+    told AS (
+        INSERT INTO csrq.event (request_id, customer, what, worker_id) SELECT request_id, customer, 'given_back', p_worker FROM given_back)
     SELECT count(*) FROM given_back
 $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
@@ -36,7 +38,10 @@ BEGIN
             UPDATE csrq.job j SET status = 'leased', worker_id = p_worker, lease_number = nextval('csrq.lease_number'),
                    lease_until = now() + p_lease, attempt = j.attempt + 1
               FROM pick WHERE j.request_id = pick.request_id
-            RETURNING j.request_id, j.lease_number, j.customer, j.kind, j.attempt, j.failures, j.revoke_reason)
+            RETURNING j.request_id, j.lease_number, j.customer, j.kind, j.attempt, j.failures, j.revoke_reason),
+        told AS (
+            INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+            SELECT l.request_id, l.customer, 'claimed', p_worker, l.lease_number, jsonb_build_object('attempt', l.attempt, 'kind', l.kind) FROM leased l)
         SELECT l.request_id, l.lease_number, l.customer, l.kind, l.attempt, l.failures::int, l.revoke_reason::int, r.csr,
                coalesce(r.ca, c.ca), coalesce(r.profile, c.profile), coalesce(r.challenge, c.challenge),
                coalesce(r.preferred_chain, c.preferred_chain), r.names
@@ -75,18 +80,21 @@ END $$;
 COMMENT ON FUNCTION csrq.heartbeat(bigint, bigint[], bigint[], interval) IS 'Sign of life; prolongs leases. Returns those that the worker must drop: lost or cancelled.';
 
 CREATE OR REPLACE FUNCTION csrq.rescue(p_silence interval DEFAULT '90 seconds', p_limit int DEFAULT 1000) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    most_rescues CONSTANT int := 5;
+    freed bigint;
+    given_up bigint[];
+BEGIN
     WITH pick AS MATERIALIZED (
         SELECT j.request_id, j.worker_id, j.lease_number FROM csrq.job j WHERE j.status = 'leased'
            AND (j.lease_until < now() OR NOT EXISTS (SELECT FROM csrq.worker w WHERE w.id = j.worker_id AND w.stopped_at IS NULL
                                                         AND w.heartbeat_at > now() - p_silence))
          LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED),
     cancelled AS (DELETE FROM csrq.job j USING pick WHERE j.request_id = pick.request_id AND j.cancel_requested RETURNING j.request_id),
-    closed AS (UPDATE csrq.acme_order o SET closed_at = now(), updated_at = now() FROM cancelled
-                WHERE o.request_id = cancelled.request_id AND o.closed_at IS NULL),
     rescued AS (
-        UPDATE csrq.job j SET status = CASE WHEN j.rescues >= 4 THEN 'parked' ELSE 'ready' END,
-               parked_because = CASE WHEN j.rescues >= 4 THEN 'rescued' END,
+        UPDATE csrq.job j SET status = CASE WHEN j.rescues + 1 >= most_rescues THEN 'parked' ELSE 'ready' END,
+               parked_because = CASE WHEN j.rescues + 1 >= most_rescues THEN 'rescued' END,
                rescues = (j.rescues + 1)::smallint, worker_id = NULL, lease_number = NULL, lease_until = NULL, run_at = now()
           FROM pick WHERE j.request_id = pick.request_id AND NOT j.cancel_requested
         RETURNING j.request_id, j.customer, j.status, j.rescues, pick.worker_id, pick.lease_number),
@@ -98,9 +106,12 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         SELECT request_id, customer, CASE status WHEN 'parked' THEN 'parked' ELSE 'rescued' END, worker_id, lease_number,
-               jsonb_build_object('rescues', rescues) FROM rescued)
-    SELECT (SELECT count(*) FROM rescued) + (SELECT count(*) FROM cancelled)
-$$;
+               jsonb_build_object('rescues', rescues) FROM rescued),
+    outcome AS (SELECT request_id, true AS is_over FROM cancelled UNION ALL SELECT request_id, status = 'parked' FROM rescued)
+    SELECT count(*), array_agg(request_id) FILTER (WHERE is_over) INTO freed, given_up FROM outcome;
+    PERFORM csrq.close_orders(request_id) FROM unnest(given_up) request_id;
+    RETURN freed;
+END $$;
 COMMENT ON FUNCTION csrq.rescue(interval, int) IS 'Takes leases from dead workers; parks a row at its fifth rescue. Any worker may call it.';
 
 CREATE OR REPLACE FUNCTION csrq.complete(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_der bytea, p_chain text,

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION csrq.account_for(p_ca text, p_directory text, p_policy text, p_owner text, p_thumbprint text,
     p_spki_sha256 bytea, p_sealing_key_id text, p_sealed bytea)
-RETURNS TABLE (id bigint, status text, url text, thumbprint text, sealing_key_id text, sealed bytea)
+RETURNS TABLE (id bigint, status text, url text, orders_url text, thumbprint text, sealing_key_id text, sealed bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -17,18 +17,18 @@ BEGIN
         END IF;
     END IF;
     RETURN QUERY
-    SELECT a.id, a.status, a.url, k.thumbprint, k.sealing_key_id, k.sealed
+    SELECT a.id, a.status, a.url, a.orders_url, k.thumbprint, k.sealing_key_id, k.sealed
       FROM csrq.acme_account a JOIN csrq.acme_account_key k ON k.account_id = a.id AND k.retired_at IS NULL
      WHERE a.directory = p_directory AND a.policy = p_policy AND a.owner = p_owner;
 END $$;
 COMMENT ON FUNCTION csrq.account_for(text, text, text, text, text, bytea, text, bytea)
     IS 'The account of an owner at a CA. If there is none and a sealed key is given, it is made with that key; of two workers at once, one key wins and both get it.';
 
-CREATE OR REPLACE FUNCTION csrq.account_registered(p_account bigint, p_status text, p_url text, p_contact text[]) RETURNS void
+CREATE OR REPLACE FUNCTION csrq.account_registered(p_account bigint, p_status text, p_url text, p_orders_url text, p_contact text[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE csrq.acme_account SET status = p_status, url = p_url, contact = p_contact, error = NULL WHERE id = p_account
+    UPDATE csrq.acme_account SET status = p_status, url = p_url, orders_url = p_orders_url, contact = p_contact, error = NULL WHERE id = p_account
 $$;
-COMMENT ON FUNCTION csrq.account_registered(bigint, text, text, text[]) IS 'The CA has answered newAccount.';
+COMMENT ON FUNCTION csrq.account_registered(bigint, text, text, text, text[]) IS 'The CA has answered newAccount.';
 
 CREATE OR REPLACE FUNCTION csrq.is_account_key(p_spki_sha256 bytea) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -47,14 +47,15 @@ $$;
 COMMENT ON FUNCTION csrq.ungranted_names(text, text[]) IS 'Which of these names csrq.name_grant does not allow the customer.';
 
 CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[])
-RETURNS TABLE (held boolean, order_id bigint, url text, hold_seconds double precision, hold_error jsonb)
+RETURNS TABLE (held boolean, order_id bigint, url text, fresh boolean, hold_seconds double precision, hold_error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     found_order csrq.acme_order;
+    is_fresh boolean := false;
 BEGIN
     IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
-        RETURN QUERY SELECT false, NULL::bigint, NULL::text, NULL::double precision, NULL::jsonb;
+        RETURN QUERY SELECT false, NULL::bigint, NULL::text, false, NULL::double precision, NULL::jsonb;
         RETURN;
     END IF;
     UPDATE csrq.request SET names = p_names WHERE id = p_request AND names <> p_names;
@@ -66,7 +67,7 @@ BEGIN
     IF found_order.id IS NULL OR found_order.url IS NULL THEN
         -- Only a new order is held back; one that the CA has accepted goes on.
         RETURN QUERY
-        SELECT true, NULL::bigint, NULL::text, extract(epoch FROM h.until - now())::double precision, h.error
+        SELECT true, NULL::bigint, NULL::text, false, extract(epoch FROM h.until - now())::double precision, h.error
           FROM csrq.acme_account a JOIN csrq.rate_hold h ON h.directory = a.directory
                AND ((h.scope = 'ca' AND h.key = '') OR (h.scope = 'account' AND h.key = a.id::text))
          WHERE a.id = p_account AND h.until > now() ORDER BY h.until DESC LIMIT 1;
@@ -75,14 +76,25 @@ BEGIN
         END IF;
     END IF;
     IF found_order.id IS NULL THEN
+        -- The janitor, under the same lock, leaves alone what this order may be handed; what it has begun already is over soon.
+        PERFORM pg_advisory_xact_lock_shared(csrq.account_lock_key(p_account));
+        IF EXISTS (SELECT FROM csrq.acme_authorization a
+                    WHERE a.account_id = p_account AND a.status IN ('pending', 'valid') AND a.deactivation_error IS NULL
+                      AND a.deactivation_at > now() - interval '1 minute'
+                      AND (a.identifier IS NULL OR p_names && ARRAY[a.identifier, '*.' || a.identifier])) THEN
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, 2::double precision,
+                jsonb_build_object('detail', 'an authorization for one of the names is being deactivated at this moment');
+            RETURN;
+        END IF;
+        is_fresh := true;
         INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number)
             SELECT r.id, p_account, r.customer, p_worker, p_lease FROM csrq.request r WHERE r.id = p_request
             RETURNING * INTO found_order;
     END IF;
-    RETURN QUERY SELECT true, found_order.id, found_order.url, NULL::double precision, NULL::jsonb;
+    RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, NULL::double precision, NULL::jsonb;
 END $$;
 COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[])
-    IS 'The open order of a request, or the written intent of a new one. Not held: the lease was lost. A hold: the CA asked to wait.';
+    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA). Not held: the lease was lost. A hold: the CA asked to wait.';
 
 CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text,
     p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text
@@ -172,7 +184,9 @@ BEGIN
     IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
         RETURN false;
     END IF;
-    UPDATE csrq.acme_order SET status = p_status, closed_at = now(), updated_at = now(), error = p_error
+    -- An order that nobody could find may exist at the CA all the same: RFC 8555 sets no time, a week is usual.
+    UPDATE csrq.acme_order SET status = p_status, closed_at = now(), updated_at = now(), error = p_error,
+           expires_at = CASE WHEN url IS NULL AND p_error ->> 'code' = 'answer_lost' THEN created_at + interval '7 days' ELSE expires_at END
      WHERE id = p_order AND closed_at IS NULL;
     PERFORM csrq.remove_responses(p_order);
     RETURN true;

@@ -19,6 +19,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.check_may_act_for(text) IS 'Raises unless the login of this session may act for the customer.';
 
+CREATE OR REPLACE FUNCTION csrq.may_read(p_customer text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_has_role(session_user, 'csrq_admin', 'MEMBER') OR pg_has_role(session_user, 'csrq_worker', 'MEMBER')
+        OR pg_has_role(session_user, 'csrq_dba', 'MEMBER') OR csrq.my_customers() && ARRAY[p_customer, '*']
+$$;
+COMMENT ON FUNCTION csrq.may_read(text) IS 'Whether the login of this session may read the rows of a customer.';
+
 CREATE OR REPLACE FUNCTION csrq.requests_of(p_domain text) RETURNS SETOF bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT request_id FROM csrq.request_name WHERE reversed_name = reverse(lower(p_domain))

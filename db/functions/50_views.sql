@@ -92,10 +92,11 @@ COMMENT ON COLUMN csrq.expiring.error IS 'Last problem document.';
 CREATE VIEW csrq.pending_authorizations WITH (security_invoker = true) AS
 SELECT a.id, a.account_id, c.ca, a.customer, a.identifier, a.wildcard, a.created_at, now() - a.created_at AS age, a.expires_at,
        coalesce(n.requests, '{}') AS needed_by,
-       CASE WHEN n.requests IS NOT NULL THEN 'an open order goes on with it' ELSE 'left to expire' END AS disposition,
-       CASE WHEN n.requests IS NULL THEN a.expires_at END AS disposition_at,
+       CASE WHEN w.authorization_id IS NULL THEN 'an open order goes on with it' ELSE w.disposition END AS disposition,
+       w.settle_at AS disposition_at,
        a.url
   FROM csrq.acme_authorization a JOIN csrq.acme_account c ON c.id = a.account_id
+  LEFT JOIN csrq.abandoned_authorizations() w ON w.authorization_id = a.id
   LEFT JOIN LATERAL (
        SELECT array_agg(o.request_id ORDER BY o.request_id) AS requests
          FROM csrq.acme_order_authorization oa JOIN csrq.acme_order o ON o.id = oa.order_id
@@ -113,7 +114,7 @@ COMMENT ON COLUMN csrq.pending_authorizations.age IS 'Since then.';
 COMMENT ON COLUMN csrq.pending_authorizations.expires_at IS 'The CA lets it expire then.';
 COMMENT ON COLUMN csrq.pending_authorizations.needed_by IS 'Requests whose open order uses it.';
 COMMENT ON COLUMN csrq.pending_authorizations.disposition IS 'What will happen to it.';
-COMMENT ON COLUMN csrq.pending_authorizations.disposition_at IS 'And when.';
+COMMENT ON COLUMN csrq.pending_authorizations.disposition_at IS 'And not before when.';
 COMMENT ON COLUMN csrq.pending_authorizations.url IS 'Authorization URL.';
 
 CREATE VIEW csrq.rate_limits WITH (security_invoker = true) AS

@@ -36,6 +36,7 @@ GRANT SELECT ON csrq.request, csrq.job, csrq.renewal, csrq.certificate, csrq.iss
 GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval), csrq.cancel(bigint), csrq.renew(bigint),
     csrq.revoke(bigint, int), csrq.events_since(pg_snapshot) TO csrq_app, csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.history(bigint) TO csrq_app, csrq_admin, csrq_dba;
 
 -- Workers: functions for what they write, and all that is to be read; the only role that reads sealed keys (through csrq.account_for).
 GRANT SELECT ON ALL TABLES IN SCHEMA csrq TO csrq_worker, csrq_admin, csrq_dba;
@@ -50,7 +51,8 @@ GRANT EXECUTE ON FUNCTION csrq.key_authorization(text) TO csrq_responder;
 
 -- Admins and DBAs.
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.requests_of(text), csrq.events_since(pg_snapshot) TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.rescue(interval, int), csrq.make_event_partitions(int) TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.rescue(interval, int), csrq.make_event_partitions(int), csrq.prune(interval) TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.abandoned_authorizations(text, bigint), csrq.is_needed(bigint) TO csrq_admin, csrq_dba;
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew),
       UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_admin;
 GRANT INSERT, UPDATE ON csrq.customer TO csrq_admin;

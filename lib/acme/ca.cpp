@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <functional>
 
 #include "acme/directory_cache.hpp"
@@ -9,6 +10,7 @@
 #include "acme/nonce_pool.hpp"
 #include "acme/problem.hpp"
 #include "base/error.hpp"
+#include "base/failpoint.hpp"
 #include "crypto/jws.hpp"
 #include "http/link.hpp"
 
@@ -21,6 +23,14 @@ constexpr int max_nonce_retries = 5;
 constexpr std::array directory_urls{&Directory::new_nonce,  &Directory::new_account,
                                     &Directory::new_order,  &Directory::revoke_cert,
                                     &Directory::key_change, &Directory::renewal_info};
+
+using Clock = std::chrono::steady_clock;
+
+FailedRequest request_since(Clock::time_point start, std::string method, std::string url) {
+  return {.method = std::move(method),
+          .url = std::move(url),
+          .took = std::chrono::duration_cast<Duration>(Clock::now() - start)};
+}
 
 std::string host_of(const std::string& url) {
   const http::Origin origin = http::origin_of(url);
@@ -68,19 +78,26 @@ struct Ca::State {
 
 /// An Error of the client says which host; this adds what was asked of it.
 http::Response Ca::State::send(const http::Request& request, std::string_view doing) {
+  const Clock::time_point start = Clock::now();
   try {
-    return client.send(request);
+    failpoint("before request", doing);
+    http::Response response = client.send(request);
+    failpoint("after request", doing);
+    return response;
   } catch (const Error& error) {
     Failure failure = error.failure();
     failure.detail = std::string(doing) + ": " + failure.detail;
+    failure.request = request_since(start, request.method, request.url);
     throw Error(std::move(failure));
   }
 }
 
 Directory Ca::State::read_directory() {
+  const Clock::time_point start = Clock::now();
   const http::Response response =
       send({.method = "GET", .url = directory_url, .headers = headers_with("application/json")}, "directory");
-  if (response.status >= 400) throw Refusal(response, action("directory"));
+  if (response.status >= 400)
+    throw Refusal(response, action("directory"), request_since(start, "GET", directory_url));
   if (response.status >= 300)
     fail(FailureClass::transient, "bad_directory",
          directory_url + ": the answer is a redirect (HTTP " + std::to_string(response.status) + ") to " +
@@ -120,10 +137,11 @@ http::Response Ca::State::send_allowing_move(
 /// RFC 8555 §7.2.
 std::string Ca::State::fresh_nonce() {
   const std::string url = directory.current(now())->new_nonce;
+  const Clock::time_point start = Clock::now();
   const http::Response response = send_allowing_move(url, [this](const std::string& target) {
     return send({.method = "HEAD", .url = target, .headers = headers_with({})}, "newNonce");
   });
-  if (response.status >= 400) throw Refusal(response, action("newNonce"));
+  if (response.status >= 400) throw Refusal(response, action("newNonce"), request_since(start, "HEAD", url));
   const std::string_view nonce = response.header("replay-nonce");
   if (!is_nonce(nonce))
     fail(FailureClass::transient, "no_nonce", action("newNonce") + ": the answer holds no usable nonce");
@@ -156,9 +174,10 @@ http::Response Ca::State::send_signed(const Signer& signer, const std::string& u
 http::Response Ca::State::post(const Signer& signer, const std::string& url, std::string_view payload,
                                std::string_view doing, std::string_view accept) {
   refuse_foreign(url, doing);
+  const Clock::time_point start = Clock::now();
   http::Response response = send_allowing_move(
       url, [&](const std::string& target) { return send_signed(signer, target, payload, doing, accept); });
-  if (response.status >= 400) throw Refusal(response, action(doing));
+  if (response.status >= 400) throw Refusal(response, action(doing), request_since(start, "POST", url));
   return response;
 }
 
@@ -191,9 +210,11 @@ http::Response Ca::get(const Signer& signer, const std::string& url, std::string
 
 http::Response Ca::plain_get(const std::string& url, std::string_view doing) {
   state_->refuse_foreign(url, doing);
+  const Clock::time_point start = Clock::now();
   const http::Response response =
       state_->send({.method = "GET", .url = url, .headers = headers_with({})}, doing);
-  if (response.status >= 400) throw Refusal(response, state_->action(doing));
+  if (response.status >= 400)
+    throw Refusal(response, state_->action(doing), request_since(start, "GET", url));
   return response;
 }
 

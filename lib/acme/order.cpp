@@ -1,6 +1,7 @@
 #include "acme/order.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "acme/json.hpp"
 #include "base/encoding.hpp"
@@ -82,10 +83,14 @@ Order new_order(Session& session, const std::vector<Identifier>& identifiers, co
     fail(FailureClass::transient, "bad_answer",
          target + ": the answer has no usable Location, which names the order");
   Order order = read_order(response, url);
-  if (as_set(order.identifiers) != as_set(identifiers))
+  if (!is_for(order, identifiers))
     fail(FailureClass::transient, "bad_answer",
          url + ": the order's identifiers are not those that csrq asked for");
   return order;
+}
+
+bool is_for(const Order& order, const std::vector<Identifier>& identifiers) {
+  return as_set(order.identifiers) == as_set(identifiers);
 }
 
 Order get_order(Session& session, const std::string& url) {
@@ -114,6 +119,20 @@ Order finalize(Session& session, const Order& order, std::string_view csr_der) {
     if (found.status == OrderStatus::pending || found.status == OrderStatus::ready) throw;
     return found;
   }
+}
+
+std::vector<std::string> list_orders(Session& session, const std::string& orders_url) {
+  std::vector<std::string> orders;
+  std::set<std::string> seen;
+  for (std::string page = orders_url;
+       !page.empty() && seen.insert(page).second && seen.size() <= max_order_pages;) {
+    const http::Response response = session.ca.get(session.signer, page, "list of orders");
+    for (std::string& url : Object::parse(response.body, {.url = page}).urls("orders"))
+      orders.push_back(std::move(url));
+    const std::vector<std::string> next = http::links(response.headers_named("link"), "next", page);
+    page = next.empty() ? std::string() : next.front();
+  }
+  return orders;
 }
 
 }  // namespace csrq::acme

@@ -16,21 +16,29 @@ struct Order {
   std::string url{};
   OrderStatus status{OrderStatus::pending};
   std::optional<Time> expires{};
-  std::vector<Identifier> identifiers{};     ///< in the CA's order
+  std::vector<Identifier> identifiers{};  ///< in the CA's order
   std::vector<std::string> authorizations{};
   std::string finalize{};
-  std::string certificate{};                 ///< once valid
+  std::string certificate{};  ///< once valid
   std::optional<Problem> error{};
   std::optional<Duration> retry_after{};
 };
 
-/// §7.4. `profile`: empty for none (draft-ietf-acme-profiles). Refuses an answer whose identifiers are not those asked for.
-/// A status this RFC does not know (Pebble's "deactivated") reads as invalid.
+/// §7.4. `profile`: empty for none (draft-ietf-acme-profiles). Refuses an answer whose identifiers are not
+/// those asked for. A status this RFC does not know (Pebble's "deactivated") reads as invalid.
 Order new_order(Session& session, const std::vector<Identifier>& identifiers, const std::string& profile);
-/// POST-as-GET. Throws Error{transient, "order_lost"} when the CA no longer knows it (404, or `malformed` for an unknown order).
+/// True if the order is for exactly these identifiers, in whatever order and case.
+bool is_for(const Order& order, const std::vector<Identifier>& identifiers);
+/// POST-as-GET. Throws Error{transient, "order_lost"} when the CA no longer knows it (404, or `malformed` for
+/// an unknown order).
 Order get_order(Session& session, const std::string& url);
-/// Sends the CSR. An order that turned out to be `processing` or `valid` already (403 orderNotReady) is read again
-/// and returned: a repeated finalize is success.
+/// Sends the CSR. An order that turned out to be `processing` or `valid` already (403 orderNotReady) is read
+/// again and returned: a repeated finalize is success.
 Order finalize(Session& session, const Order& order, std::string_view csr_der);
+
+/// §7.1.2.1: the URLs of the account's orders as far as the CA lists them, page by page (`Link: rel="next"`),
+/// at most `max_order_pages` pages.
+std::vector<std::string> list_orders(Session& session, const std::string& orders_url);
+inline constexpr int max_order_pages = 2000;
 
 }  // namespace csrq::acme

@@ -215,6 +215,20 @@ FailureClass classify(const Problem& problem) {
   return known != classes_of_types.end() ? known->second : class_of_status(problem);
 }
 
+namespace {
+
+Failure failure_of(const http::Response& response, std::string_view doing, FailedRequest request) {
+  Failure failure = error_of(response, doing).failure();
+  request.status = response.status;
+  failure.request = std::move(request);
+  return failure;
+}
+
+}  // namespace
+
+Refusal::Refusal(const http::Response& response, std::string_view doing, FailedRequest request)
+    : Error(failure_of(response, doing, std::move(request))), status_(response.status) {}
+
 Error error_of(const http::Response& response, std::string_view doing) {
   const Problem problem = problem_of(response);
   Failure failure{

@@ -28,7 +28,8 @@ struct Problem {
   std::string short_type() const;              ///< "badNonce"; the whole type if it is not an ACME type
 };
 
-/// The problem of an answer that is not a success, whatever its body: a problem document, JSON of another shape, HTML, nothing.
+/// The problem of an answer that is not a success, whatever its body: a problem document, JSON of another
+/// shape, HTML, nothing.
 Problem problem_of(const http::Response& response);
 /// A problem document inside an order or challenge ("error"), as JSON text.
 Problem parse_problem(std::string_view json);
@@ -36,14 +37,15 @@ Problem parse_problem(std::string_view json);
 /// ARCHITECTURE.md, "Failure classes": by type first, then by status.
 FailureClass classify(const Problem& problem);
 
-/// The failure of an unsuccessful answer: class, code, detail, document, Retry-After. `doing`: "newOrder", "finalize", …
+/// The failure of an unsuccessful answer: class, code, detail, document, Retry-After. `doing`: "newOrder",
+/// "finalize", …
 Error error_of(const http::Response& response, std::string_view doing);
 
-/// What Ca throws for an unsuccessful answer: error_of(), and the status for callers that know more about it.
+/// What Ca throws for an unsuccessful answer: error_of(), the request, and the status for callers that know
+/// more about it.
 class Refusal : public Error {
  public:
-  Refusal(const http::Response& response, std::string_view doing)
-      : Error(error_of(response, doing)), status_(response.status) {}
+  Refusal(const http::Response& response, std::string_view doing, FailedRequest request);
   int status() const noexcept { return status_; }
 
  private:

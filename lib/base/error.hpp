@@ -19,13 +19,23 @@ enum class FailureClass {
 };
 std::string_view to_string(FailureClass failure_class);
 
+/// The request to a CA that a failure came from.
+struct FailedRequest {
+  std::string method{};
+  std::string url{};
+  int status{};  ///< 0: no complete answer
+  Duration took{};
+};
+
 /// One failure, as it is kept in csrq.request.error and in the history.
 struct Failure {
   FailureClass failure_class{};
-  std::string code{};     ///< stable and short: "dns", "rateLimited" (the end of the ACME type), "weak_hash", "connection"
+  std::string code{};     ///< stable and short: "dns", "rateLimited" (the end of the ACME type), "weak_hash",
+                          ///< "connection"
   std::string detail{};   ///< one sentence for people: what is wrong, where, and what helps
   std::string problem{};  ///< the CA's problem document (RFC 9457) whole, as JSON text; empty if it sent none
   std::optional<Duration> retry_after{};  ///< how long the CA asked to wait
+  std::optional<FailedRequest> request{};
 };
 
 /// The one exception a step throws on purpose. Anything else that escapes a step counts as transient.

@@ -94,7 +94,7 @@ std::shared_ptr<const Account> Accounts::register_again(PooledCa& ca, const Acco
       "the CA no longer knows an account; its key is registered again",
       {{"ca", ca.config.name}, {"owner", account.owner.owner}, {"account_url", account.signer.account_url}});
   Account renewed = account;
-  renewed.signer.account_url = register_key(ca, account.id, account.signer.key);
+  register_key(ca, renewed);
   cached->account = std::make_shared<const Account>(std::move(renewed));
   return cached->account;
 }
@@ -125,25 +125,34 @@ std::shared_ptr<const Account> Accounts::opened(PooledCa& ca, const store::Accou
              ", but accounts.sealing_key_file holds " + sealing_key_.id() +
              ": give this worker the file that the other workers use");
   const Secret der = sealing_key_.open(stored.key.sealed, sealing_context(owner));
-  acme::Signer signer{.key = crypto::PrivateKey::from_text(der.reveal()), .account_url = stored.url};
-  if (stored.status == AccountStatus::creating || stored.url.empty())
-    signer.account_url = register_key(ca, stored.id, signer.key);
-  return std::make_shared<const Account>(Account{
-      .id = stored.id, .owner = owner, .signer = std::move(signer), .thumbprint = stored.key.thumbprint});
+  Account account{.id = stored.id,
+                  .owner = owner,
+                  .signer = {.key = crypto::PrivateKey::from_text(der.reveal()), .account_url = stored.url},
+                  .thumbprint = stored.key.thumbprint,
+                  .orders_url = stored.orders_url};
+  if (stored.status == AccountStatus::creating || stored.url.empty()) register_key(ca, account);
+  return std::make_shared<const Account>(std::move(account));
 }
 
-std::string Accounts::register_key(PooledCa& ca, store::AccountId id, const crypto::PrivateKey& key) {
+/// The key is committed; so the account is found again if the CA's answer is lost.
+void Accounts::register_key(PooledCa& ca, Account& account) {
   acme::NewAccount wanted{.contact = ca.config.contact,
                           .terms_of_service_agreed = ca.config.terms_of_service_agreed,
                           .eab = nullptr};
   std::optional<acme::ExternalAccountBinding> binding;
   if (ca.config.eab) wanted.eab = &binding.emplace(binding_of(*ca.config.eab));
-  const acme::Account account = acme::new_account(ca.ca, key, wanted);
-  store::account_registered(database_, id, account.status, account.url, account.contact);
-  if (account.status != AccountStatus::valid)
+  const acme::Account registered = acme::new_account(ca.ca, account.signer.key, wanted);
+  store::account_registered(database_, account.id,
+                            {.status = registered.status,
+                             .url = registered.url,
+                             .orders_url = registered.orders_url,
+                             .contact = registered.contact});
+  if (registered.status != AccountStatus::valid)
     fail(FailureClass::administrative, "account_deactivated",
-         "the CA says that the account " + account.url + " is " + std::string(to_string(account.status)));
-  return account.url;
+         "the CA says that the account " + registered.url + " is " +
+             std::string(to_string(registered.status)));
+  account.signer.account_url = registered.url;
+  account.orders_url = registered.orders_url;
 }
 
 }  // namespace csrq::issuance

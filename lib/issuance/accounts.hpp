@@ -21,6 +21,7 @@ struct Account {
   store::AccountOwner owner{};
   acme::Signer signer;
   std::string thumbprint{};  ///< RFC 7638, of its key
+  std::string orders_url{};  ///< empty: the CA lists no orders
 };
 
 /// The accounts this process has used, keys opened. An account is found by its owner, never by contact, and
@@ -53,7 +54,7 @@ class Accounts {
   store::StoredAccount create(const store::AccountOwner& owner);
   std::shared_ptr<const Account> opened(PooledCa& ca, const store::AccountOwner& owner,
                                         const store::StoredAccount& stored);
-  std::string register_key(PooledCa& ca, store::AccountId id, const crypto::PrivateKey& key);
+  void register_key(PooledCa& ca, Account& account);
 
   store::Database& database_;
   const crypto::SealingKey& sealing_key_;

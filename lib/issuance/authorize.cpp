@@ -116,6 +116,7 @@ void Issuance::close_dead_order(Task& task, const acme::Order& order,
                                 const std::vector<acme::Authorization>& authorizations) {
   const Failure failure = order_failure(order, authorizations);
   store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::invalid, failure);
+  task.forget_order();
   throw Error(failure);
 }
 

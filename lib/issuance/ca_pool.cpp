@@ -40,6 +40,19 @@ PooledCa* CaPool::find_by_directory(const std::string& directory) const {
   return found == cas_.end() ? nullptr : found->second.get();
 }
 
+std::vector<CaConfig> CaPool::configs() const {
+  std::vector<CaConfig> configs;
+  for (const auto& [name, ca] : cas_) configs.push_back(ca->config);
+  return configs;
+}
+
+std::vector<std::string> CaPool::directories_in_reach() const {
+  std::vector<std::string> directories;
+  for (const auto& [name, ca] : cas_)
+    if (!ca->outage.remaining(Outage::Clock::now())) directories.push_back(ca->config.directory);
+  return directories;
+}
+
 int CaPool::orders_in_flight() const {
   int sum = 0;
   for (const auto& [name, ca] : cas_) sum += ca->config.orders_in_flight;

@@ -5,10 +5,12 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "acme/ca.hpp"
 #include "base/config.hpp"
 #include "http/client.hpp"
+#include "issuance/outage.hpp"
 #include "issuance/poll_pace.hpp"
 
 namespace csrq::issuance {
@@ -42,6 +44,7 @@ class PooledCa {
   acme::Ca ca;
   PollPace validation_pace{};  ///< from answering challenges to the order leaving `pending`
   PollPace issuance_pace{};    ///< from finalize to the order leaving `processing`
+  Outage outage{};
 
   /// An empty slot if as many orders as configured are under way.
   OrderSlot try_take_slot();
@@ -60,6 +63,10 @@ class CaPool {
   PooledCa& find(const std::string& name) const;
   /// The CA with that directory, wherever it is configured; null if none is.
   PooledCa* find_by_directory(const std::string& directory) const;
+  /// The configuration of each.
+  std::vector<CaConfig> configs() const;
+  /// Directories of the CAs that are in reach as far as this process knows.
+  std::vector<std::string> directories_in_reach() const;
   /// How many orders may be under way at all CAs together.
   int orders_in_flight() const;
   /// Of all CAs together.

@@ -22,10 +22,6 @@ double random_share() {
   return std::uniform_real_distribution<>()(generator);
 }
 
-const std::string& first_not_empty(const std::string& first, const std::string& second) {
-  return first.empty() ? second : first;
-}
-
 Progress waiting(Duration wait) {
   return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
 }
@@ -40,6 +36,12 @@ const challenges::Solver& solver_for(const std::string& type) {
   if (const challenges::Solver* solver = challenges::find_solver(type)) return *solver;
   fail(FailureClass::permanent, "unsupported_challenge",
        "csrq does not answer " + type + " challenges; it answers " + joined(challenges::solver_types()));
+}
+
+/// newOrder was sent, or may have been, and where the order is cannot be found out.
+bool has_lost_answer(const Task& task) {
+  return !task.order->fresh && task.order->url.empty() && !task.unrecorded &&
+         task.account->orders_url.empty();
 }
 
 bool has_expired(const acme::Order& order) {
@@ -75,10 +77,12 @@ Progress Issuance::advance(Task& task) {
 
 Progress Issuance::issue(Task& task) {
   if (!task.csr) prepare(task);
+  if (std::optional<Progress> out = wait_for_ca(task)) return *out;
   if (!task.slot && !(task.slot = task.ca->try_take_slot())) return waiting(short_wait);
   if (!task.account)
     task.account = accounts_.find_or_register(*task.ca, task.claim.customer, task.csr->names);
   if (!task.account) return waiting(short_wait);
+  if (task.order && has_lost_answer(task)) give_up_intent(task);
   if (!task.order)
     if (std::optional<Progress> held = open_order(task)) return *held;
 
@@ -128,7 +132,23 @@ std::optional<Progress> Issuance::open_order(Task& task) {
                     .retry_after = {}});
   }
   task.order = std::move(result.order);
-  return std::nullopt;
+  if (!has_lost_answer(task)) return std::nullopt;
+  give_up_intent(task);
+  return open_order(task);
+}
+
+/// While a CA is out of reach its rows wait without asking, and without a failure counted.
+std::optional<Progress> Issuance::wait_for_ca(Task& task) {
+  const std::optional<Duration> out = task.ca->outage.remaining(Outage::Clock::now());
+  if (!out) return std::nullopt;
+  const Duration jitter =
+      std::chrono::duration_cast<Duration>(random_share() * std::chrono::duration<double>(2s));
+  return put_off(task, *out + jitter,
+                 {.failure_class = FailureClass::transient,
+                  .code = "ca_out_of_reach",
+                  .detail = "the CA " + task.ca->config.name + " is out of reach; csrq looks again by itself",
+                  .problem = {},
+                  .retry_after = {}});
 }
 
 /// Nothing: the CA handed out an order that another row is working on.
@@ -137,14 +157,14 @@ std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& se
     try {
       return acme::get_order(session, task.order->url);
     } catch (const Error& error) {
-      if (error.failure().code == "order_lost")
+      if (error.failure().code == "order_lost") {
         store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, error.failure());
+        task.forget_order();
+      }
       throw;
     }
   }
-  if (!task.unrecorded)
-    task.unrecorded = acme::new_order(session, task.csr->identifiers,
-                                      first_not_empty(task.claim.profile, task.ca->config.profile));
+  if (!task.unrecorded) task.unrecorded = order_for_intent(task, session);
   const acme::Order& order = *task.unrecorded;
   const bool ours = store::record_order(database_, task.claim.fence,
                                         {.id = task.order->id,
@@ -160,6 +180,7 @@ std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& se
 }
 
 Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::Order order) {
+  ca_answers(*task.ca);
   if (task.looks == 1) {  // the first look after a wait tells whether the wait was well chosen
     if (task.phase == Task::Phase::validation)
       task.ca->validation_pace.learn(order.status != OrderStatus::pending);
@@ -182,6 +203,7 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
   if (task.phase != phase) {
     task.phase = phase;
     task.looks = 0;
+    task.unanswered = 0;
   }
   const PollPace& pace = phase == Task::Phase::validation ? task.ca->validation_pace : task.ca->issuance_pace;
   const Duration wait = order.retry_after ? std::clamp<Duration>(*order.retry_after, short_wait, 24h)

@@ -39,7 +39,24 @@ struct Task {
   bool answered{};          ///< this task has answered the order's challenges
   bool registered_again{};  ///< the CA had forgotten the account
   int looks{};              ///< at the order, in this phase
+  int unanswered{};         ///< requests without an answer, in this phase
+  Outage::Clock::time_point unanswered_since{};
+
+  /// The order is closed: what comes next opens another.
+  void forget_order() {
+    order.reset();
+    unrecorded.reset();
+    phase = Phase::opening;
+    answered = false;
+    looks = 0;
+    unanswered = 0;
+  }
 };
+
+/// What a row says itself, else what its CA's configuration says.
+inline const std::string& first_not_empty(const std::string& first, const std::string& second) {
+  return first.empty() ? second : first;
+}
 
 /// How far a step came.
 struct Progress {
@@ -73,8 +90,16 @@ class Issuance {
   Progress issue(Task& task);
   void prepare(Task& task);
   Progress take_order_further(Task& task, acme::Session& session, acme::Order order);
+  std::optional<Progress> wait_for_ca(Task& task);
   std::optional<Progress> open_order(Task& task);
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);
+
+  // new_order.cpp
+  acme::Order order_for_intent(Task& task, acme::Session& session);
+  std::optional<acme::Order> find_lost_order(const Task& task, acme::Session& session);
+  void give_up_intent(Task& task);
+
+  // issuance.cpp
   Progress wait_for(Task& task, Task::Phase phase, const acme::Order& order);
   Progress finish(Task& task, acme::Session& session, const acme::Order& order);
   Progress revoke(Task& task);
@@ -88,6 +113,8 @@ class Issuance {
                                      const std::vector<acme::Authorization>& authorizations);
 
   // settle.cpp
+  static void ca_answers(PooledCa& ca);
+  static bool is_outage(Task& task, const Failure& failure);
   Progress settle(Task& task, Failure failure);
   Progress put_off(Task& task, Duration wait, Failure failure);
   void hold_others(const Task& task, const Failure& failure, Duration wait);

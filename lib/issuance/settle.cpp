@@ -11,6 +11,9 @@ using namespace std::chrono_literals;
 
 /// If the CA sets a limit but no time.
 constexpr Duration default_limit = 10min;
+/// Requests of one row in a row without an answer, while others get theirs: then it counts as the row's
+/// failure.
+constexpr int most_unanswered = 3;
 constexpr Duration longest_limit = std::chrono::hours(24 * 7);
 
 std::string lower(std::string_view text) {
@@ -26,7 +29,34 @@ bool concerns_these_names_only(const Failure& failure) {
          says("exact set");
 }
 
+/// No answer at all, or one from something in front of the CA.
+bool is_unanswered(const FailedRequest& request) {
+  return request.status == 0 || request.status == 502 || request.status == 503 || request.status == 504;
+}
+
 }  // namespace
+
+void Issuance::ca_answers(PooledCa& ca) {
+  if (ca.outage.answered(Outage::Clock::now())) log::info("a CA answers again", {{"ca", ca.config.name}});
+}
+
+/// The CA is out of reach, as far as this failure tells, which is then written into `outage`. Where the CA
+/// answers other requests meanwhile, it is the row's own failure that repeats.
+bool Issuance::is_outage(Task& task, const Failure& failure) {
+  if (!task.ca || !failure.request || failure.failure_class != FailureClass::transient) return false;
+  if (!is_unanswered(*failure.request)) {
+    ca_answers(*task.ca);
+    return false;
+  }
+  const Outage::Clock::time_point now = Outage::Clock::now();
+  if (task.unanswered++ == 0) task.unanswered_since = now - failure.request->took;
+  if (task.unanswered >= most_unanswered && task.ca->outage.answered_since(task.unanswered_since))
+    return false;
+  if (task.ca->outage.failed(now))
+    log::error("a CA is out of reach; its rows wait",
+               {{"ca", task.ca->config.name}, {"cause", failure.detail}});
+  return true;
+}
 
 /// What becomes of the row: ARCHITECTURE.md, "Failure classes".
 Progress Issuance::settle(Task& task, Failure failure) {
@@ -42,6 +72,8 @@ Progress Issuance::settle(Task& task, Failure failure) {
       failure = error.failure();
     }
   }
+  if (is_outage(task, failure))
+    return put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s), std::move(failure));
   if (failure.failure_class == FailureClass::limited) {
     const Duration wait =
         std::clamp<Duration>(failure.retry_after.value_or(default_limit), 1s, longest_limit);

@@ -9,7 +9,7 @@ namespace csrq::store {
 namespace {
 
 constexpr auto account_sql = R"sql(
-    SELECT id, status, url, thumbprint, sealing_key_id, encode(sealed, 'base64')
+    SELECT id, status, url, orders_url, thumbprint, sealing_key_id, encode(sealed, 'base64')
       FROM csrq.account_for($1, $2, $3, $4, $5, decode($6, 'base64'), $7, decode($8, 'base64'))
 )sql";
 
@@ -22,10 +22,11 @@ std::optional<StoredAccount> account_in(const pqxx::result& rows) {
   return StoredAccount{.id = AccountId{row[0].as<std::int64_t>()},
                        .status = *status,
                        .url = text(row[2]),
-                       .key = {.thumbprint = text(row[3]),
+                       .orders_url = text(row[3]),
+                       .key = {.thumbprint = text(row[4]),
                                .spki_sha256 = {},
-                               .sealing_key_id = text(row[4]),
-                               .sealed = octets(row[5])}};
+                               .sealing_key_id = text(row[5]),
+                               .sealed = octets(row[6])}};
 }
 
 }  // namespace
@@ -54,11 +55,11 @@ StoredAccount find_or_create_account(Database& database, const AccountOwner& own
   return *std::move(found);
 }
 
-void account_registered(Database& database, AccountId account, AccountStatus status, const std::string& url,
-                        const std::vector<std::string>& contact) {
+void account_registered(Database& database, AccountId account, const Registration& registration) {
   database.run([&](pqxx::transaction_base& transaction) {
-    execute(transaction, "SELECT csrq.account_registered($1, $2, $3, $4)",
-            {account, to_string(status), null_if_empty(url), contact});
+    execute(transaction, "SELECT csrq.account_registered($1, $2, $3, $4, $5)",
+            {account, to_string(registration.status), null_if_empty(registration.url),
+             null_if_empty(registration.orders_url), registration.contact});
   });
 }
 

@@ -31,7 +31,8 @@ struct StoredAccount {
   AccountId id{};
   AccountStatus status{};
   std::string url{};
-  SealedKey key{};  ///< spki_sha256 left empty
+  std::string orders_url{};  ///< empty: the CA lists no orders
+  SealedKey key{};           ///< spki_sha256 left empty
 };
 
 /// The owner's account, or nothing.
@@ -39,8 +40,15 @@ std::optional<StoredAccount> find_account(Database& database, const AccountOwner
 /// The owner's account; made with `key` if there is none. Of two workers at once one wins and both get the
 /// winner's key.
 StoredAccount find_or_create_account(Database& database, const AccountOwner& owner, const SealedKey& key);
-void account_registered(Database& database, AccountId account, AccountStatus status, const std::string& url,
-                        const std::vector<std::string>& contact);
+
+/// What the CA has said about an account.
+struct Registration {
+  AccountStatus status{};
+  std::string url{};
+  std::string orders_url{};
+  std::vector<std::string> contact{};
+};
+void account_registered(Database& database, AccountId account, const Registration& registration);
 /// True if a public key is any account's (RFC 8555 §11.1).
 bool is_account_key(Database& database, const std::string& spki_sha256);
 

@@ -141,6 +141,12 @@ std::string error_json(const Failure& failure) {
   error["class"] = to_string(failure.failure_class);
   error["code"] = failure.code;
   error["detail"] = failure.detail;
+  if (failure.request)
+    error["request"] = {
+        {"method", failure.request->method},
+        {"url", failure.request->url},
+        {"status", failure.request->status},
+        {"milliseconds", std::chrono::round<std::chrono::milliseconds>(failure.request->took).count()}};
   return jsonb_text(error);
 }
 

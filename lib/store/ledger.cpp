@@ -12,7 +12,7 @@ namespace csrq::store {
 namespace {
 
 constexpr auto open_order_sql = R"sql(
-    SELECT held, order_id, url, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail'
+    SELECT held, order_id, url, fresh, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail'
       FROM csrq.open_order($1, $2, $3, $4, $5)
 )sql";
 
@@ -66,9 +66,10 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     held = row[0].as<bool>();
     if (!held) return;
     if (row[1].is_null()) {
-      answer.hold = Hold{.wait = Duration(row[3].as<std::int64_t>()), .detail = text(row[4])};
+      answer.hold = Hold{.wait = Duration(row[4].as<std::int64_t>()), .detail = text(row[5])};
     } else {
-      answer.order = OpenOrder{.id = OrderId{row[1].as<std::int64_t>()}, .url = text(row[2])};
+      answer.order = OpenOrder{
+          .id = OrderId{row[1].as<std::int64_t>()}, .url = text(row[2]), .fresh = row[3].as<bool>()};
     }
   });
   if (!held) lease_lost(fence);
@@ -94,6 +95,14 @@ void record_authorizations(Database& database, const Fence& fence,
   if (!still_held(database, "SELECT csrq.record_authorizations($1, $2, $3, $4)",
                   {fence.worker, fence.request, fence.lease, jsonb_text(batch)}))
     lease_lost(fence);
+}
+
+std::vector<std::string> unknown_orders(Database& database, const std::vector<std::string>& urls) {
+  std::vector<std::string> unknown;
+  database.run([&](pqxx::transaction_base& transaction) {
+    unknown = texts(execute(transaction, "SELECT array_to_json(csrq.unknown_orders($1))", {urls})[0][0]);
+  });
+  return unknown;
 }
 
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,

@@ -23,6 +23,7 @@ class LeaseLost : public std::runtime_error {
 struct OpenOrder {
   OrderId id{};
   std::string url{};  ///< empty: newOrder was not answered, as far as we know
+  bool fresh{};       ///< its intent was written by this call: no newOrder was sent for it yet
 };
 
 /// The CA asked to wait before the next new order of this CA or account.
@@ -72,6 +73,9 @@ struct AuthorizationRecord {
 /// Throws LeaseLost.
 void record_authorizations(Database& database, const Fence& fence,
                            const std::vector<AuthorizationRecord>& authorizations);
+
+/// Which of these order URLs the ledger does not have, in their order.
+std::vector<std::string> unknown_orders(Database& database, const std::vector<std::string>& urls);
 
 /// The order is dead (invalid, lost): the next attempt opens another. Throws LeaseLost.
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/failpoint.hpp"
 #include "base/log.hpp"
 #include "base/secret.hpp"
 #include "store/connection_string.hpp"
@@ -159,7 +160,9 @@ void Session::transact(const std::vector<const Work*>& works) {
       pqxx::work open(*connection_);
       for (const Work* work : works) (*work)(open);
       transaction = transaction_id(open);
+      failpoint("before commit", options_.application_name);
       open.commit();
+      failpoint("after commit", options_.application_name);
       return;
     } catch (...) {
       error = std::current_exception();

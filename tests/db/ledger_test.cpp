@@ -204,11 +204,15 @@ TEST_CASE("a sealed key comes back octet by octet") {
 TEST_CASE("a registered account has its URL and status from the CA") {
   Store store;
   const auto id = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
-  store::account_registered(store.database, id, AccountStatus::valid, "https://ca.example/acct/1",
-                            {"mailto:a@example.org"});
+  store::account_registered(store.database, id,
+                            {.status = AccountStatus::valid,
+                             .url = "https://ca.example/acct/1",
+                             .orders_url = "https://ca.example/acct/1/orders",
+                             .contact = {"mailto:a@example.org"}});
   const auto found = store::find_account(store.database, some_owner());
   REQUIRE(found);
   CHECK(found->status == AccountStatus::valid);
   CHECK(found->url == "https://ca.example/acct/1");
+  CHECK(found->orders_url == "https://ca.example/acct/1/orders");
   CHECK(store.sql.value("SELECT contact[1] FROM csrq.acme_account") == "mailto:a@example.org");
 }

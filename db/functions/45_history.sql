@@ -1,0 +1,86 @@
+-- What happened, for people; and how long it is kept.
+
+CREATE OR REPLACE FUNCTION csrq.history(id bigint)
+RETURNS TABLE (at timestamptz, what text, worker text, lease_number bigint, detail jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH told AS (
+        SELECT r.created_at AS at, 0 AS place, 'inserted' AS what, NULL::bigint AS worker_id, NULL::bigint AS lease_number,
+               jsonb_build_object('by', r.created_by, 'priority', r.priority) AS detail
+          FROM csrq.request r WHERE r.id = $1
+        UNION ALL
+        SELECT e.at, 5, e.what, e.worker_id, e.lease_number, e.detail FROM csrq.event e WHERE e.request_id = $1
+        UNION ALL
+        SELECT o.created_at, 2, 'order_intended', o.worker_id, o.lease_number, jsonb_build_object('order', o.id)
+          FROM csrq.acme_order o WHERE o.request_id = $1
+        UNION ALL
+        SELECT a.created_at, 3, 'authorization_seen', NULL, NULL, jsonb_build_object('url', a.url, 'identifier', a.identifier, 'status', a.status, 'expires_at', a.expires_at)
+          FROM csrq.acme_authorization a
+         WHERE a.id IN (SELECT oa.authorization_id FROM csrq.acme_order_authorization oa JOIN csrq.acme_order o ON o.id = oa.order_id WHERE o.request_id = $1)
+        UNION ALL
+        SELECT c.presented_at, 3, 'response_in_place', NULL, NULL, jsonb_build_object('type', c.type, 'status', c.status, 'url', c.url)
+          FROM csrq.acme_challenge c
+         WHERE c.presented_at IS NOT NULL AND c.authorization_id IN (
+               SELECT oa.authorization_id FROM csrq.acme_order_authorization oa JOIN csrq.acme_order o ON o.id = oa.order_id WHERE o.request_id = $1)
+        UNION ALL
+        SELECT c.removed_at, 4, 'response_removed', NULL, NULL, jsonb_build_object('type', c.type, 'status', c.status, 'url', c.url, 'error', c.error)
+          FROM csrq.acme_challenge c
+         WHERE c.removed_at IS NOT NULL AND c.authorization_id IN (
+               SELECT oa.authorization_id FROM csrq.acme_order_authorization oa JOIN csrq.acme_order o ON o.id = oa.order_id WHERE o.request_id = $1)
+        UNION ALL
+        SELECT o.closed_at, 4, 'order_closed', NULL, NULL, jsonb_build_object('order', o.id, 'url', o.url, 'status', o.status, 'error', o.error)
+          FROM csrq.acme_order o WHERE o.request_id = $1 AND o.closed_at IS NOT NULL)
+    SELECT t.at, t.what, w.host || ':' || w.pid, t.lease_number, jsonb_strip_nulls(t.detail)
+      FROM told t LEFT JOIN csrq.worker w ON w.id = t.worker_id
+     WHERE csrq.may_read((SELECT r.customer FROM csrq.request r WHERE r.id = $1))
+     ORDER BY t.at, t.place
+$$;
+COMMENT ON FUNCTION csrq.history(bigint) IS 'A request''s whole story in order: insert, attempts, orders, authorizations, responses, failures, certificates. Empty for whoever may not read the request.';
+
+CREATE OR REPLACE FUNCTION csrq.prune(p_keep interval DEFAULT '90 days')
+RETURNS TABLE (what text, removed bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    old_partition record;
+    partitions bigint := 0;
+    count_of bigint;
+BEGIN
+    IF p_keep < interval '1 day' THEN
+        RAISE EXCEPTION 'prune keeps at least one day, not %', p_keep USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM csrq.make_event_partitions();
+    FOR old_partition IN
+        SELECT c.relname, to_date(substr(c.relname, 7), 'YYYY_MM') AS month FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+         WHERE i.inhparent = 'csrq.event'::regclass AND c.relname ~ '^event_[0-9]{4}_[0-9]{2}$'
+    LOOP
+        CONTINUE WHEN (old_partition.month + interval '1 month') AT TIME ZONE 'UTC' >= now() - p_keep;
+        EXECUTE format('DROP TABLE csrq.%I', old_partition.relname);
+        partitions := partitions + 1;
+    END LOOP;
+    what := 'months of events'; removed := partitions; RETURN NEXT;
+    DELETE FROM csrq.event_default WHERE at < now() - p_keep;
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'other events'; removed := count_of; RETURN NEXT;
+    -- What a certificate came from stays as long as it is the one in its row.
+    DELETE FROM csrq.acme_order o WHERE o.closed_at < now() - p_keep
+       AND NOT EXISTS (SELECT FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id AND r.serial = c.serial WHERE c.order_id = o.id);
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'orders'; removed := count_of; RETURN NEXT;
+    DELETE FROM csrq.acme_authorization a
+     WHERE a.updated_at < now() - p_keep AND (a.status NOT IN ('pending', 'valid') OR a.expires_at < now())
+       AND NOT EXISTS (SELECT FROM csrq.acme_order_authorization oa WHERE oa.authorization_id = a.id);
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'authorizations'; removed := count_of; RETURN NEXT;
+    DELETE FROM csrq.certificate c USING csrq.request r WHERE r.id = c.request_id AND r.serial IS DISTINCT FROM c.serial
+       AND c.not_after < now() - p_keep;
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'replaced certificates'; removed := count_of; RETURN NEXT;
+    DELETE FROM csrq.worker w WHERE w.heartbeat_at < now() - p_keep
+       AND NOT EXISTS (SELECT FROM csrq.job j WHERE j.worker_id = w.id);
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'workers'; removed := count_of; RETURN NEXT;
+    DELETE FROM csrq.rate_hold WHERE until < now() - interval '1 day';
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'rate holds'; removed := count_of; RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION csrq.prune(interval)
+    IS 'Removes history older than this: events by month, closed orders, settled authorizations, replaced certificates that have ended, workers. Never a request, its chain, or anything open.';

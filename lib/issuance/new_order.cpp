@@ -1,0 +1,71 @@
+#include <algorithm>
+#include <ranges>
+
+#include "acme/order.hpp"
+#include "base/log.hpp"
+#include "issuance/issuance.hpp"
+
+namespace csrq::issuance {
+namespace {
+
+/// Of the orders that nobody has written down: more than these are not this row's doing.
+constexpr std::size_t most_looked_at = 50;
+
+bool may_be_resumed(const acme::Order& order) {
+  return order.status == OrderStatus::pending || order.status == OrderStatus::ready;
+}
+
+}  // namespace
+
+/// newOrder (RFC 8555 §7.4), unless one that was sent for this intent before can be found again.
+acme::Order Issuance::order_for_intent(Task& task, acme::Session& session) {
+  if (!task.order->fresh)
+    if (std::optional<acme::Order> found = find_lost_order(task, session)) return *found;
+  task.order->fresh = false;
+  try {
+    return acme::new_order(session, task.csr->identifiers,
+                           first_not_empty(task.claim.profile, task.ca->config.profile));
+  } catch (const acme::Refusal& refusal) {
+    if (refusal.status() < 500) {  // then there is certainly no order
+      store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, refusal.failure());
+      task.forget_order();
+    }
+    throw;
+  }
+}
+
+/// The answer to an earlier newOrder was lost; the CA lists the account's orders, so it is the one for the
+/// same names that the ledger does not have.
+std::optional<acme::Order> Issuance::find_lost_order(const Task& task, acme::Session& session) {
+  std::vector<std::string> unknown =
+      store::unknown_orders(database_, acme::list_orders(session, task.account->orders_url));
+  std::ranges::reverse(unknown);  // CAs list the newest last
+  for (const std::string& url : unknown | std::views::take(most_looked_at)) {
+    try {
+      acme::Order order = acme::get_order(session, url);
+      if (!may_be_resumed(order) || !acme::is_for(order, task.csr->identifiers)) continue;
+      log::info("an order whose answer was lost is found again",
+                {{"request", store::number(task.claim.fence.request)}, {"order", url}});
+      return order;
+    } catch (const acme::Refusal&) {
+      // An order that cannot be read is none that could be resumed.
+    } catch (const Error& error) {
+      if (error.failure().code != "order_lost") throw;
+    }
+  }
+  return std::nullopt;
+}
+
+void Issuance::give_up_intent(Task& task) {
+  store::close_order(
+      database_, task.claim.fence, task.order->id, OrderStatus::lost,
+      {.failure_class = FailureClass::transient,
+       .code = "answer_lost",
+       .detail = "newOrder was sent, its answer never came, and the CA lists no orders: if it made one, "
+                 "that expires by itself",
+       .problem = {},
+       .retry_after = {}});
+  task.forget_order();
+}
+
+}  // namespace csrq::issuance

@@ -1,0 +1,44 @@
+#include "issuance/outage.hpp"
+
+#include <algorithm>
+
+namespace csrq::issuance {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto shortest_pause = 5s;
+constexpr auto longest_pause = 300s;
+
+}  // namespace
+
+bool Outage::failed(Clock::time_point at) {
+  const std::scoped_lock lock(mutex_);
+  if (at < until_) return false;  // one of many requests that were under way
+  constexpr int most_doublings = 6;
+  const auto pause =
+      std::min<Clock::duration>(shortest_pause * (1 << std::min(failures_, most_doublings)), longest_pause);
+  until_ = at + pause;
+  return failures_++ == 0;
+}
+
+bool Outage::answered_since(Clock::time_point at) const {
+  const std::scoped_lock lock(mutex_);
+  return last_answer_ && *last_answer_ > at;
+}
+
+bool Outage::answered(Clock::time_point at) {
+  const std::scoped_lock lock(mutex_);
+  last_answer_ = at;
+  const bool was_out = failures_ > 0;
+  failures_ = 0;
+  until_ = {};
+  return was_out;
+}
+
+std::optional<Duration> Outage::remaining(Clock::time_point at) const {
+  const std::scoped_lock lock(mutex_);
+  if (failures_ == 0 || at >= until_) return std::nullopt;
+  return std::chrono::ceil<Duration>(until_ - at);
+}
+
+}  // namespace csrq::issuance

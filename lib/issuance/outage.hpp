@@ -1,0 +1,32 @@
+#pragma once
+
+#include <chrono>
+#include <mutex>
+#include <optional>
+
+#include "base/time.hpp"
+
+namespace csrq::issuance {
+
+/// Whether a CA is out of reach, as this process has found. While it is, nothing is sent there until a pause
+/// is over; the pause doubles from 5 s to 5 min as long as it stays away. Thread-safe.
+class Outage {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// A request got no answer. True: the CA was thought to be in reach.
+  bool failed(Clock::time_point at);
+  /// A request got an answer. True: the CA was thought to be out of reach.
+  bool answered(Clock::time_point at);
+  bool answered_since(Clock::time_point at) const;
+  /// How long nothing shall be sent; nothing if the CA is in reach, or it is time to look again.
+  std::optional<Duration> remaining(Clock::time_point at) const;
+
+ private:
+  mutable std::mutex mutex_{};
+  int failures_{0};
+  Clock::time_point until_{};
+  std::optional<Clock::time_point> last_answer_{};
+};
+
+}  // namespace csrq::issuance

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "issuance/accounts.hpp"
+#include "issuance/ca_pool.hpp"
+#include "store/janitor.hpp"
+
+namespace csrq::issuance {
+
+/// What became of authorizations.
+struct SweepTally {
+  int deactivated{};
+  int over{};  ///< the CA says that they are no longer pending (or valid), or does not know them
+  int left{};  ///< could not be deactivated; told in the ledger, and tried again if that may help
+};
+
+/// Deactivates (RFC 8555 §7.5.2) what `scope` says and is due within its budget. Each deactivation is written
+/// down before it is sent, so several may sweep at once. CAs that are out of reach are passed over. Waits for
+/// the network. Throws Unreachable if the database is away.
+SweepTally sweep(store::Database& database, CaPool& cas, Accounts& accounts, store::SweepScope scope);
+
+}  // namespace csrq::issuance

@@ -1,0 +1,109 @@
+#include "store/janitor.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "store/jobs.hpp"
+#include "store/policy_name.hpp"
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto claim_abandoned_sql = R"sql(
+    SELECT id, url, identifier, customer, ca, directory, policy, owner FROM csrq.claim_abandoned($1, $2, $3)
+)sql";
+
+constexpr auto claim_valid_sql = R"sql(
+    SELECT id, url, identifier, customer, ca, directory, policy, owner FROM csrq.claim_valid($1, $2, $3)
+)sql";
+
+constexpr auto pending_sql = R"sql(
+    SELECT id, ca, customer, identifier, created_at, expires_at, array_to_json(needed_by), disposition, disposition_at, url
+      FROM csrq.pending_authorizations WHERE $1::text IS NULL OR customer = $1 ORDER BY created_at, id
+)sql";
+
+AuthorizationToSettle authorization_in(const pqxx::row& row) {
+  return {.id = AuthorizationId{row[0].as<std::int64_t>()},
+          .url = text(row[1]),
+          .identifier = text(row[2]),
+          .customer = text(row[3]),
+          .owner = {.ca = text(row[4]),
+                    .directory = text(row[5]),
+                    .policy = policy_named(text(row[6])),
+                    .owner = text(row[7])}};
+}
+
+PendingAuthorization pending_in(const pqxx::row& row) {
+  return {.id = AuthorizationId{row[0].as<std::int64_t>()},
+          .ca = text(row[1]),
+          .customer = text(row[2]),
+          .identifier = text(row[3]),
+          .created_at = text(row[4]),
+          .expires_at = text(row[5]),
+          .needed_by = nlohmann::json::parse(row[6].c_str()).get<std::vector<std::int64_t>>(),
+          .disposition = text(row[7]),
+          .disposition_at = text(row[8]),
+          .url = text(row[9])};
+}
+
+}  // namespace
+
+void set_ca_policies(Database& database, const std::vector<CaConfig>& cas) {
+  database.run([&](pqxx::transaction_base& transaction) {
+    for (const CaConfig& ca : cas)
+      execute(transaction, "SELECT csrq.set_ca_policy($1, $2, $3, $4)",
+              {ca.directory, ca.name, ca.abandoned == AbandonedPolicy::expire ? "expire" : "deactivate",
+               ca.deactivate_per_hour});
+  });
+}
+
+std::int64_t close_expired(Database& database) {
+  std::int64_t closed = 0;
+  database.run([&](pqxx::transaction_base& transaction) {
+    closed = execute(transaction, "SELECT csrq.close_expired()")[0][0].as<std::int64_t>();
+  });
+  return closed;
+}
+
+std::vector<AuthorizationToSettle> claim_to_settle(Database& database, const SweepScope& scope, int limit) {
+  std::vector<AuthorizationToSettle> claimed;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    claimed.clear();
+    for (const auto& row : execute(transaction, scope.valid ? claim_valid_sql : claim_abandoned_sql,
+                                   {scope.directories, null_if_empty(scope.customer), limit}))
+      claimed.push_back(authorization_in(row));
+  });
+  return claimed;
+}
+
+void settled(Database& database, AuthorizationId authorization, const Settlement& settlement) {
+  database.run([&](pqxx::transaction_base& transaction) {
+    execute(transaction, "SELECT csrq.settled($1, $2, $3, $4)",
+            {authorization,
+             settlement.status ? Parameter(to_string(*settlement.status)) : Parameter(std::nullopt),
+             settlement.failure ? Parameter(error_json(*settlement.failure)) : Parameter(std::nullopt),
+             settlement.again});
+  });
+}
+
+std::vector<PendingAuthorization> pending_authorizations(Database& database, const std::string& customer) {
+  std::vector<PendingAuthorization> pending;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    pending.clear();
+    for (const auto& row : execute(transaction, pending_sql, {null_if_empty(customer)}))
+      pending.push_back(pending_in(row));
+  });
+  return pending;
+}
+
+std::vector<std::pair<std::string, std::int64_t>> prune(Database& database, Duration keep) {
+  std::vector<std::pair<std::string, std::int64_t>> removed;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    removed.clear();
+    for (const auto& row : execute(transaction, "SELECT what, removed FROM csrq.prune($1)", {keep}))
+      removed.emplace_back(text(row[0]), row[1].as<std::int64_t>());
+  });
+  return removed;
+}
+
+}  // namespace csrq::store

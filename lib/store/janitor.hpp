@@ -1,0 +1,73 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/config.hpp"
+#include "base/error.hpp"
+#include "base/status.hpp"
+#include "store/accounts.hpp"
+#include "store/database.hpp"
+#include "store/ids.hpp"
+
+/// What keeps the ledger tidy: abandoned authorizations, expired orders, history. Functions return after
+/// their commit.
+namespace csrq::store {
+
+/// Tells the database what the configuration says about each CA.
+void set_ca_policies(Database& database, const std::vector<CaConfig>& cas);
+
+/// Closes orders, and writes off pending authorizations, whose time at the CA is over; returns how many
+/// orders.
+std::int64_t close_expired(Database& database);
+
+/// An authorization whose deactivation has begun: the CA is to be asked, and settled() to be told.
+struct AuthorizationToSettle {
+  AuthorizationId id{};
+  std::string url{};
+  std::string identifier{};  ///< empty: it was never read
+  std::string customer{};
+  AccountOwner owner{};
+};
+
+/// Which authorizations a sweep is about.
+struct SweepScope {
+  std::vector<std::string> directories{};  ///< of the CAs that this process can ask
+  std::string customer{};                  ///< empty: all
+  bool valid{false};  ///< the customer's valid ones, since it leaves, instead of abandoned pending ones
+};
+/// Takes up to `limit` that are due within the budget. What is not settled is due again five minutes later.
+std::vector<AuthorizationToSettle> claim_to_settle(Database& database, const SweepScope& scope, int limit);
+
+/// What the CA says the authorization is now (nothing: unknown), or why it could not be deactivated. `again`:
+/// that may pass; it is tried three times in all.
+struct Settlement {
+  std::optional<AuthorizationStatus> status{};
+  std::optional<Failure> failure{};
+  bool again{false};
+};
+void settled(Database& database, AuthorizationId authorization, const Settlement& settlement);
+
+/// A line of csrq.pending_authorizations; times are text as PostgreSQL prints them, empty for null.
+struct PendingAuthorization {
+  AuthorizationId id{};
+  std::string ca{};
+  std::string customer{};
+  std::string identifier{};
+  std::string created_at{};
+  std::string expires_at{};
+  std::vector<std::int64_t> needed_by{};  ///< requests
+  std::string disposition{};
+  std::string disposition_at{};
+  std::string url{};
+};
+/// `customer`: empty for all. Oldest first.
+std::vector<PendingAuthorization> pending_authorizations(Database& database, const std::string& customer);
+
+/// csrq.prune(): what was removed, and how many of each. Throws UsageError for less than a day, or a missing
+/// privilege.
+std::vector<std::pair<std::string, std::int64_t>> prune(Database& database, Duration keep);
+
+}  // namespace csrq::store
