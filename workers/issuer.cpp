@@ -191,6 +191,7 @@ void Issuer::database_is_away(const Unreachable& reason) {
 void Issuer::close() {
   queue_.close();
   std::unique_lock lock(mutex_);
+  closing_ = true;
   while (!news_.wait_for(lock, heartbeat_interval, [this] { return stepping_ == 0; })) {
     lock.unlock();
     try {
@@ -209,11 +210,13 @@ void Issuer::step_tasks() {
       ++stepping_;
     }
     step(std::move(task));
+    bool is_awaited = false;
     {
       const std::scoped_lock lock(mutex_);
       --stepping_;
+      is_awaited = news_came_ || (closing_ && stepping_ == 0);
     }
-    news_.notify_all();
+    if (is_awaited) news_.notify_all();
   }
 }
 

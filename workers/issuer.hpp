@@ -103,6 +103,7 @@ class Issuer {
   std::condition_variable news_{};
   Tally tally_{};
   int stepping_{0};             ///< threads that are in a step
+  bool closing_{false};         ///< the coordinating thread waits for the last step to end
   bool news_came_{false};       ///< a row was finished since the coordinating thread last looked
   bool changed_{false};         ///< rows have changed since the last NOTIFY
   std::exception_ptr fatal_{};  ///< why work() or run() cannot go on

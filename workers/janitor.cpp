@@ -28,7 +28,7 @@ void Janitor::start() {
 }
 
 issuance::SweepTally Janitor::round() {
-  store::close_expired(database_);
+  store::tidy(database_);
   return issuance::sweep(database_, cas_, accounts_, {});
 }
 

@@ -119,14 +119,22 @@ END $$;
 COMMENT ON FUNCTION csrq.claim_abandoned(text[], text, int)
     IS 'Begins the deactivation of abandoned authorizations that are due: whoever calls this asks the CA next, and tells csrq.settled().';
 
+CREATE OR REPLACE FUNCTION csrq.valid_authorizations(p_customer text) RETURNS SETOF bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.id FROM csrq.acme_authorization a
+     WHERE a.status = 'valid' AND a.customer = p_customer AND (a.expires_at IS NULL OR a.expires_at > now())
+       AND a.deactivation_error IS NULL AND NOT csrq.is_needed(a.id)
+       AND (a.deactivation_at IS NULL OR a.deactivation_at + a.deactivation_tries * interval '5 minutes' < now())
+     ORDER BY a.id
+$$;
+COMMENT ON FUNCTION csrq.valid_authorizations(text) IS 'Valid authorizations that a customer who leaves would leave behind, and no open order needs.';
+
 CREATE OR REPLACE FUNCTION csrq.claim_valid(p_directories text[], p_customer text, p_limit int)
 RETURNS TABLE (id bigint, url text, identifier text, customer text, ca text, directory text, policy text, owner text)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH due AS MATERIALIZED (
         SELECT a.id FROM csrq.acme_authorization a JOIN csrq.acme_account c ON c.id = a.account_id
-         WHERE a.status = 'valid' AND a.customer = p_customer AND (a.expires_at IS NULL OR a.expires_at > now())
-           AND c.directory = ANY (p_directories) AND a.deactivation_error IS NULL AND NOT csrq.is_needed(a.id)
-           AND (a.deactivation_at IS NULL OR a.deactivation_at + a.deactivation_tries * interval '5 minutes' < now())
+         WHERE a.id IN (SELECT csrq.valid_authorizations(p_customer)) AND c.directory = ANY (p_directories)
          ORDER BY a.id LIMIT p_limit FOR UPDATE OF a SKIP LOCKED)
     UPDATE csrq.acme_authorization a SET deactivation_at = clock_timestamp(), deactivation_tries = a.deactivation_tries + 1
       FROM due, csrq.acme_account c WHERE a.id = due.id AND c.id = a.account_id

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <mutex>
@@ -27,14 +28,34 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-/// The system's certificates and those of `ca_file`, as one PEM text; empty without a `ca_file`.
-std::string read_trust_anchors(const std::string& ca_file) {
-  if (ca_file.empty()) return {};
-  const std::string extra = read_file(ca_file);
-  if (extra.find("-----BEGIN ") == std::string::npos || extra.find("CERTIFICATE-----") == std::string::npos)
+void check_ca_file(const std::string& ca_file) {
+  const std::string text = read_file(ca_file);
+  if (text.find("-----BEGIN ") == std::string::npos || text.find("CERTIFICATE-----") == std::string::npos)
     throw UsageError("ca_file " + ca_file + " cannot be read or holds no certificate; give it a PEM file");
-  const char* built_in = curl_version_info(CURLVERSION_NOW)->cainfo;
-  return read_file(built_in != nullptr ? built_in : "/etc/ssl/certs/ca-certificates.crt") + "\n" + extra;
+}
+
+/// Whether a folder's files are named as c_rehash names them ("002c0b4f.0"): then OpenSSL opens the one it
+/// needs.
+bool is_hashed(const std::filesystem::path& folder) {
+  constexpr std::size_t hash_digits = 8;
+  std::error_code missing;
+  const std::filesystem::directory_iterator files(folder, missing);
+  return std::ranges::any_of(begin(files), end(files), [](const std::filesystem::directory_entry& file) {
+    return file.path().extension() == ".0" && file.path().stem().string().size() == hash_digits;
+  });
+}
+
+/// Reading the system's whole bundle costs some 100 ms of CPU a connection, so that is done only where there
+/// is no hashed folder.
+TrustAnchors find_trust_anchors(const std::string& ca_file) {
+  if (!ca_file.empty()) check_ca_file(ca_file);
+  const curl_version_info_data* built_in = curl_version_info(CURLVERSION_NOW);
+  if (built_in->capath != nullptr && is_hashed(built_in->capath))
+    return {.folder = built_in->capath, .file = ca_file};
+  const std::string bundle =
+      built_in->cainfo != nullptr ? built_in->cainfo : "/etc/ssl/certs/ca-certificates.crt";
+  if (ca_file.empty()) return {.file = bundle};
+  return {.pem = read_file(bundle) + "\n" + read_file(ca_file)};
 }
 
 void initialize_libcurl() {
@@ -80,7 +101,7 @@ struct Client::Loop {
   void abort_all();
 
   const ClientOptions options_;
-  const std::string trust_anchors_;
+  const TrustAnchors trust_anchors_;
   CURLM* multi_{};
   std::unordered_set<Transfer*> active_{};
 
@@ -95,7 +116,7 @@ struct Client::Loop {
 };
 
 Client::Loop::Loop(ClientOptions options)
-    : options_(std::move(options)), trust_anchors_(read_trust_anchors(options_.ca_file)) {
+    : options_(std::move(options)), trust_anchors_(find_trust_anchors(options_.ca_file)) {
   initialize_libcurl();
   multi_ = curl_multi_init();
   if (multi_ == nullptr) throw std::bad_alloc();

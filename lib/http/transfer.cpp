@@ -62,9 +62,10 @@ bool is_tls_failure(CURLcode code) {
 }  // namespace
 
 Transfer::Transfer(EasyHandle handle, const Request& request, const ClientOptions& options,
-                   std::string_view trust_anchors)
+                   const TrustAnchors& trust_anchors)
     : handle_(std::move(handle)), request_(request), options_(options) {
-  set_connection(trust_anchors);
+  set_connection();
+  set_tls(trust_anchors);
   set_method();
   set_headers();
   set(handle_.get(), CURLOPT_PRIVATE, this);
@@ -75,7 +76,7 @@ Transfer::Transfer(EasyHandle handle, const Request& request, const ClientOption
   set(handle_.get(), CURLOPT_WRITEDATA, this);
 }
 
-void Transfer::set_connection(std::string_view trust_anchors) {
+void Transfer::set_connection() {
   CURL* handle = handle_.get();
   set(handle, CURLOPT_URL, request_.url.c_str());
   set(handle, CURLOPT_PROTOCOLS_STR, options_.plain_http ? "https,http" : "https");
@@ -91,13 +92,22 @@ void Transfer::set_connection(std::string_view trust_anchors) {
   // A burst waits for the first TLS handshake to offer HTTP/2 and shares that connection. Without TLS there
   // is no such offer, and all would wait for the first answer instead.
   set(handle, CURLOPT_PIPEWAIT, request_.url.starts_with("http:") ? 0L : 1L);
+}
 
+void Transfer::set_tls(const TrustAnchors& trust_anchors) {
+  CURL* handle = handle_.get();
   set(handle, CURLOPT_SSL_VERIFYPEER, 1L);
   set(handle, CURLOPT_SSL_VERIFYHOST, 2L);
   set(handle, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
-  if (trust_anchors.empty()) return;
-  curl_blob blob{const_cast<char*>(trust_anchors.data()), trust_anchors.size(), CURL_BLOB_NOCOPY};
-  set(handle, CURLOPT_CAINFO_BLOB, &blob);
+  if (trust_anchors.pem.empty()) {
+    const auto null_if_empty = [](const std::string& text) { return text.empty() ? nullptr : text.c_str(); };
+    set(handle, CURLOPT_CAPATH, null_if_empty(trust_anchors.folder));
+    set(handle, CURLOPT_CAINFO, null_if_empty(trust_anchors.file));
+  } else {
+    const std::string& pem = trust_anchors.pem;
+    curl_blob blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_NOCOPY};
+    set(handle, CURLOPT_CAINFO_BLOB, &blob);
+  }
 }
 
 void Transfer::set_method() {

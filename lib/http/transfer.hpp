@@ -14,14 +14,21 @@ namespace csrq::http {
 
 using EasyHandle = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
 
+/// Whom TLS trusts. Either `pem` is set or any of the others.
+struct TrustAnchors {
+  std::string folder{};  ///< hashed, as c_rehash leaves it
+  std::string file{};
+  std::string pem{};
+};
+
 /// One request on its way: a libcurl easy handle, set up, and what has arrived so far. Stays where it is
 /// until libcurl is done with it. Belongs to its caller, except from the moment it is queued until `done`.
 class Transfer {
  public:
-  /// `request` and `trust_anchors` (PEM; empty: the system's store) are not copied. Throws
+  /// `request` and `trust_anchors` are not copied. Throws
   /// std::invalid_argument for a header that would break the request apart.
   Transfer(EasyHandle handle, const Request& request, const ClientOptions& options,
-           std::string_view trust_anchors);
+           const TrustAnchors& trust_anchors);
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
 
@@ -38,7 +45,8 @@ class Transfer {
   std::condition_variable finished{};
 
  private:
-  void set_connection(std::string_view trust_anchors);
+  void set_connection();
+  void set_tls(const TrustAnchors& trust_anchors);
   void set_method();
   void set_headers();
   bool add_header_line(std::string_view line);

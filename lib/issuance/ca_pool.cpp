@@ -53,6 +53,13 @@ std::vector<std::string> CaPool::directories_in_reach() const {
   return directories;
 }
 
+std::vector<std::string> CaPool::out_of_reach() const {
+  std::vector<std::string> names;
+  for (const auto& [name, ca] : cas_)
+    if (ca->outage.is_out()) names.push_back(name);
+  return names;
+}
+
 int CaPool::orders_in_flight() const {
   int sum = 0;
   for (const auto& [name, ca] : cas_) sum += ca->config.orders_in_flight;

@@ -67,6 +67,8 @@ class CaPool {
   std::vector<CaConfig> configs() const;
   /// Directories of the CAs that are in reach as far as this process knows.
   std::vector<std::string> directories_in_reach() const;
+  /// Names of the CAs whose last request got no answer.
+  std::vector<std::string> out_of_reach() const;
   /// How many orders may be under way at all CAs together.
   int orders_in_flight() const;
   /// Of all CAs together.

@@ -35,6 +35,11 @@ bool Outage::answered(Clock::time_point at) {
   return was_out;
 }
 
+bool Outage::is_out() const {
+  const std::scoped_lock lock(mutex_);
+  return failures_ > 0;
+}
+
 std::optional<Duration> Outage::remaining(Clock::time_point at) const {
   const std::scoped_lock lock(mutex_);
   if (failures_ == 0 || at >= until_) return std::nullopt;

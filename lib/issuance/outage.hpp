@@ -19,6 +19,8 @@ class Outage {
   /// A request got an answer. True: the CA was thought to be out of reach.
   bool answered(Clock::time_point at);
   bool answered_since(Clock::time_point at) const;
+  /// The last request got no answer.
+  bool is_out() const;
   /// How long nothing shall be sent; nothing if the CA is in reach, or it is time to look again.
   std::optional<Duration> remaining(Clock::time_point at) const;
 

@@ -22,6 +22,19 @@ constexpr auto pending_sql = R"sql(
       FROM csrq.pending_authorizations WHERE $1::text IS NULL OR customer = $1 ORDER BY created_at, id
 )sql";
 
+constexpr auto abandoned_sql = R"sql(
+    SELECT a.id, a.url, a.identifier, a.customer, c.ca, c.directory, c.policy, c.owner
+      FROM csrq.abandoned_authorizations($1) w JOIN csrq.acme_authorization a ON a.id = w.authorization_id
+      JOIN csrq.acme_account c ON c.id = a.account_id
+     WHERE w.disposition NOT LIKE 'left to expire%' ORDER BY w.settle_at, a.id
+)sql";
+
+constexpr auto valid_sql = R"sql(
+    SELECT a.id, a.url, a.identifier, a.customer, c.ca, c.directory, c.policy, c.owner
+      FROM csrq.valid_authorizations($1) v JOIN csrq.acme_authorization a ON a.id = v JOIN csrq.acme_account c ON c.id = a.account_id
+     ORDER BY a.id
+)sql";
+
 AuthorizationToSettle authorization_in(const pqxx::row& row) {
   return {.id = AuthorizationId{row[0].as<std::int64_t>()},
           .url = text(row[1]),
@@ -57,10 +70,11 @@ void set_ca_policies(Database& database, const std::vector<CaConfig>& cas) {
   });
 }
 
-std::int64_t close_expired(Database& database) {
+std::int64_t tidy(Database& database) {
   std::int64_t closed = 0;
   database.run([&](pqxx::transaction_base& transaction) {
     closed = execute(transaction, "SELECT csrq.close_expired()")[0][0].as<std::int64_t>();
+    execute(transaction, "SELECT csrq.make_event_partitions()");
   });
   return closed;
 }
@@ -74,6 +88,17 @@ std::vector<AuthorizationToSettle> claim_to_settle(Database& database, const Swe
       claimed.push_back(authorization_in(row));
   });
   return claimed;
+}
+
+std::vector<AuthorizationToSettle> to_settle(Database& database, const SweepScope& scope) {
+  std::vector<AuthorizationToSettle> found;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    found.clear();
+    for (const auto& row :
+         execute(transaction, scope.valid ? valid_sql : abandoned_sql, {null_if_empty(scope.customer)}))
+      found.push_back(authorization_in(row));
+  });
+  return found;
 }
 
 void settled(Database& database, AuthorizationId authorization, const Settlement& settlement) {
@@ -94,6 +119,18 @@ std::vector<PendingAuthorization> pending_authorizations(Database& database, con
       pending.push_back(pending_in(row));
   });
   return pending;
+}
+
+std::vector<HistoryLine> history(Database& database, RequestId request) {
+  std::vector<HistoryLine> lines;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    lines.clear();
+    for (const auto& row :
+         execute(transaction, "SELECT at, what, worker, detail FROM csrq.history($1)", {request}))
+      lines.push_back(
+          {.at = text(row[0]), .what = text(row[1]), .worker = text(row[2]), .detail = text(row[3])});
+  });
+  return lines;
 }
 
 std::vector<std::pair<std::string, std::int64_t>> prune(Database& database, Duration keep) {

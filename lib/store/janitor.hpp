@@ -19,9 +19,9 @@ namespace csrq::store {
 /// Tells the database what the configuration says about each CA.
 void set_ca_policies(Database& database, const std::vector<CaConfig>& cas);
 
-/// Closes orders, and writes off pending authorizations, whose time at the CA is over; returns how many
-/// orders.
-std::int64_t close_expired(Database& database);
+/// Closes orders, and writes off pending authorizations, whose time at the CA is over; makes the partitions
+/// of the next months' events. Returns how many orders were closed.
+std::int64_t tidy(Database& database);
 
 /// An authorization whose deactivation has begun: the CA is to be asked, and settled() to be told.
 struct AuthorizationToSettle {
@@ -40,6 +40,9 @@ struct SweepScope {
 };
 /// Takes up to `limit` that are due within the budget. What is not settled is due again five minutes later.
 std::vector<AuthorizationToSettle> claim_to_settle(Database& database, const SweepScope& scope, int limit);
+
+/// What claim_to_settle() would take, and the rest of the scope's abandoned ones that are not due yet.
+std::vector<AuthorizationToSettle> to_settle(Database& database, const SweepScope& scope);
 
 /// What the CA says the authorization is now (nothing: unknown), or why it could not be deactivated. `again`:
 /// that may pass; it is tried three times in all.
@@ -65,6 +68,15 @@ struct PendingAuthorization {
 };
 /// `customer`: empty for all. Oldest first.
 std::vector<PendingAuthorization> pending_authorizations(Database& database, const std::string& customer);
+
+/// A line of csrq.history().
+struct HistoryLine {
+  std::string at{};  ///< as PostgreSQL prints it
+  std::string what{};
+  std::string worker{};  ///< host:pid; empty: none
+  std::string detail{};  ///< JSON
+};
+std::vector<HistoryLine> history(Database& database, RequestId request);
 
 /// csrq.prune(): what was removed, and how many of each. Throws UsageError for less than a day, or a missing
 /// privilege.

@@ -212,9 +212,9 @@ TEST_CASE(
   const auto claim = ledger.order("a.example");
   ledger.sql.run("UPDATE csrq.acme_order SET expires_at = now() - interval '6 minutes'");
   ledger.sql.run("UPDATE csrq.acme_authorization SET expires_at = now() - interval '6 minutes'");
-  CHECK(store::close_expired(ledger.database) == 0);  // a worker has it
+  CHECK(store::tidy(ledger.database) == 0);  // a worker has it
   REQUIRE(store::fail(ledger.database, claim.fence, some_failure(FailureClass::transient), schedule));
-  CHECK(store::close_expired(ledger.database) == 1);
+  CHECK(store::tidy(ledger.database) == 1);
   CHECK(ledger.sql.value("SELECT status || ' ' || (closed_at IS NOT NULL) FROM csrq.acme_order") ==
         "invalid true");
   CHECK(ledger.status() == "expired");

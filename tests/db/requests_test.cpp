@@ -96,8 +96,8 @@ TEST_CASE("status is asked by customer or by a domain with all below it") {
   issue("other", "notexample.org", "03");
   const auto lines = store::status(store.database, {.domain = "Example.org"});
   REQUIRE(lines.size() == 2);
-  CHECK(lines[0].id == apex);
-  CHECK(lines[1].id == below);
+  CHECK(lines[0].id == below);  // the newest first
+  CHECK(lines[1].id == apex);
   CHECK(store::status(store.database, {.customer = "acme"}).size() == 2);
   CHECK(store::status(store.database, {.customer = "acme", .limit = 1}).size() == 1);
   CHECK(store::status(store.database, {}).size() == 3);

@@ -1,0 +1,88 @@
+#include "app/arguments.hpp"
+
+#include <charconv>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+
+namespace csrq::app {
+namespace {
+
+namespace po = boost::program_options;
+
+std::optional<std::int64_t> parse_positive(const std::string& text) {
+  std::int64_t value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value <= 0) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+OptionsDescription& OptionsDescription::flag(const char* name, const char* description) {
+  options.add_options()(name, description);
+  return *this;
+}
+
+OptionsDescription& OptionsDescription::text(const char* name, const char* placeholder,
+                                             const char* description) {
+  options.add_options()(name, po::value<std::string>()->value_name(placeholder), description);
+  return *this;
+}
+
+Arguments::Arguments(const std::vector<std::string>& words, const OptionsDescription& description) {
+  po::options_description all;
+  all.add(description.options);
+  all.add_options()("arguments", po::value<std::vector<std::string>>());
+  po::positional_options_description rest;
+  rest.add("arguments", -1);
+  namespace style = po::command_line_style;
+  constexpr int without_guessing = style::unix_style & ~style::allow_guessing;
+  try {
+    po::store(po::command_line_parser(words).options(all).positional(rest).style(without_guessing).run(),
+              values_);
+  } catch (const po::error& error) {
+    throw UsageError(error.what());
+  }
+  if (has("arguments")) positional_ = values_["arguments"].as<std::vector<std::string>>();
+}
+
+std::string Arguments::text(const std::string& name, const std::string& otherwise) const {
+  return has(name) ? values_[name].as<std::string>() : otherwise;
+}
+
+std::optional<std::int64_t> Arguments::number(const std::string& name) const {
+  if (!has(name)) return std::nullopt;
+  if (const auto value = parse_positive(text(name))) return value;
+  throw UsageError("--" + name + " wants a positive number, not \"" + text(name) + "\"");
+}
+
+std::optional<Duration> Arguments::duration(const std::string& name) const {
+  if (!has(name)) return std::nullopt;
+  if (const auto value = parse_duration(text(name))) return value;
+  throw UsageError("--" + name + " wants a duration such as 90s, 10m or 1d, not \"" + text(name) + "\"");
+}
+
+void Arguments::expect_no_positional() const {
+  if (!positional_.empty()) throw UsageError("unexpected argument \"" + positional_.front() + "\"");
+}
+
+std::vector<store::RequestId> Arguments::request_ids() const {
+  if (positional_.empty()) throw UsageError("name the ID of at least one request (`csrq status` lists them)");
+  std::vector<store::RequestId> ids;
+  for (const std::string& word : positional_) ids.push_back(parse_request_id(word));
+  return ids;
+}
+
+Config Arguments::config() const {
+  Config config = load_config(find_config(text("config")));
+  log::configure(config.log.level, config.log.format);
+  return config;
+}
+
+store::RequestId parse_request_id(const std::string& text) {
+  if (const auto value = parse_positive(text)) return store::RequestId{*value};
+  throw UsageError("\"" + text + "\" is not the ID of a request: IDs are positive numbers");
+}
+
+}  // namespace csrq::app

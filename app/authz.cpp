@@ -1,0 +1,137 @@
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "app/command.hpp"
+#include "app/environment.hpp"
+#include "app/table.hpp"
+#include "issuance/sweep.hpp"
+
+namespace csrq::app {
+namespace {
+
+using nlohmann::json;
+
+std::string joined(const std::vector<std::int64_t>& ids) {
+  std::string text;
+  for (const std::int64_t id : ids) text += (text.empty() ? "" : " ") + std::to_string(id);
+  return text;
+}
+
+void print_json(const json& document) {
+  std::cout << document.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
+}
+
+json to_json(const store::PendingAuthorization& line) {
+  return {{"id", store::number(line.id)},
+          {"ca", line.ca},
+          {"customer", line.customer},
+          {"identifier", line.identifier},
+          {"created_at", line.created_at},
+          {"expires_at", line.expires_at},
+          {"needed_by", line.needed_by},
+          {"disposition", line.disposition},
+          {"disposition_at", line.disposition_at},
+          {"url", line.url}};
+}
+
+void print_lines(const std::vector<store::PendingAuthorization>& pending) {
+  constexpr std::size_t whole_seconds = 19;
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& line : pending)
+    rows.push_back({std::to_string(store::number(line.id)), line.ca, shortened(line.customer, 20),
+                    shortened(line.identifier, 40), line.created_at.substr(0, whole_seconds),
+                    joined(line.needed_by), line.disposition, line.disposition_at.substr(0, whole_seconds)});
+  print_table(std::cout,
+              {"ID", "CA", "CUSTOMER", "IDENTIFIER", "SEEN", "NEEDED BY", "WHAT WILL HAPPEN", "NOT BEFORE"},
+              rows);
+}
+
+Exit list(const Arguments& arguments) {
+  const auto database = open_database(arguments.config());
+  const auto pending = store::pending_authorizations(*database, arguments.text("customer"));
+  if (arguments.json()) {
+    json all = json::array();
+    for (const auto& line : pending) all.push_back(to_json(line));
+    print_json(all);
+  } else if (pending.empty()) {
+    std::cout << "no pending authorizations\n";
+  } else {
+    print_lines(pending);
+  }
+  return Exit::done;
+}
+
+store::SweepScope scope_of(const Arguments& arguments) {
+  store::SweepScope scope{
+      .directories = {}, .customer = arguments.text("customer"), .valid = arguments.has("valid")};
+  if (scope.valid && scope.customer.empty())
+    throw UsageError("--valid is for a customer that leaves: name it with --customer");
+  return scope;
+}
+
+Exit preview(const Arguments& arguments, const store::SweepScope& scope) {
+  const auto database = open_database(arguments.config());
+  const auto found = store::to_settle(*database, scope);
+  if (arguments.json()) {
+    json all = json::array();
+    for (const auto& one : found)
+      all.push_back({{"id", store::number(one.id)},
+                     {"customer", one.customer},
+                     {"identifier", one.identifier},
+                     {"url", one.url}});
+    print_json(all);
+    return Exit::done;
+  }
+  for (const auto& one : found)
+    std::cout << printable(one.identifier + " of " + one.customer + ": " + one.url) << "\n";
+  std::cout << found.size() << " would be deactivated, as far as the hourly budget allows\n";
+  return Exit::done;
+}
+
+Exit sweep(const Arguments& arguments) {
+  const store::SweepScope scope = scope_of(arguments);
+  if (arguments.has("dry-run")) return preview(arguments, scope);
+  const Config config = arguments.config();
+  IssuingEnvironment environment(config);
+  store::set_ca_policies(*environment.database, environment.cas.configs());
+  const issuance::SweepTally tally =
+      issuance::sweep(*environment.database, environment.cas, environment.accounts, scope);
+  if (arguments.json())
+    print_json({{"deactivated", tally.deactivated}, {"over", tally.over}, {"left", tally.left}});
+  else
+    std::cout << tally.deactivated << " deactivated, " << tally.over << " were over already, " << tally.left
+              << " could not be deactivated\n";
+  return tally.left > 0 ? Exit::some_failed : Exit::done;
+}
+
+Exit run(const Arguments& arguments) {
+  const std::vector<std::string>& words = arguments.positional();
+  if (words.size() == 1 && words.front() == "list") return list(arguments);
+  if (words.size() == 1 && words.front() == "sweep") return sweep(arguments);
+  throw UsageError("say what to do: `csrq authz list` or `csrq authz sweep`");
+}
+
+}  // namespace
+
+const Command authz_command{
+    .name = "authz",
+    .synopsis = "list | sweep",
+    .summary = "show pending authorizations, settle those that no order needs",
+    .help =
+        "list   what is pending at CAs, which requests need it, and what will happen to it; the same as\n"
+        "       SELECT * FROM csrq.pending_authorizations\n"
+        "sweep  deactivates the pending ones that no open order needs, within the hourly budget of each "
+        "identifier.\n"
+        "       Workers do that by themselves every half minute. With --valid: the valid ones of a customer "
+        "that leaves.\n",
+    .describe =
+        [](OptionsDescription& options) {
+          options.text("customer", "NAME", "only of this customer")
+              .flag("valid",
+                    "sweep: the customer's valid authorizations instead; they are free to deactivate")
+              .flag("dry-run", "sweep: only say what would be deactivated");
+        },
+    .run = run};
+
+}  // namespace csrq::app

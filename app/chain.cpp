@@ -1,0 +1,40 @@
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "app/command.hpp"
+#include "app/environment.hpp"
+#include "store/requests.hpp"
+
+namespace csrq::app {
+namespace {
+
+Exit run(const Arguments& arguments) {
+  const std::vector<store::RequestId> ids = arguments.request_ids();
+  if (ids.size() != 1) throw UsageError("name one request");
+  const auto database = open_database(arguments.config());
+  const std::optional<std::string> chain = store::chain(*database, ids.front());
+  if (!chain) {
+    std::cerr << "csrq: request " << store::number(ids.front()) << " has no chain (yet); `csrq status "
+              << store::number(ids.front()) << "` says why\n";
+    return Exit::some_failed;
+  }
+  if (arguments.json())
+    std::cout << nlohmann::json{{"id", store::number(ids.front())}, {"chain", *chain}}.dump() << "\n";
+  else
+    std::cout << *chain;
+  return Exit::done;
+}
+
+}  // namespace
+
+const Command chain_command{.name = "chain",
+                            .synopsis = "ID",
+                            .summary = "print the issued chain of a request",
+                            .help =
+                                "Prints the chain as PEM, end-entity certificate first, root left out: what "
+                                "a server wants beside its key.\n",
+                            .describe = [](OptionsDescription&) {},
+                            .run = run};
+
+}  // namespace csrq::app

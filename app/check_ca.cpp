@@ -1,0 +1,71 @@
+#include "acme/problem.hpp"
+#include "app/checkup.hpp"
+#include "base/secret.hpp"
+#include "http/retry_after.hpp"
+#include "issuance/ca_pool.hpp"
+
+namespace csrq::app {
+namespace {
+
+void check_date(Checkup& checkup, const std::string& subject, const http::Response& answer) {
+  // Counted from a day ago: a date that has passed would read as zero.
+  constexpr Duration day = std::chrono::hours(24);
+  if (const auto date = http::parse_retry_after(answer.header("date"), now() - day))
+    check_clock(checkup, subject, "the CA's clock", *date - day);
+}
+
+void check_terms(Checkup& checkup, const std::string& subject, const CaConfig& ca,
+                 const acme::Directory& directory) {
+  if (directory.terms_of_service.empty()) return;
+  if (!ca.terms_of_service_agreed)
+    return checkup.fail(
+        subject, "its terms of service are not agreed to: no account can be made",
+        "read " + directory.terms_of_service + " and set cas." + ca.name + ".terms_of_service_agreed: true");
+  checkup.ok(subject, "terms of service agreed: " + directory.terms_of_service);
+}
+
+void check_binding(Checkup& checkup, const std::string& subject, const CaConfig& ca,
+                   const acme::Directory& directory) {
+  if (directory.external_account_required && !ca.eab)
+    return checkup.fail(subject, "it wants an external account binding",
+                        "get a key id and a MAC key from the CA, set cas." + ca.name + ".eab");
+  if (!ca.eab) return;
+  read_secret_file(ca.eab->hmac_key_file);
+  checkup.ok(subject, "external account binding with key id " + ca.eab->kid);
+}
+
+void check_profile(Checkup& checkup, const std::string& subject, const CaConfig& ca,
+                   const acme::Directory& directory) {
+  std::string offered;
+  for (const auto& [name, description] : directory.profiles) offered += (offered.empty() ? "" : ", ") + name;
+  if (ca.profile.empty()) {
+    if (!offered.empty()) checkup.ok(subject, "offers the profiles " + offered);
+  } else if (directory.profiles.contains(ca.profile)) {
+    checkup.ok(subject, "offers the profile " + ca.profile);
+  } else {
+    checkup.fail(subject, "does not offer the profile \"" + ca.profile + "\"",
+                 "set cas." + ca.name + ".profile to " +
+                     (offered.empty() ? "nothing: it offers none" : "one of " + offered));
+  }
+}
+
+}  // namespace
+
+void check_ca(Checkup& checkup, const CaConfig& config) {
+  const std::string subject = "CA " + config.name;
+  checkup.guard(subject, [&] {
+    issuance::PooledCa ca(config);
+    const http::Response answer = ca.client.send({.url = config.directory});
+    if (answer.status != 200) throw acme::error_of(answer, "the directory " + config.directory);
+    const acme::Directory directory = acme::parse_directory(answer.body, config.directory);
+    checkup.ok(subject, "answers at " + config.directory);
+    check_date(checkup, subject, answer);
+    checkup.guard(subject, [&] { check_terms(checkup, subject, config, directory); });
+    checkup.guard(subject, [&] { check_binding(checkup, subject, config, directory); });
+    check_profile(checkup, subject, config, directory);
+    for (const std::string& identity : directory.caa_identities)
+      checkup.ok(subject, "CAA records must allow " + identity + ", where there are any");
+  });
+}
+
+}  // namespace csrq::app

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <array>
+
+#include "app/arguments.hpp"
+#include "base/error.hpp"
+
+namespace csrq::app {
+
+/// A subcommand: `csrq NAME …`.
+struct Command {
+  const char* name;
+  const char* synopsis;  ///< what follows the name: "FILE… --customer NAME"
+  const char* summary;   ///< one line for `csrq --help`
+  const char* help;      ///< what `csrq NAME --help` says before the options
+  void (*describe)(OptionsDescription& options);
+  Exit (*run)(const Arguments& arguments);
+};
+
+extern const Command authz_command;
+extern const Command cancel_command;
+extern const Command chain_command;
+extern const Command dev_command;
+extern const Command doctor_command;
+extern const Command keygen_command;
+extern const Command migrate_command;
+extern const Command prune_command;
+extern const Command renew_command;
+extern const Command respond_command;
+extern const Command retry_command;
+extern const Command revoke_command;
+extern const Command run_command;
+extern const Command status_command;
+extern const Command submit_command;
+extern const Command work_command;
+
+}  // namespace csrq::app

@@ -1,0 +1,125 @@
+#include <algorithm>
+
+#include "app/checkup.hpp"
+#include "app/command.hpp"
+#include "app/environment.hpp"
+#include "store/diagnosis.hpp"
+#include "store/migrations.hpp"
+
+namespace csrq::app {
+namespace {
+
+constexpr int oldest_server = 150000;
+
+/// Null: it cannot be used, and the checkup says why.
+std::unique_ptr<Config> check_configuration(Checkup& checkup, const Arguments& arguments) {
+  std::unique_ptr<Config> config;
+  checkup.guard("configuration", [&] {
+    config = std::make_unique<Config>(arguments.config());
+    checkup.ok("configuration", config->file);
+  });
+  return config;
+}
+
+void check_server(Checkup& checkup, store::Database& database) {
+  const store::ServerFacts facts = store::server_facts(database);
+  const Duration skew = facts.clock - now();
+  if (facts.version_number < oldest_server)
+    checkup.fail("database", "PostgreSQL " + facts.version + " is too old", "csrq needs 15 or later");
+  else if (facts.read_only)
+    checkup.fail("database", "it takes no writes: a standby, or set to read-only",
+                 "let database.url name the primary, or all hosts");
+  else
+    checkup.ok("database", "PostgreSQL " + facts.version + ", database \"" + facts.database + "\", login \"" +
+                               facts.login + "\"");
+  check_clock(checkup, "database clock", "the database's clock", skew);
+}
+
+void check_schema(Checkup& checkup, store::Database& database) {
+  store::require_schema(database);
+  checkup.ok("schema", "version " + std::to_string(store::schema_status(database).installed) +
+                           ", as this csrq needs it");
+}
+
+/// A configuration without a CA is a responder's.
+void check_privileges(Checkup& checkup, store::Database& database, bool as_worker) {
+  const std::vector<std::string> missing =
+      as_worker ? store::missing_privileges(database) : store::missing_responder_privileges(database);
+  for (const std::string& sentence : missing) checkup.fail("privileges", sentence, {});
+  if (missing.empty())
+    checkup.ok("privileges", as_worker ? "all that a worker needs" : "all that a responder needs");
+}
+
+/// `database` may be null: then only the file is looked at.
+void check_sealing_key(Checkup& checkup, const Config& config, store::Database* database) {
+  const crypto::SealingKey key = open_sealing_key(config);
+  const std::string& file = config.accounts.sealing_key_file;
+  if (!database)
+    return checkup.ok("sealing key", file + " can be read (the accounts could not be looked at)");
+  std::vector<std::string> others = store::sealing_key_ids(*database);
+  const bool in_use = std::erase(others, key.id()) > 0;
+  for (const std::string& other : others)
+    checkup.fail(
+        "sealing key",
+        "accounts in the database are sealed with the key " + other + "; " + file + " holds " + key.id(),
+        "give this worker the file that the others use");
+  if (others.empty())
+    checkup.ok("sealing key",
+               file + (in_use ? " opens the accounts in the database" : " can be read; no accounts yet"));
+}
+
+std::unique_ptr<store::Database> check_database(Checkup& checkup, const Config& config) {
+  std::unique_ptr<store::Database> database;
+  checkup.guard("database", [&] {
+    database = std::make_unique<store::Database>(database_options(config));
+    check_server(checkup, *database);
+  });
+  if (!database) return nullptr;
+  bool has_schema = false;
+  checkup.guard("schema", [&] {
+    check_schema(checkup, *database);
+    has_schema = true;
+  });
+  if (!has_schema) return nullptr;
+  checkup.guard("privileges", [&] { check_privileges(checkup, *database, !config.cas.empty()); });
+  return database;
+}
+
+Exit run(const Arguments& arguments) {
+  arguments.expect_no_positional();
+  Checkup checkup(arguments.json());
+  const std::unique_ptr<Config> config = check_configuration(checkup, arguments);
+  if (!config) return checkup.conclude();
+  const std::unique_ptr<store::Database> database = check_database(checkup, *config);
+  if (config->cas.empty())
+    checkup.warn("CA", "`cas` names none: only `csrq respond` works with this configuration",
+                 "for a worker, name a CA");
+  else
+    checkup.guard("sealing key", [&] { check_sealing_key(checkup, *config, database.get()); });
+  for (const auto& [name, ca] : config->cas) check_ca(checkup, ca);
+  check_challenge_path(checkup, config->challenges.http_01.listen, arguments.text("name"));
+  return checkup.conclude();
+}
+
+}  // namespace
+
+const Command doctor_command{
+    .name = "doctor",
+    .synopsis = "[--name HOST]",
+    .summary = "check database, keys, CAs and the challenge path",
+    .help =
+        "Looks at everything that issuing depends on: configuration, database, schema, privileges of the "
+        "login, sealing "
+        "key,\neach CA with its terms, clocks, and whether csrq's responder answers. Changes nothing. Each "
+        "line says ok, "
+        "WARN or\nFAIL and, below it, what to do.\n\n"
+        "--name goes the way of a CA to http://HOST/.well-known/acme-challenge/, redirects included, and "
+        "says who "
+        "answers.\n\n"
+        "Exit code: 0 no failure; 2 configuration, schema, privileges or challenge path; 3 database or CA "
+        "out of reach.\n",
+    .describe =
+        [](OptionsDescription& options) { options.text("name", "HOST", "test the way to this name, too"); },
+    .run = run};
+
+}  // namespace csrq::app

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+
+#include "base/config.hpp"
+#include "crypto/sealed_key.hpp"
+#include "issuance/accounts.hpp"
+#include "issuance/ca_pool.hpp"
+#include "store/database.hpp"
+
+namespace csrq::app {
+
+store::DatabaseOptions database_options(const Config& config);
+/// Connected, and its schema this binary's. Throws UsageError or Unreachable.
+std::unique_ptr<store::Database> open_database(const Config& config);
+
+/// Throws UsageError if `accounts.sealing_key_file` is not set or cannot be used.
+crypto::SealingKey open_sealing_key(const Config& config);
+
+/// What issuing needs, wired together in the order of dependence.
+struct IssuingEnvironment {
+  explicit IssuingEnvironment(const Config& config);
+
+  std::unique_ptr<store::Database> database;
+  crypto::SealingKey sealing_key;
+  issuance::CaPool cas;
+  issuance::Accounts accounts;
+};
+
+}  // namespace csrq::app

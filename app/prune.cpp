@@ -1,0 +1,46 @@
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "app/command.hpp"
+#include "app/environment.hpp"
+#include "store/janitor.hpp"
+
+namespace csrq::app {
+namespace {
+
+constexpr Duration default_keep = std::chrono::hours(24 * 90);
+
+Exit run(const Arguments& arguments) {
+  arguments.expect_no_positional();
+  const Duration keep = arguments.duration("keep").value_or(default_keep);
+  const auto database = open_database(arguments.config());
+  const auto removed = store::prune(*database, keep);
+  nlohmann::json document = nlohmann::json::object();
+  for (const auto& [what, count] : removed) {
+    document[what] = count;
+    if (!arguments.json()) std::cout << count << " " << what << "\n";
+  }
+  if (arguments.json()) std::cout << document.dump() << "\n";
+  return Exit::done;
+}
+
+}  // namespace
+
+const Command prune_command{.name = "prune",
+                            .synopsis = "[--keep DURATION]",
+                            .summary = "remove old history",
+                            .help =
+                                "Removes events (by whole months), closed orders, settled authorizations and "
+                                "replaced certificates that are\n"
+                                "older, and workers long gone. Never a request, the chain in it, or anything "
+                                "open. For a daily timer. Needs\n"
+                                "csrq_admin.\n",
+                            .describe =
+                                [](OptionsDescription& options) {
+                                  options.text("keep", "DURATION",
+                                               "how much history stays (default 90d, at least 1d)");
+                                },
+                            .run = run};
+
+}  // namespace csrq::app

@@ -1,0 +1,46 @@
+#include "app/command.hpp"
+#include "app/environment.hpp"
+#include "app/stop_switch.hpp"
+#include "base/log.hpp"
+#include "workers/responder.hpp"
+#include "workers/signals.hpp"
+
+namespace csrq::app {
+namespace {
+
+Exit run(const Arguments& arguments) {
+  arguments.expect_no_positional();
+  const Config config = arguments.config();
+  const std::string listen = arguments.text("listen", config.challenges.http_01.listen);
+  if (listen.empty())
+    throw UsageError(config.file + ": challenges.http-01.listen is not set, and --listen was not given");
+
+  StopSwitch stop_switch;
+  const workers::Signals signals([&] { stop_switch.stop(); }, {});
+  open_database(config);
+  const workers::Responder responder(listen, database_options(config));
+  log::info("answering http-01 challenges", {{"listen", responder.address()}});
+  stop_switch.wait();
+  log::info("stopped");
+  return Exit::done;
+}
+
+}  // namespace
+
+const Command respond_command{.name = "respond",
+                              .synopsis = "[--listen ADDRESS:PORT]",
+                              .summary = "answer http-01 challenges: the central validation server",
+                              .help =
+                                  "Serves /.well-known/acme-challenge/ from the database, for all workers, "
+                                  "and 404 for everything else. Point your "
+                                  "front\nends at it by redirect or proxy (docs/http-01.md). Needs a login "
+                                  "with the role csrq_responder, nothing "
+                                  "more.\n",
+                              .describe =
+                                  [](OptionsDescription& options) {
+                                    options.text("listen", "ADDRESS:PORT",
+                                                 "instead of challenges.http-01.listen");
+                                  },
+                              .run = run};
+
+}  // namespace csrq::app

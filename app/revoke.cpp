@@ -1,0 +1,61 @@
+#include <iostream>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "app/command.hpp"
+#include "app/environment.hpp"
+#include "store/requests.hpp"
+
+namespace csrq::app {
+namespace {
+
+/// RFC 5280 §5.3.1, those that a subscriber may give.
+const std::map<std::string, int> reasons{{"unspecified", 0},
+                                         {"keyCompromise", 1},
+                                         {"affiliationChanged", 3},
+                                         {"superseded", 4},
+                                         {"cessationOfOperation", 5}};
+
+int parse_reason(const std::string& text) {
+  const auto found = reasons.find(text);
+  if (found != reasons.end()) return found->second;
+  std::string known;
+  for (const auto& [name, code] : reasons) known += (known.empty() ? "" : ", ") + name;
+  throw UsageError("--reason wants one of " + known + ", not \"" + text + "\"");
+}
+
+Exit run(const Arguments& arguments) {
+  const int reason = parse_reason(arguments.text("reason", "unspecified"));
+  const std::vector<store::RequestId> ids = arguments.request_ids();
+  const auto database = open_database(arguments.config());
+  for (const store::RequestId id : ids) {
+    const bool opened = store::revoke(*database, id, reason);
+    if (arguments.json())
+      std::cout << nlohmann::json{{"id", store::number(id)}, {"opened", opened}}.dump() << "\n";
+    else
+      std::cout << "request " << store::number(id)
+                << (opened ? ": revocation is due now\n" : ": its revocation is open already\n");
+  }
+  return Exit::done;
+}
+
+}  // namespace
+
+const Command revoke_command{
+    .name = "revoke",
+    .synopsis = "ID… [--reason REASON]",
+    .summary = "have the CA revoke issued certificates",
+    .help =
+        "Puts the revocation of these requests' certificates into the queue; a worker asks the CA with the "
+        "account that ordered\n"
+        "them. The requests are cancelled then: a certificate that is still wanted needs a new request.\n",
+    .describe =
+        [](OptionsDescription& options) {
+          options.text(
+              "reason", "REASON",
+              "unspecified (default), keyCompromise, affiliationChanged, superseded or cessationOfOperation");
+        },
+    .run = run};
+
+}  // namespace csrq::app

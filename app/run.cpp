@@ -1,0 +1,68 @@
+#include <unistd.h>
+
+#include <iostream>
+
+#include "app/batch_report.hpp"
+#include "app/command.hpp"
+#include "app/environment.hpp"
+#include "app/stop_switch.hpp"
+#include "store/requests.hpp"
+#include "workers/janitor.hpp"
+#include "workers/responder.hpp"
+#include "workers/signals.hpp"
+
+namespace csrq::app {
+namespace {
+
+constexpr std::int64_t default_limit = 1000;
+
+BatchReport::Style style_of(const Arguments& arguments) {
+  if (arguments.json()) return BatchReport::Style::json;
+  return isatty(STDOUT_FILENO) ? BatchReport::Style::bar : BatchReport::Style::lines;
+}
+
+Exit run(const Arguments& arguments) {
+  arguments.expect_no_positional();
+  const std::int64_t limit = arguments.number("limit").value_or(default_limit);
+  const Config config = arguments.config();
+  StopSwitch stop_switch;
+  const workers::Signals signals([&] { stop_switch.stop(); }, {});
+  IssuingEnvironment environment(config);
+  std::optional<workers::Responder> responder;
+  if (!config.challenges.http_01.listen.empty())
+    responder.emplace(config.challenges.http_01.listen, database_options(config));
+
+  BatchReport report(style_of(arguments), std::min(limit, store::queue_depth(*environment.database).due));
+  workers::Issuer issuer(config, *environment.database, environment.cas, environment.accounts,
+                         report.observer());
+  stop_switch.connect([&] { issuer.stop(); });
+  workers::Janitor janitor(*environment.database, environment.cas, environment.accounts);
+  const workers::Tally tally = issuer.run(limit);
+  stop_switch.connect({});
+  if (!stop_switch.stopped()) janitor.round();
+  report.summary(tally);
+  if (tally.failed > 0) return Exit::some_failed;
+  const std::vector<std::string> out = environment.cas.out_of_reach();
+  for (const std::string& ca : out)
+    std::cerr << "csrq: the CA " << ca << " is out of reach; its rows wait (`csrq status` says until when)\n";
+  return out.empty() ? Exit::done : Exit::unreachable;
+}
+
+}  // namespace
+
+const Command run_command{.name = "run",
+                          .synopsis = "[--limit N]",
+                          .summary = "work on one batch of due rows, then end",
+                          .help =
+                              "Takes up to N due rows, due renewals among them, and ends when each is "
+                              "issued, failed or put off by more than a\n"
+                              "minute. For a timer. Exit code 1 if a row failed, 3 if the database stayed "
+                              "away. Ctrl-C lets the requests under way\n"
+                              "finish and gives the other rows back.\n",
+                          .describe =
+                              [](OptionsDescription& options) {
+                                options.text("limit", "N", "at most so many rows (default 1000)");
+                              },
+                          .run = run};
+
+}  // namespace csrq::app

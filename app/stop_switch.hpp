@@ -1,0 +1,42 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <utility>
+
+namespace csrq::app {
+
+/// Connects a signal, which may come at any time, with whatever is to be stopped at that time. Thread-safe.
+class StopSwitch {
+ public:
+  void stop() {
+    const std::scoped_lock lock(mutex_);
+    stopped_ = true;
+    news_.notify_all();
+    if (action_) action_();
+  }
+  bool stopped() const {
+    const std::scoped_lock lock(mutex_);
+    return stopped_;
+  }
+  /// `action` runs at stop(), at once if that has been. An empty one disconnects.
+  void connect(std::function<void()> action) {
+    const std::scoped_lock lock(mutex_);
+    action_ = std::move(action);
+    if (stopped_ && action_) action_();
+  }
+  /// Returns after stop().
+  void wait() {
+    std::unique_lock lock(mutex_);
+    news_.wait(lock, [this] { return stopped_; });
+  }
+
+ private:
+  mutable std::mutex mutex_{};
+  std::condition_variable news_{};
+  bool stopped_{false};
+  std::function<void()> action_{};
+};
+
+}  // namespace csrq::app

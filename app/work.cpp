@@ -1,0 +1,159 @@
+#include <condition_variable>
+#include <mutex>
+
+#include "app/command.hpp"
+#include "app/worker.hpp"
+#include "base/log.hpp"
+#include "workers/signals.hpp"
+
+namespace csrq::app {
+namespace {
+
+constexpr Duration start_again_after = std::chrono::seconds(5);
+
+/// What the operator asks for by signals: written by the thread that waits for them, read by main's.
+class Instructions {
+ public:
+  void stop() {
+    const std::scoped_lock lock(mutex_);
+    stopped_ = true;
+    tell();
+  }
+  void change_to(Config config) {
+    const std::scoped_lock lock(mutex_);
+    change_ = std::move(config);
+    tell();
+  }
+
+  bool stopped() const {
+    const std::scoped_lock lock(mutex_);
+    return stopped_;
+  }
+  /// The last configuration that was asked for since this was called last.
+  std::optional<Config> take_change() {
+    const std::scoped_lock lock(mutex_);
+    return std::exchange(change_, std::nullopt);
+  }
+
+  /// `end_work` runs at each instruction, at once if one is waiting already. An empty one disconnects.
+  void connect(std::function<void()> end_work) {
+    const std::scoped_lock lock(mutex_);
+    end_work_ = std::move(end_work);
+    if (end_work_ && (stopped_ || change_)) end_work_();
+  }
+  /// Returns at an instruction, or after `longest`.
+  void wait(Duration longest) {
+    std::unique_lock lock(mutex_);
+    news_.wait_for(lock, longest, [this] { return stopped_ || change_; });
+  }
+
+ private:
+  void tell() {
+    news_.notify_all();
+    if (end_work_) end_work_();
+  }
+
+  mutable std::mutex mutex_{};
+  std::condition_variable news_{};
+  bool stopped_{false};
+  std::optional<Config> change_{};
+  std::function<void()> end_work_{};
+};
+
+/// On the thread of the signals: a worker that goes on under the old configuration is not interrupted by a
+/// mistake in the new one.
+void reread(const Arguments& arguments, Instructions& instructions) {
+  try {
+    Config config = arguments.config();
+    log::info("configuration read again", {{"file", config.file}});
+    instructions.change_to(std::move(config));
+  } catch (const UsageError& error) {
+    log::error("the new configuration cannot be used; the old one stays", {{"error", error.what()}});
+  }
+}
+
+/// Null: it could not be started, and the log says why.
+std::unique_ptr<Worker> try_to_start(const Config& config, std::string_view complaint) {
+  try {
+    log::configure(config.log.level, config.log.format);
+    return std::make_unique<Worker>(config);
+  } catch (const std::exception& error) {
+    log::error(complaint, {{"file", config.file}, {"error", error.what()}});
+    return nullptr;
+  }
+}
+
+/// Starts the worker again, under the configuration that is asked for, or, if that is impossible (an address
+/// in use, a database away), under `config` as before: whoever asks for a reload must not lose the worker by
+/// it. Tries until it succeeds. Null: stop was asked for.
+std::unique_ptr<Worker> start_again(Instructions& instructions, Config& config) {
+  for (std::optional<Config> wanted; !instructions.stopped(); instructions.wait(start_again_after)) {
+    if (std::optional<Config> change = instructions.take_change()) wanted = std::move(change);
+    if (wanted) {
+      if (auto worker = try_to_start(*wanted, "the new configuration cannot be put in force")) {
+        config = *std::move(wanted);
+        return worker;
+      }
+    }
+    if (auto worker = try_to_start(config, "the worker cannot be started; it will be tried again")) {
+      if (wanted) log::warning("the old configuration stays in force");
+      return worker;
+    }
+  }
+  return nullptr;
+}
+
+/// Until an instruction comes.
+void work(Worker& worker, Instructions& instructions) {
+  instructions.connect([&] { worker.stop(); });
+  try {
+    worker.work();
+  } catch (const Unreachable& error) {
+    log::error("the worker has lost the database; it will be started again", {{"error", error.what()}});
+  }
+  instructions.connect({});
+}
+
+Exit run(const Arguments& arguments) {
+  arguments.expect_no_positional();
+  Config config = arguments.config();
+  Instructions instructions;
+  const auto stop = [&] {
+    instructions.stop();
+    log::info("stopping when the steps under way have ended");
+  };
+  const workers::Signals signals(stop, [&] { reread(arguments, instructions); });
+  // What is wrong at the first start ends the process: its exit code tells whoever started it.
+  for (auto worker = std::make_unique<Worker>(config); worker; worker = start_again(instructions, config)) {
+    work(*worker, instructions);
+    worker.reset();  // the next may want the same addresses
+  }
+  log::info("stopped");
+  return Exit::done;
+}
+
+}  // namespace
+
+const Command work_command{
+    .name = "work",
+    .synopsis = "",
+    .summary = "keep issuing and renewing: the service",
+    .help =
+        "Takes due rows from the queue through their orders, renewals and revocations among them, until it "
+        "is told to "
+        "stop.\nStart as many as you like, on as many machines, with the same configuration and sealing key. "
+        "It answers "
+        "http-01\nchallenges itself if challenges.http-01.listen is set; else keep `csrq respond` running. "
+        "While the "
+        "database is away, it\nwaits.\n\n"
+        "SIGTERM, SIGINT  no new rows; what is under way at a CA is finished, the other rows are given back, "
+        "exit code "
+        "0.\n                 A second one ends at once: other workers take the rows over when their leases "
+        "run out.\n"
+        "SIGHUP           reads the configuration again and works on under it. If it has a mistake, or "
+        "cannot be put in "
+        "force\n                 (an address in use, say), the log says so and the old one stays.\n",
+    .describe = [](OptionsDescription&) {},
+    .run = run};
+
+}  // namespace csrq::app

@@ -1,0 +1,51 @@
+#include "app/worker.hpp"
+
+#include "base/log.hpp"
+#include "store/requests.hpp"
+
+namespace csrq::app {
+namespace {
+
+void log_outcome(const workers::Outcome& outcome) {
+  const std::string name = outcome.names.empty() ? std::string() : outcome.names.front();
+  if (outcome.progress.failure)
+    log::warning("row not issued", {{"request", store::number(outcome.request)},
+                                    {"customer", outcome.customer},
+                                    {"name", name},
+                                    {"code", outcome.progress.failure->code},
+                                    {"detail", outcome.progress.failure->detail}});
+  else if (outcome.progress.kind == issuance::Progress::Kind::issued)
+    log::info("issued",
+              {{"request", store::number(outcome.request)}, {"customer", outcome.customer}, {"name", name}});
+}
+
+}  // namespace
+
+Worker::Worker(const Config& config)
+    : config_(config),
+      environment_(config_),
+      issuer_(config_, *environment_.database, environment_.cas, environment_.accounts,
+              {.finished = log_outcome, .tick = {}}),
+      janitor_(*environment_.database, environment_.cas, environment_.accounts) {
+  const std::string& answer_at = config_.challenges.http_01.listen;
+  if (!answer_at.empty()) responder_.emplace(answer_at, database_options(config_));
+  if (!config_.metrics.listen.empty())
+    metrics_server_.emplace(config_.metrics.listen, [this] { return metrics(); });
+}
+
+void Worker::work() {
+  log::info("working", {{"version", CSRQ_VERSION},
+                        {"configuration", config_.file},
+                        {"answering", responder_ ? responder_->address() : "elsewhere"},
+                        {"metrics", metrics_server_ ? metrics_server_->address() : "none"}});
+  janitor_.start();
+  issuer_.work();
+}
+
+std::vector<workers::Metric> Worker::metrics() {
+  return workers::worker_metrics(issuer_.tally(), environment_.cas.statistics(),
+                                 environment_.database->statistics(),
+                                 store::queue_depth(*environment_.database));
+}
+
+}  // namespace csrq::app

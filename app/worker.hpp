@@ -1,0 +1,36 @@
+#pragma once
+
+#include <optional>
+
+#include "app/environment.hpp"
+#include "workers/issuer.hpp"
+#include "workers/janitor.hpp"
+#include "workers/metrics.hpp"
+#include "workers/responder.hpp"
+
+namespace csrq::app {
+
+/// `csrq work` under one configuration: the issuer, and the responder and the metrics where the configuration
+/// wants them here.
+class Worker {
+ public:
+  /// Everything is in place when this returns: connected, listening. Throws UsageError or Unreachable.
+  explicit Worker(const Config& config);
+
+  /// Takes rows until stop(); then steps under way are finished and leases given back.
+  void work();
+  /// From any thread, also before work().
+  void stop() { issuer_.stop(); }
+
+ private:
+  std::vector<workers::Metric> metrics();
+
+  const Config config_;
+  IssuingEnvironment environment_;
+  std::optional<workers::Responder> responder_{};
+  workers::Issuer issuer_;
+  workers::Janitor janitor_;
+  std::optional<workers::MetricsServer> metrics_server_{};
+};
+
+}  // namespace csrq::app

@@ -1,0 +1,194 @@
+#include <doctest/doctest.h>
+
+#include "cli/cli_fixture.hpp"
+#include "embedded/ports.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::vector<std::string> commands{"cancel",  "chain", "dev",    "doctor", "keygen", "migrate", "renew",
+                                        "respond", "retry", "revoke", "run",    "status", "submit",  "work"};
+
+embedded::Outcome run_csrq_at(const std::string& database_url, std::vector<std::string> words) {
+  const fs::path config =
+      write_file(fresh_folder() / "csrq.yaml", "database: { url: \"" + database_url + "\" }\n");
+  words.insert(words.end(), {"--config", config});
+  return run_csrq(words);
+}
+
+}  // namespace
+
+TEST_CASE("--help and --version tell what there is, and a command's --help its options") {
+  const embedded::Outcome help = run_csrq({"--help"});
+  CHECK(help.exit_code == 0);
+  CHECK(says(run_csrq({"--version"}).output, "csrq " CSRQ_VERSION));
+  for (const std::string& command : commands) {
+    CAPTURE(command);
+    CHECK(says(help.output, "  " + command));
+    const embedded::Outcome outcome = run_csrq({command, "--help"});
+    CHECK(outcome.exit_code == 0);
+    CHECK(says(outcome.output, "Usage: csrq " + command));
+    CHECK(says(outcome.output, "--config"));
+  }
+}
+
+TEST_CASE("what the command line does not know ends with 2 and is named") {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes{
+      {{}, "name a command"},
+      {{"isue"}, "there is no command \"isue\""},
+      {{"status", "--domian", "x"}, "--domian"},
+      {{"status", "--limit", "many"}, "--limit wants a positive number, not \"many\""},
+      {{"status", "seven"}, "\"seven\" is not the ID of a request"},
+      {{"retry"}, "say what to retry"},
+      {{"retry", "1", "--everything"}, "say what to retry"},
+      {{"retry", "1", "--spread", "long"}, "--spread wants a duration"},
+      {{"revoke", "1", "--reason", "none"}, "--reason wants one of"},
+      {{"chain"}, "name the ID"},
+      {{"submit", "file"}, "--customer NAME is missing"},
+      {{"work", "now"}, "unexpected argument \"now\""},
+      {{"dev", "--config", "x.yaml"}, "a configuration of its own"},
+  };
+  for (const auto& [words, sentence] : mistakes) {
+    const embedded::Outcome outcome = run_csrq(words);
+    CHECK_MESSAGE(outcome.exit_code == 2, sentence);
+    CHECK_MESSAGE(says(outcome.output, sentence), outcome.output);
+  }
+}
+
+TEST_CASE("a configuration with a typo names file, line and the nearest key") {
+  const fs::path config = write_file(fresh_folder() / "csrq.yaml", "worker:\n  theads: 4\n");
+  const embedded::Outcome outcome = run_csrq({"status", "--config", config});
+  CHECK(outcome.exit_code == 2);
+  CHECK(says(outcome.output, config.string() + ":2: "));
+  CHECK(says(outcome.output, "`threads`"));
+}
+
+TEST_CASE("without any configuration the places that were looked at are named") {
+  const embedded::Outcome outcome = run_csrq({"status"});
+  CHECK(outcome.exit_code == 2);
+  CHECK(says(outcome.output, "/etc/csrq/csrq.yaml"));
+}
+
+TEST_CASE("a database that is down ends with 3") {
+  const std::string url = "postgresql://nobody@127.0.0.1:" + std::to_string(embedded::free_port()) + "/csrq";
+  for (const char* command : {"status", "migrate", "doctor"}) {
+    CAPTURE(command);
+    const embedded::Outcome outcome = run_csrq_at(url, {command});
+    CHECK(outcome.exit_code == 3);
+    CHECK_MESSAGE(says(outcome.output, "cannot reach the database"), outcome.output);
+  }
+}
+
+TEST_CASE("a database without the schema, or with a newer one, ends with 2 and the remedy") {
+  const std::string url = empty_database_url();
+  const embedded::Outcome missing = run_csrq_at(url, {"status"});
+  CHECK(missing.exit_code == 2);
+  CHECK(says(missing.output, "run `csrq migrate`"));
+  CHECK(run_csrq_at(url, {"migrate", "--status"}).exit_code == 1);
+
+  CHECK(run_csrq_at(url, {"migrate"}).exit_code == 0);
+  CHECK(run_csrq_at(url, {"status"}).exit_code == 0);
+
+  Sql(url).run("INSERT INTO csrq.schema_version (version, name) VALUES (9999, 'from the future')");
+  for (const char* command : {"status", "migrate", "doctor"}) {
+    CAPTURE(command);
+    const embedded::Outcome newer = run_csrq_at(url, {command});
+    CHECK(newer.exit_code == 2);
+    CHECK_MESSAGE(says(newer.output, "install the csrq that migrated it"), newer.output);
+  }
+}
+
+TEST_CASE("migrate can be repeated, and --status says that nothing is pending") {
+  const Installation installation;
+  CHECK(installation({"migrate"}).exit_code == 0);
+  CHECK(installation.json({"migrate"}) == nlohmann::json{{"applied", nlohmann::json::array()}});
+  CHECK(installation({"migrate", "--status"}).exit_code == 0);
+  CHECK(installation.json({"migrate", "--status"}).at("current") == true);
+}
+
+TEST_CASE("submit takes PEM, DER and standard input") {
+  const Installation installation;
+  const fs::path pem = write_file(installation.folder / "a.csr", make_csr("DNS:a.example"));
+  const fs::path der = write_file(installation.folder / "b.csr", make_csr("DNS:b.example", true));
+  const embedded::Outcome two = installation({"submit", pem, der, "--customer", "acme"});
+  CHECK(two.exit_code == 0);
+  CHECK(says(two.output, "a.csr: request 1\n"));
+  CHECK(says(two.output, "b.csr: request 2\n"));
+  const embedded::Outcome piped = run_csrq_reading(
+      der, {"submit", "-", "--customer", "acme", "--reference", "x", "--config", installation.config});
+  CHECK(piped.exit_code == 0);
+  CHECK(says(piped.output, "-: request 3\n"));
+  const nlohmann::json again = installation.json({"submit", pem, "--customer", "acme", "--reference", "x"});
+  CHECK(again == nlohmann::json{{"file", pem}, {"id", 3}, {"created", false}});
+}
+
+TEST_CASE("submit refuses what is no CSR, names the file, and inserts nothing") {
+  const Installation installation;
+  const std::string good = make_csr("DNS:a.example");
+  const std::vector<std::pair<std::string, std::string>> broken{
+      {"text", "this is no CSR\n"},
+      {"empty", ""},
+      {"large", std::string(1 << 20, 'A')},
+      {"nul", good.substr(0, 100) + std::string(5, '\0') + good.substr(100)},
+      {"cut", good.substr(0, good.size() / 2)},
+      {"two", good + good},
+  };
+  const fs::path fine = write_file(installation.folder / "fine", good);
+  for (const auto& [name, octets] : broken) {
+    const fs::path file = write_file(installation.folder / name, octets);
+    const embedded::Outcome outcome = installation({"submit", fine, file, "--customer", "acme"});
+    CHECK_MESSAGE(outcome.exit_code == 2, name);
+    CHECK_MESSAGE(says(outcome.output, file.string() + ": "), outcome.output);
+  }
+  CHECK(installation({"submit", installation.folder / "missing", "--customer", "acme"}).exit_code == 2);
+  CHECK(installation.json({"status"}).empty());
+}
+
+TEST_CASE("status, chain, cancel and retry tell people and programs the same") {
+  const Installation installation;
+  installation.submit("a.example");
+  const nlohmann::json line = installation.json({"status", "1"}).at(0);
+  CHECK(line.at("id") == 1);
+  CHECK(line.at("customer") == "acme");
+  CHECK(line.at("state") == "pending");
+  CHECK(line.at("error").is_null());
+  CHECK(says(installation({"status"}).output, "in all: 1 pending"));
+
+  const embedded::Outcome none = installation({"chain", "1"});
+  CHECK(none.exit_code == 1);
+  CHECK(says(none.output, "has no chain (yet)"));
+  CHECK(installation({"status", "99"}).exit_code == 1);
+  CHECK(installation({"chain", "99"}).exit_code == 1);
+
+  CHECK(installation.json({"retry", "1"}).contains("rows"));
+  CHECK(installation.json({"cancel", "1"}).at("id") == 1);
+  CHECK(installation.json({"status", "1"}).at(0).at("state") == "cancelled");
+  CHECK(installation({"cancel", "99"}).exit_code == 2);
+}
+
+TEST_CASE("chain prints an issued chain as it is") {
+  const Installation installation;
+  installation.submit("a.example");
+  store::Database database({.url = installation.test.url()});
+  const auto worker = store::worker_start(database, "host", 1, "test");
+  const auto claim = store::claim(database, worker, 1, lease).at(0);
+  const auto account = store::find_or_create_account(database, some_owner(), some_key('a'));
+  const auto order = store::open_order(database, claim.fence, account.id, {"a.example"}).order.value().id;
+  REQUIRE(store::record_order(database, claim.fence, Store::order_record(order, "https://ca.example/1")));
+  const store::Issued issued = Store::issued(order, "01");
+  REQUIRE(store::complete(database, claim.fence, issued));
+  CHECK(installation({"chain", "1"}).output == issued.chain);
+  CHECK(installation.json({"chain", "1"}) == nlohmann::json{{"id", 1}, {"chain", issued.chain}});
+}
+
+TEST_CASE("keygen makes a file of mode 0600 and never overwrites one") {
+  const fs::path file = fresh_folder() / "sealing.key";
+  CHECK(run_csrq({"keygen", file}).exit_code == 0);
+  CHECK(fs::status(file).permissions() == (fs::perms::owner_read | fs::perms::owner_write));
+  const std::string key = read_file(file);
+  CHECK(run_csrq({"keygen", file}).exit_code == 2);
+  CHECK(read_file(file) == key);
+}

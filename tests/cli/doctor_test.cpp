@@ -1,0 +1,154 @@
+#include <doctest/doctest.h>
+#include <httplib.h>
+
+#include "challenges/http_01.hpp"
+#include "cli/cli_fixture.hpp"
+#include "http/server.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+
+namespace {
+
+/// A TLS server that gives one answer to everything.
+class TlsServer {
+ public:
+  TlsServer(std::string body, std::string media_type)
+      : server_(certificate_.certificate_file.c_str(), certificate_.key_file.c_str()) {
+    server_.Get(".*", [body = std::move(body), media_type = std::move(media_type)](
+                          const auto&, auto& response) { response.set_content(body, media_type); });
+    port_ = server_.bind_to_any_port("127.0.0.1");
+    thread_ = std::thread([this] { server_.listen_after_bind(); });
+    wait_until("the server runs", [this] { return server_.is_running(); });
+  }
+  ~TlsServer() {
+    server_.stop();
+    thread_.join();
+  }
+  TlsServer(const TlsServer&) = delete;
+  TlsServer& operator=(const TlsServer&) = delete;
+
+  std::string url() const { return "https://127.0.0.1:" + std::to_string(port_) + "/dir"; }
+
+ private:
+  embedded::ServerCertificate certificate_{embedded::server_certificate((run_folder() / "server").string())};
+  httplib::SSLServer server_;
+  int port_{};
+  std::thread thread_{};
+};
+
+std::string directory(const std::string& meta) {
+  const std::string base = "https://127.0.0.1/";
+  return R"({"newNonce":")" + base + R"(n","newAccount":")" + base + R"(a","newOrder":")" + base +
+         R"(o","meta":)" + meta + "}";
+}
+
+/// "subject: found" of every finding of that level.
+std::string findings(const nlohmann::json& report, const std::string& level) {
+  std::string text;
+  for (const auto& check : report.at("checks"))
+    if (check.at("level") == level)
+      text += check.at("subject").get<std::string>() + ": " + check.at("found").get<std::string>() + "\n";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("doctor: all well ends with 0, and says what it has seen") {
+  const TlsServer ca(directory(R"({"termsOfService":"https://ca.example/terms"})"), "application/json");
+  const Installation installation(ca.url());
+  const embedded::Outcome outcome = installation({"doctor"});
+  CHECK_MESSAGE(outcome.exit_code == 0, outcome.output);
+  CHECK(says(outcome.output, "terms of service agreed: https://ca.example/terms"));
+  CHECK(says(outcome.output, "no accounts yet"));
+  CHECK(installation.json({"doctor"}).at("ok") == true);
+}
+
+TEST_CASE("doctor: a directory URL that serves HTML is a mistake in the configuration") {
+  const TlsServer site("<!doctype html><title>Welcome</title>", "text/html");
+  const Installation installation(site.url());
+  const embedded::Outcome outcome = installation({"doctor"});
+  CHECK(outcome.exit_code == 2);
+  CHECK(says(outcome.output, site.url()));
+  installation.submit("a.example");
+  CHECK(installation({"run"}).exit_code < 2);
+  const nlohmann::json line = installation.json({"status", "1"}).at(0);
+  CHECK(line.at("error").at("code") == "bad_directory");
+  CHECK(line.at("state") == "waiting");
+}
+
+TEST_CASE("doctor: a CA out of reach ends with 3, and the checks after it are made all the same") {
+  const Installation installation;
+  const nlohmann::json report = installation.json({"doctor"});
+  CHECK(report.at("ok") == false);
+  CHECK(says(findings(report, "failure"), "CA ca: "));
+  CHECK(says(findings(report, "ok"), "challenge path: "));
+  CHECK(installation({"doctor"}).exit_code == 3);
+}
+
+TEST_CASE("doctor: what the CA asks for and the configuration lacks is a failure with its remedy") {
+  const TlsServer ca(
+      directory(
+          R"({"termsOfService":"https://ca.example/terms","externalAccountRequired":true,"profiles":{"classic":"x"}})"),
+      "application/json");
+  const Installation installation(ca.url());
+  std::string text = read_file(installation.config);
+  const std::string agreed = "terms_of_service_agreed: true";
+  text.replace(text.find(agreed), agreed.size(), "profile: tiny");
+  write_file(installation.config, text);
+  const embedded::Outcome outcome = installation({"doctor"});
+  CHECK(outcome.exit_code == 2);
+  for (const char* part : {"https://ca.example/terms and set cas.ca.terms_of_service_agreed: true",
+                           "cas.ca.eab", "does not offer the profile \"tiny\"", "one of classic"})
+    CHECK_MESSAGE(says(outcome.output, part), outcome.output);
+}
+
+TEST_CASE("doctor: a sealing key that is not the one of the accounts is a failure") {
+  const TlsServer ca(directory("{}"), "application/json");
+  const Installation installation(ca.url());
+  store::Database database({.url = installation.test.url()});
+  (void)store::find_or_create_account(database, some_owner(), some_key('a'));
+  const embedded::Outcome outcome = installation({"doctor"});
+  CHECK(outcome.exit_code == 2);
+  CHECK(says(outcome.output, "sealed with the key k1"));
+}
+
+TEST_CASE("doctor: a login that lacks privileges is told which") {
+  const TlsServer ca(directory("{}"), "application/json");
+  const Installation installation(ca.url());
+  const std::string login = "doctor_test";
+  std::string text = read_file(installation.config);
+  const std::string url = installation.test.url();
+  text.replace(text.find(url), url.size(), installation.test.url_as(login));
+  write_file(installation.config, text);
+  Sql(url).run("GRANT csrq_responder TO " + login);
+  const embedded::Outcome outcome = installation({"doctor"});
+  CHECK(outcome.exit_code == 2);
+  CHECK(says(outcome.output, "may not call csrq.claim"));
+  CHECK(says(outcome.output, "GRANT csrq_worker TO it"));
+}
+
+TEST_CASE("doctor: it tells csrq's responder from another server, and from nobody") {
+  const TlsServer ca(directory("{}"), "application/json");
+  const auto with_listen = [&](int port) {
+    return "challenges: { http-01: { listen: \"127.0.0.1:" + std::to_string(port) + "\" } }\n";
+  };
+  auto responder = std::make_unique<http::Server>(
+      http::ServerOptions{.listen = "127.0.0.1:0"},
+      challenges::http_01_handler([](const std::string&) { return std::nullopt; }));
+  const Installation installation(ca.url(), with_listen(responder->port()));
+  CHECK(says(findings(installation.json({"doctor"}), "ok"), "csrq's responder answers at 127.0.0.1:"));
+
+  responder.reset();
+  const embedded::Outcome nobody = installation({"doctor"});
+  CHECK(nobody.exit_code == 0);
+  CHECK(says(nobody.output, "nobody answers at 127.0.0.1:"));
+
+  const http::Server other({.listen = "127.0.0.1:0"}, [](const http::ServerRequest&) {
+    return http::ServerResponse{.body = "welcome"};
+  });
+  installation.write_config(with_listen(other.port()));
+  const embedded::Outcome outcome = installation({"doctor"});
+  CHECK(outcome.exit_code == 2);
+  CHECK(says(outcome.output, "somebody else answers, with HTTP 200"));
+}

@@ -1,0 +1,152 @@
+#include <doctest/doctest.h>
+#include <netinet/in.h>
+
+#include <mutex>
+
+#include "cli/cli_fixture.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+
+namespace {
+
+/// A CA that takes connections and never answers, until it is closed.
+class SilentCa {
+ public:
+  SilentCa() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+        ::listen(listener_, 8) != 0 ||
+        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+      throw std::runtime_error("no port for the silent CA");
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { accept(); });
+  }
+  ~SilentCa() {
+    close();
+    thread_.join();
+    ::close(listener_);
+  }
+  SilentCa(const SilentCa&) = delete;
+  SilentCa& operator=(const SilentCa&) = delete;
+
+  int port() const { return port_; }
+  std::string directory() const { return "https://127.0.0.1:" + std::to_string(port_) + "/dir"; }
+  bool was_asked() const {
+    const std::scoped_lock lock(mutex_);
+    return asked_;
+  }
+  /// Its callers get no answer any more.
+  void close() {
+    const std::scoped_lock lock(mutex_);
+    ::shutdown(listener_, SHUT_RDWR);
+    for (const int connection : connections_) ::close(connection);
+    connections_.clear();
+  }
+
+ private:
+  void accept() {
+    for (int connection = 0; (connection = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
+      const std::scoped_lock lock(mutex_);
+      asked_ = true;
+      connections_.push_back(connection);
+    }
+  }
+
+  int listener_;
+  int port_{};
+  mutable std::mutex mutex_{};
+  bool asked_{false};
+  std::vector<int> connections_{};
+  std::thread thread_{};
+};
+
+/// `csrq work` as a service manager runs it.
+struct Service {
+  explicit Service(const Installation& installation)
+      : log(installation.folder / "work.log"),
+        process({.command = {csrq_binary(), "work", "--config", installation.config}, .log_file = log}) {}
+
+  bool logged(const std::string& part) const { return says(read_file(log), part); }
+  void wait_for(const std::string& part) {
+    wait_until(part, [&] { return logged(part); });
+  }
+  int stop() { return process.stop(SIGTERM, std::chrono::seconds(60)); }
+
+  std::filesystem::path log;
+  embedded::Process process;
+};
+
+}  // namespace
+
+TEST_CASE("work: at SIGTERM the step under way ends, the other rows are given back, and the exit code is 0") {
+  SilentCa ca;
+  const Installation installation(ca.directory(), "worker: { threads: 1, in_flight: 3 }\n");
+  Sql sql(installation.test.url());
+  for (const char* name : {"a.example", "b.example", "c.example"}) installation.submit(name);
+  Service service(installation);
+  wait_until("three rows are claimed and the CA is asked", [&] {
+    return ca.was_asked() && sql.value("SELECT count(*) FROM csrq.job WHERE status = 'leased'") == "3";
+  });
+
+  service.process.signal(SIGTERM);
+  service.wait_for("stopping");
+  CHECK(service.process.running());
+  ca.close();
+  CHECK(service.process.wait(std::chrono::seconds(60)) == 0);
+  CHECK(sql.value("SELECT count(*) FROM csrq.job WHERE status = 'ready'") == "3");
+  CHECK(sql.value("SELECT count(*) FROM csrq.job WHERE failures > 0") == "1");
+  CHECK(sql.value("SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL") == "0");
+  CHECK(service.logged("stopped"));
+}
+
+TEST_CASE("work: at SIGHUP a good configuration is put in force, one with a mistake is not") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  const auto workers = [&] { return sql.value("SELECT count(*) FROM csrq.worker"); };
+  Service service(installation);
+  wait_until("a worker runs", [&] { return workers() == "1"; });
+
+  installation.write_config("worker: { theads: 4 }\n");
+  service.process.signal(SIGHUP);
+  service.wait_for("the new configuration cannot be used; the old one stays");
+  CHECK(service.logged("csrq.yaml:10: "));
+  CHECK(workers() == "1");
+
+  installation.write_config("worker: { threads: 4 }\n");
+  service.process.signal(SIGHUP);
+  wait_until("the next worker runs", [&] { return workers() == "2"; });
+  CHECK(sql.value("SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL") == "1");
+  CHECK(service.stop() == 0);
+}
+
+TEST_CASE("work: a configuration that cannot be put in force does not cost the worker") {
+  SilentCa other_server;
+  const Installation installation;
+  Sql sql(installation.test.url());
+  Service service(installation);
+  service.wait_for(" working ");
+
+  installation.write_config(
+      "challenges: { http-01: { listen: \"127.0.0.1:" + std::to_string(other_server.port()) + "\" } }\n");
+  service.process.signal(SIGHUP);
+  service.wait_for("the old configuration stays in force");
+  CHECK(service.logged("the new configuration cannot be put in force"));
+  wait_until("the next worker runs", [&] {
+    return sql.value("SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL") == "1" &&
+           sql.value("SELECT count(*) FROM csrq.worker") == "2";
+  });
+  CHECK(service.stop() == 0);
+}
+
+TEST_CASE("work: what is wrong at the start ends with the exit code of its kind") {
+  const Installation installation;
+  std::filesystem::permissions(installation.folder / "sealing.key", std::filesystem::perms::others_read,
+                               std::filesystem::perm_options::add);
+  const embedded::Outcome outcome = installation({"work"});
+  CHECK(outcome.exit_code == 2);
+  CHECK(says(outcome.output, "sealing.key"));
+}
