@@ -35,7 +35,6 @@ Issuer::Issuer(const Config& config, store::Database& database, issuance::CaPool
                issuance::Accounts& accounts, IssuerObserver observer)
     : config_(config),
       database_(database),
-      cas_(cas),
       issuance_(config, database, cas, accounts),
       observer_(std::move(observer)),
       capacity_(capacity_of(config, cas)) {}

@@ -107,8 +107,9 @@ BEGIN
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         SELECT request_id, customer, CASE status WHEN 'parked' THEN 'parked' ELSE 'rescued' END, worker_id, lease_number,
                jsonb_build_object('rescues', rescues) FROM rescued),
-    outcome AS (SELECT request_id, true AS is_over FROM cancelled UNION ALL SELECT request_id, status = 'parked' FROM rescued)
+    outcome AS (SELECT request_id, true AS is_over FROM cancelled UNION ALL SELECT request_id, false FROM rescued)
     SELECT count(*), array_agg(request_id) FILTER (WHERE is_over) INTO freed, given_up FROM outcome;
+    -- A parked row's order stays open: it may have a certificate by now, which a retry finds.
     PERFORM csrq.close_orders(request_id) FROM unnest(given_up) request_id;
     RETURN freed;
 END $$;
@@ -122,8 +123,7 @@ DECLARE
     renews boolean;
     issuers_id bigint;
 BEGIN
-    DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker AND NOT cancel_requested
-        RETURNING * INTO done;
+    DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker RETURNING * INTO done;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -137,6 +137,11 @@ BEGIN
         SELECT p_request, p_order, o.account_id, issuers_id, done.customer, p_serial, p_renewal_info_id, p_not_before, p_not_after, p_der
           FROM csrq.acme_order o WHERE o.id = p_order
         ON CONFLICT (issuer_chain_id, serial) DO NOTHING;
+    IF done.cancel_requested THEN
+        -- Issued before anybody could stop it: it is known, in the history, and the row stays as it was cancelled.
+        PERFORM csrq.remove_responses(p_order);
+        RETURN false;
+    END IF;
     UPDATE csrq.request SET status = 'issued', chain = p_chain, serial = p_serial, not_before = p_not_before, not_after = p_not_after,
            renew_at = CASE WHEN auto_renew THEN p_renew_at END, error = NULL, attempts = done.attempt
      WHERE id = p_request RETURNING auto_renew INTO renews;

@@ -100,12 +100,20 @@ CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, 
     p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    is_held boolean := csrq.holds(p_worker, p_request, p_lease);
     this_order csrq.acme_order;
 BEGIN
-    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
-        RETURN 'lost';
-    END IF;
-    IF EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at IS NULL AND o.id <> p_order) THEN
+    IF NOT is_held THEN
+        -- The order exists at the CA all the same. Whoever has the row now has an order of its own: this one is written down closed.
+        INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number, closed_at)
+            SELECT o.request_id, o.account_id, o.customer, p_worker, p_lease, now() FROM csrq.acme_order o
+             WHERE o.id = p_order AND NOT EXISTS (SELECT FROM csrq.acme_order k WHERE k.url = p_url)
+            RETURNING * INTO this_order;
+        IF this_order.id IS NULL THEN
+            RETURN 'lost';
+        END IF;
+        p_order := this_order.id;
+    ELSIF EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at IS NULL AND o.id <> p_order) THEN
         UPDATE csrq.acme_order SET status = 'lost', closed_at = now(), updated_at = now() WHERE id = p_order;
         RETURN 'taken';
     END IF;
@@ -118,10 +126,10 @@ BEGIN
         SELECT this_order.account_id, this_order.customer, a FROM unnest(p_authorizations) a ORDER BY a
         ON CONFLICT (url) DO UPDATE SET updated_at = now() RETURNING id)
     INSERT INTO csrq.acme_order_authorization (order_id, authorization_id) SELECT p_order, id FROM known ON CONFLICT DO NOTHING;
-    RETURN 'recorded';
+    RETURN CASE WHEN is_held THEN 'recorded' ELSE 'lost' END;
 END $$;
 COMMENT ON FUNCTION csrq.record_order(bigint, bigint, bigint, bigint, text, text, text, text, timestamptz, text[])
-    IS 'Writes down what newOrder answered, authorizations included: recorded, lost (the lease was), or taken (the CA handed out an order that another request is working on).';
+    IS 'Writes down what newOrder answered, authorizations included: recorded, lost (the lease was; the order is written down closed), or taken (the CA handed out an order that another request is working on).';
 
 CREATE OR REPLACE FUNCTION csrq.record_authorizations(p_worker bigint, p_request bigint, p_lease bigint, p_authorizations jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -170,7 +178,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     closed bigint;
 BEGIN
-    UPDATE csrq.acme_order SET closed_at = now(), updated_at = now(), status = CASE status WHEN 'creating' THEN 'lost' ELSE status END
+    UPDATE csrq.acme_order SET closed_at = now(), updated_at = now(), status = CASE status WHEN 'creating' THEN 'lost' ELSE status END,
+           expires_at = CASE WHEN status = 'creating' THEN created_at + interval '7 days' ELSE expires_at END
      WHERE request_id = p_request AND closed_at IS NULL RETURNING id INTO closed;
     IF closed IS NOT NULL THEN
         PERFORM csrq.remove_responses(closed);

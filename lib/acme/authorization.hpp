@@ -11,7 +11,8 @@
 
 namespace csrq::acme {
 
-/// RFC 8555 §7.1.5 and §8. Types are kept as they come; those that csrq does not know are passed over by whoever picks.
+/// RFC 8555 §7.1.5 and §8. Types are kept as they come; those that csrq does not know are passed over by
+/// whoever picks.
 struct Challenge {
   std::string type{};
   std::string url{};
@@ -32,7 +33,8 @@ struct Authorization {
 };
 
 Authorization get_authorization(Session& session, const std::string& url);
-/// §7.5.1: tells the CA that the response is in place. Safe to repeat: a challenge that is no longer pending is success.
+/// §7.5.1: tells the CA that the response is in place. Safe to repeat: a challenge that is no longer pending
+/// is success.
 void respond(Session& session, const Challenge& challenge);
 /// §7.5.2. Returns what the CA says the authorization is now.
 Authorization deactivate_authorization(Session& session, const std::string& url);

@@ -63,6 +63,7 @@ struct Ca::State {
   http::Response send_allowing_move(const std::string& url,
                                     const std::function<http::Response(const std::string&)>& send_to);
   std::string fresh_nonce();
+  [[noreturn]] void fail_as_unanswered(std::string_view doing, const http::Request& request) const;
   http::Response send_signed(const Signer& signer, const std::string& url, std::string_view payload,
                              std::string_view doing, std::string_view accept);
   http::Response post(const Signer& signer, const std::string& url, std::string_view payload,
@@ -148,6 +149,15 @@ std::string Ca::State::fresh_nonce() {
   return std::string(nonce);
 }
 
+/// The nonce was used up by the first copy of a request that was sent twice: what became of that is not
+/// known.
+void Ca::State::fail_as_unanswered(std::string_view doing, const http::Request& request) const {
+  throw Error({.failure_class = FailureClass::transient,
+               .code = "connection",
+               .detail = action(doing) + ": the connection ended before the answer",
+               .request = request_since(Clock::now(), request.method, request.url)});
+}
+
 /// The answer, whatever its status, unless it is badNonce and may be retried.
 http::Response Ca::State::send_signed(const Signer& signer, const std::string& url, std::string_view payload,
                                       std::string_view doing, std::string_view accept) {
@@ -165,6 +175,7 @@ http::Response Ca::State::send_signed(const Signer& signer, const std::string& u
       nonces.put(next);
       return response;
     }
+    if (response.sent_again && !payload.empty()) fail_as_unanswered(doing, request);
     if (retries == max_nonce_retries || !is_nonce(next)) nonces.clear();
     if (retries == max_nonce_retries) return response;
     nonce = is_nonce(next) ? std::optional(std::string(next)) : std::nullopt;

@@ -17,8 +17,8 @@ struct Signer {
   std::string account_url{};  ///< empty: the JWS carries the public key (`jwk`), as newAccount wants
 };
 
-/// One ACME server: its directory, its pool of nonces (RFC 8555 §6.5) and signed requests. Thread-safe; callers
-/// wait for the network.
+/// One ACME server: its directory, its pool of nonces (RFC 8555 §6.5) and signed requests. Thread-safe;
+/// callers wait for the network.
 class Ca {
  public:
   /// `client` must outlive the Ca. Nothing is requested yet.
@@ -31,13 +31,18 @@ class Ca {
   /// Cached; read again after a day, and after a request to one of its URLs was answered 404.
   std::shared_ptr<const Directory> directory();
 
-  /// POST with a JWS (§6.2). Retries badNonce at once with the answer's own nonce, five times at most, then drops
-  /// the pool. Returns answers below 400; throws the Error of any other (problem.hpp), `doing` names the request in
-  /// it. Refuses (permanent, "foreign_url") URLs of another origin than the directory's own or one it names.
-  http::Response post(const Signer& signer, const std::string& url, std::string_view payload, std::string_view doing);
+  /// POST with a JWS (§6.2). Retries badNonce at once with the answer's own nonce, five times at most, then
+  /// drops the pool. A request that may have been carried out unanswered is not repeated: Error{transient,
+  /// "connection"}. Returns answers below 400; throws the Error of any other (problem.hpp), `doing` names the
+  /// request in it. Refuses (permanent, "foreign_url") URLs of another origin than the directory's own or one
+  /// it names.
+  http::Response post(const Signer& signer, const std::string& url, std::string_view payload,
+                      std::string_view doing);
   /// POST-as-GET (§6.3). `accept`: media types for the Accept header.
-  http::Response get(const Signer& signer, const std::string& url, std::string_view doing, std::string_view accept = {});
-  /// Plain GET under the same origin rule (issuer certificates behind `up` links of some CAs are not ACME resources).
+  http::Response get(const Signer& signer, const std::string& url, std::string_view doing,
+                     std::string_view accept = {});
+  /// Plain GET under the same origin rule (issuer certificates behind `up` links of some CAs are not ACME
+  /// resources).
   http::Response plain_get(const std::string& url, std::string_view doing);
 
   http::Client& client();

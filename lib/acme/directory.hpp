@@ -23,8 +23,8 @@ struct Directory {
   std::map<std::string, std::string> profiles{};  ///< name → description
 };
 
-/// Throws Error{transient, "bad_directory"} saying what is missing or that the answer is no directory (HTML, …).
-/// Every URL must be https.
+/// Throws Error{transient, "bad_directory"} saying what is missing or that the answer is no directory (HTML,
+/// …). Every URL must be https.
 Directory parse_directory(std::string_view json, std::string_view url);
 
 }  // namespace csrq::acme

@@ -79,9 +79,9 @@ Order new_order(Session& session, const std::vector<Identifier>& identifiers, co
       session.ca.post(session.signer, target, payload_of(identifiers, profile), "newOrder");
   const std::string_view location = response.header("location");
   const std::string url = location.empty() ? std::string() : http::resolve_url(target, location);
-  if (!is_usable_url(url))
-    fail(FailureClass::transient, "bad_answer",
-         target + ": the answer has no usable Location, which names the order");
+  if (!is_usable_url(url))  // the body may tell why: a proxy's page, say
+    Object::parse(response.body, {.url = target})
+        .refuse("the answer has no usable Location, which names the order");
   Order order = read_order(response, url);
   if (!is_for(order, identifiers))
     fail(FailureClass::transient, "bad_answer",

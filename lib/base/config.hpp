@@ -9,8 +9,8 @@
 #include "base/log.hpp"
 #include "base/time.hpp"
 
-/// The configuration file as plain values, every one with its default. config.example.yaml documents each key.
-/// Secrets are named by file here and read by whoever needs them.
+/// The configuration file as plain values, every one with its default. config.example.yaml documents each
+/// key. Secrets are named by file here and read by whoever needs them.
 namespace csrq {
 
 struct DatabaseConfig {
@@ -111,14 +111,15 @@ struct Config {
 };
 
 /// Reads and checks a file. Throws UsageError with one line a mistake ("csrq.yaml:12: unknown key `theads`;
-/// did you mean `threads`?"), all of them at once. Relative paths in the file are taken from the file's folder.
+/// did you mean `threads`?"), all of them at once. Relative paths in the file are taken from the file's
+/// folder.
 Config load_config(const std::string& path);
 
 /// As load_config, from text; `name` stands for the file in messages.
 Config parse_config(const std::string& text, const std::string& name);
 
-/// `explicit_path` if not empty, else $CSRQ_CONFIG, ./csrq.yaml, /etc/csrq/csrq.yaml: the first that is set or
-/// exists. Throws UsageError naming all places that were looked at.
+/// `explicit_path` if not empty, else $CSRQ_CONFIG, ./csrq.yaml, /etc/csrq/csrq.yaml: the first that is set
+/// or exists. Throws UsageError naming all places that were looked at.
 std::string find_config(const std::string& explicit_path);
 
 }  // namespace csrq

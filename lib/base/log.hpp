@@ -13,7 +13,8 @@ namespace csrq::log {
 enum class Level { debug, info, warning, error };
 enum class Format { text, json };
 
-/// Values are written as they are; control characters are escaped, so that a hostile answer cannot forge a line.
+/// Values are written as they are; control characters are escaped, so that a hostile answer cannot forge a
+/// line.
 class Value {
  public:
   Value(std::string_view text) : text_(text) {}

@@ -27,12 +27,18 @@ std::string_view to_string(ChallengeStatus status);
 /// The state of that name, or nothing for a name this program does not know.
 template <class State>
 std::optional<State> parse(std::string_view name);
-template <> std::optional<RequestStatus> parse(std::string_view name);
-template <> std::optional<JobState> parse(std::string_view name);
-template <> std::optional<AccountStatus> parse(std::string_view name);
-template <> std::optional<OrderStatus> parse(std::string_view name);
-template <> std::optional<AuthorizationStatus> parse(std::string_view name);
-template <> std::optional<ChallengeStatus> parse(std::string_view name);
+template <>
+std::optional<RequestStatus> parse(std::string_view name);
+template <>
+std::optional<JobState> parse(std::string_view name);
+template <>
+std::optional<AccountStatus> parse(std::string_view name);
+template <>
+std::optional<OrderStatus> parse(std::string_view name);
+template <>
+std::optional<AuthorizationStatus> parse(std::string_view name);
+template <>
+std::optional<ChallengeStatus> parse(std::string_view name);
 
 /// Every name of a subject of csrq.legal_move ("request", "job", "acme_account", "acme_order",
 /// "acme_authorization", "acme_challenge"); empty for any other subject.

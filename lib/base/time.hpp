@@ -25,6 +25,8 @@ std::optional<Duration> parse_duration(std::string_view text);
 /// The shortest text that parse_duration reads back to the same value: "90s", "10m", "1d".
 std::string to_text(Duration duration);
 
-inline double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+inline double seconds(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
 }  // namespace csrq

@@ -24,6 +24,9 @@ struct Response {
   int status{};
   Headers headers{};
   std::string body{};
+  /// A kept connection ended before the answer, and the request was sent once more: the first one may have
+  /// been carried out, too.
+  bool sent_again{};
 
   /// The first header of that name (lower case); empty if absent.
   std::string_view header(std::string_view name) const;

@@ -70,6 +70,8 @@ Transfer::Transfer(EasyHandle handle, const Request& request, const ClientOption
   set_headers();
   set(handle_.get(), CURLOPT_PRIVATE, this);
   set(handle_.get(), CURLOPT_ERRORBUFFER, cause_.data());
+  set(handle_.get(), CURLOPT_PREREQFUNCTION, &Transfer::on_send);
+  set(handle_.get(), CURLOPT_PREREQDATA, this);
   set(handle_.get(), CURLOPT_HEADERFUNCTION, &Transfer::on_header);
   set(handle_.get(), CURLOPT_HEADERDATA, this);
   set(handle_.get(), CURLOPT_WRITEFUNCTION, &Transfer::on_body);
@@ -171,6 +173,12 @@ bool Transfer::add_body(std::string_view octets) {
   return !oversize_;
 }
 
+/// libcurl repeats a request, POST too, when a connection that it had kept turns out to be dead.
+int Transfer::on_send(void* self, char*, char*, int, int) noexcept {
+  ++static_cast<Transfer*>(self)->sends_;
+  return CURL_PREREQFUNC_OK;
+}
+
 std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept {
   return static_cast<Transfer*>(self)->add_header_line({data, size * count}) ? size * count : 0;
 }
@@ -189,6 +197,7 @@ Response Transfer::take_response() {
   long status = 0;
   curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &status);
   response_.status = static_cast<int>(status);
+  response_.sent_again = sends_ > 1;
   return std::move(response_);
 }
 

@@ -54,6 +54,7 @@ class Transfer {
   std::string cause() const;
   Failure failure() const;
 
+  static int on_send(void* self, char*, char*, int, int) noexcept;
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept;
 
@@ -66,6 +67,7 @@ class Transfer {
   std::size_t header_octets_{};
   bool in_headers_{true};
   bool oversize_{false};
+  int sends_{0};
 };
 
 }  // namespace csrq::http

@@ -193,7 +193,10 @@ Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::
     authorize(task, session, order);
     return wait_for(task, Task::Phase::validation, order);
   }
-  if (order.status == OrderStatus::ready) order = acme::finalize(session, order, task.csr->der);
+  if (order.status == OrderStatus::ready) {
+    store::require_lease(database_, task.claim.fence);
+    order = acme::finalize(session, order, task.csr->der);
+  }
   if (order.status == OrderStatus::invalid) give_up_order(task, session, order);
   if (order.status != OrderStatus::valid) return wait_for(task, Task::Phase::issuance, order);
   return finish(task, session, order);

@@ -30,8 +30,10 @@ bool concerns_these_names_only(const Failure& failure) {
 }
 
 /// No answer at all, or one from something in front of the CA.
-bool is_unanswered(const FailedRequest& request) {
-  return request.status == 0 || request.status == 502 || request.status == 503 || request.status == 504;
+bool is_unanswered(const Failure& failure) {
+  const int status = failure.request->status;
+  const bool was_cut_short_by_us = failure.code == "oversize";
+  return (status == 0 && !was_cut_short_by_us) || status == 502 || status == 503 || status == 504;
 }
 
 }  // namespace
@@ -44,7 +46,7 @@ void Issuance::ca_answers(PooledCa& ca) {
 /// answers other requests meanwhile, it is the row's own failure that repeats.
 bool Issuance::is_outage(Task& task, const Failure& failure) {
   if (!task.ca || !failure.request || failure.failure_class != FailureClass::transient) return false;
-  if (!is_unanswered(*failure.request)) {
+  if (!is_unanswered(failure)) {
     ca_answers(*task.ca);
     return false;
   }

@@ -105,6 +105,11 @@ std::vector<std::string> unknown_orders(Database& database, const std::vector<st
   return unknown;
 }
 
+void require_lease(Database& database, const Fence& fence) {
+  if (!still_held(database, "SELECT csrq.holds($1, $2, $3)", {fence.worker, fence.request, fence.lease}))
+    lease_lost(fence);
+}
+
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
                  const Failure& why) {
   if (!still_held(database, "SELECT csrq.close_order($1, $2, $3, $4, $5, $6)",

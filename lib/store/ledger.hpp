@@ -51,7 +51,8 @@ struct OrderRecord {
   std::optional<Time> expires{};
   std::vector<std::string> authorizations{};
 };
-/// False: the CA handed out an order that another request is working on; ours is closed. Throws LeaseLost.
+/// False: the CA handed out an order that another request is working on; ours is closed. Throws LeaseLost;
+/// the order is written down even then, closed, so that nothing at the CA is unknown.
 [[nodiscard]] bool record_order(Database& database, const Fence& fence, const OrderRecord& order);
 
 struct ChallengeRecord {
@@ -76,6 +77,9 @@ void record_authorizations(Database& database, const Fence& fence,
 
 /// Which of these order URLs the ledger does not have, in their order.
 std::vector<std::string> unknown_orders(Database& database, const std::vector<std::string>& urls);
+
+/// Before what cannot be undone. Throws LeaseLost if the lease is gone or the row cancelled.
+void require_lease(Database& database, const Fence& fence);
 
 /// The order is dead (invalid, lost): the next attempt opens another. Throws LeaseLost.
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,

@@ -9,8 +9,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::vector<std::string> commands{"cancel",  "chain", "dev",    "doctor", "keygen", "migrate", "renew",
-                                        "respond", "retry", "revoke", "run",    "status", "submit",  "work"};
+const std::vector<std::string> commands{"authz",   "cancel", "chain",  "dev",     "doctor", "keygen",
+                                        "migrate", "prune",  "renew",  "respond", "retry",  "revoke",
+                                        "run",     "status", "submit", "work"};
 
 embedded::Outcome run_csrq_at(const std::string& database_url, std::vector<std::string> words) {
   const fs::path config =

@@ -234,7 +234,37 @@ TEST_CASE(
     claim = ledger.claim_one();
   }
   CHECK(ledger.job(claim.fence.request, "parked_because") == "rescued");
-  CHECK(ledger.disposition() == "to be deactivated");
+  CHECK(ledger.disposition() == "an open order goes on with it");
+}
+
+TEST_CASE("an order that its worker learns of after the lease was lost is written down, closed") {
+  Ledger ledger;
+  const auto claim = ledger.order("a.example");
+  ledger.worker_dies();
+  REQUIRE(store::rescue(ledger.database) == 1);
+  auto late = Store::order_record(ledger.order_id, "https://ca.example/order/late");
+  late.status = OrderStatus::pending;
+  CHECK_THROWS_AS(std::ignore = store::record_order(ledger.database, claim.fence, late), store::LeaseLost);
+  CHECK(ledger.sql.value(
+            "SELECT status || ' ' || (closed_at IS NOT NULL) FROM csrq.acme_order WHERE url LIKE '%late'") ==
+        "pending true");
+  CHECK(ledger.sql.value(
+            "SELECT disposition FROM csrq.pending_authorizations WHERE url LIKE '%late/authorization'") ==
+        "to be deactivated");
+}
+
+TEST_CASE(
+    "a certificate that was issued while its row was cancelled is kept in the history, and the row stays "
+    "cancelled") {
+  Store store;
+  const auto id = store.submit();
+  const auto claim = store.claim_one();
+  const auto order = store.ready_order(claim.fence);
+  store::cancel(store.database, id);
+  CHECK_FALSE(store::complete(store.database, claim.fence, Store::issued(order, "0c")));
+  CHECK(store.request(id, "status || (chain IS NULL)") == "cancelledtrue");
+  CHECK(store.sql.value("SELECT serial FROM csrq.certificate") == "0c");
+  CHECK(store.count("job") == "0");
 }
 
 TEST_CASE("the ledger tells which orders of the CA's list it does not have") {

@@ -2,7 +2,6 @@
 
 #include <httplib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <iostream>
@@ -12,6 +11,8 @@
 #include <stdexcept>
 #include <thread>
 #include <vector>
+
+#include "support/client_connections.hpp"
 
 namespace csrq::test {
 
@@ -68,63 +69,6 @@ class Stay {
   bool shared_;
 };
 
-/// The open client connections, so that they can be closed from outside. httplib hands each accepted
-/// connection to its task queue as one task; the socket shows up with the first request.
-class Connections {
- public:
-  void count() { ++opened_; }
-  std::uint64_t opened() const { return opened_; }
-
-  /// On the connection's thread, with each request. Keeps a duplicate: httplib's own number may go to another
-  /// socket.
-  void seen(int socket) {
-    if (mine() >= 0) return;
-    mine() = ::dup(socket);
-    const std::lock_guard lock(mutex_);
-    sockets_.insert(mine());
-  }
-
-  void ended() {
-    if (mine() < 0) return;
-    const std::lock_guard lock(mutex_);
-    sockets_.erase(mine());
-    ::close(mine());
-    mine() = -1;
-  }
-
-  void close_all() {
-    const std::lock_guard lock(mutex_);
-    for (const int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
-  }
-
- private:
-  static int& mine() {
-    thread_local int socket = -1;
-    return socket;
-  }
-
-  std::atomic<std::uint64_t> opened_{0};
-  std::mutex mutex_{};
-  std::set<int> sockets_{};
-};
-
-class CountingQueue : public httplib::TaskQueue {
- public:
-  explicit CountingQueue(Connections& connections) : connections_(connections), pool_(threads) {}
-  void enqueue(std::function<void()> task) override {
-    connections_.count();
-    pool_.enqueue([this, task = std::move(task)] {
-      task();
-      connections_.ended();
-    });
-  }
-  void shutdown() override { pool_.shutdown(); }
-
- private:
-  Connections& connections_;
-  httplib::ThreadPool pool_;
-};
-
 bool belongs_to_one_hop(const std::string& header) {
   static const std::set<std::string, httplib::detail::ci> names{
       "Connection",  "Keep-Alive",  "Content-Length", "Transfer-Encoding",
@@ -144,7 +88,7 @@ httplib::Headers forwarded(const httplib::Headers& headers) {
 struct PebbleGate::Impl {
   const embedded::Pebble& pebble;
   Duration patience;
-  Connections connections{};
+  ClientConnections connections{};
   Separation separation{};
   httplib::SSLServer server;
   int port{};
@@ -153,6 +97,7 @@ struct PebbleGate::Impl {
   mutable std::mutex mutex{};  // of everything below
   std::vector<std::unique_ptr<httplib::SSLClient>> idle{};
   std::map<std::string, std::uint64_t> counts{};
+  std::map<std::string, std::uint64_t> accepted{};
   std::map<std::string, int> losses{};  // how many requests of a kind until the one whose answer is lost
   std::atomic<bool> frozen{false};
   std::atomic<bool> noticed{false};
@@ -160,7 +105,7 @@ struct PebbleGate::Impl {
   Impl(const embedded::Pebble& given, Duration limit)
       : pebble(given), patience(limit), server(given.certificate_file().c_str(), given.key_file().c_str()) {
     if (!server.is_valid()) throw std::runtime_error("the gate cannot use " + pebble.certificate_file());
-    server.new_task_queue = [this] { return new CountingQueue(connections); };
+    server.new_task_queue = [this] { return new CountingQueue(connections, threads); };
     server.set_tcp_nodelay(true);
     server.set_keep_alive_max_count(1'000'000);
     server.set_keep_alive_timeout(keep_alive_seconds);
@@ -241,6 +186,10 @@ struct PebbleGate::Impl {
     const std::string kind = kind_of(request.target);
     const bool lose = count(kind);
     const httplib::Result result = ask_pebble(request, kind);
+    if (result && result->status < 400) {
+      const std::lock_guard lock(mutex);
+      ++accepted[kind];
+    }
     if (!result && frozen) {
       response.status = 504;
       response.set_content("Pebble froze\n", "text/plain");
@@ -282,6 +231,12 @@ std::uint64_t PebbleGate::requests(const std::string& kind) const {
 std::map<std::string, std::uint64_t> PebbleGate::requests_by_kind() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->counts;
+}
+
+std::uint64_t PebbleGate::accepted(const std::string& kind) const {
+  const std::lock_guard lock(impl_->mutex);
+  const auto found = impl_->accepted.find(kind);
+  return found == impl_->accepted.end() ? 0 : found->second;
 }
 
 std::uint64_t PebbleGate::connections() const {

@@ -31,6 +31,8 @@ class PebbleGate {
   std::uint64_t requests() const;
   std::uint64_t requests(const std::string& kind) const;
   std::map<std::string, std::uint64_t> requests_by_kind() const;
+  /// Requests of that kind that Pebble did not refuse.
+  std::uint64_t accepted(const std::string& kind) const;
   std::uint64_t connections() const;  ///< TCP connections that clients opened
 
   /// Of the requests of that kind from now on, the `number`th (1: the next) is carried out, and its answer

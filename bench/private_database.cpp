@@ -1,0 +1,72 @@
+#include "bench/private_database.hpp"
+
+#include <cstdlib>
+#include <iostream>
+#include <stdexcept>
+
+#include <pqxx/pqxx>
+
+#include "store/database.hpp"
+#include "store/migrations.hpp"
+
+namespace csrq::bench {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path make_folder() {
+  const char* temporary = std::getenv("TMPDIR");
+  const fs::path parent =
+      temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : fs::path(CSRQ_BINARY_DIR) / "bench";
+  fs::create_directories(parent);
+  std::string name = parent / "run-XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr)
+    throw std::runtime_error("cannot make a folder in " + parent.string());
+  fs::permissions(name, fs::perms::others_exec, fs::perm_options::add);  // the server's user must get in
+  return name;
+}
+
+void execute(const std::string& url, const std::string& statement) {
+  pqxx::connection connection(url);
+  pqxx::nontransaction(connection).exec(statement);
+}
+
+}  // namespace
+
+TemporaryFolder::TemporaryFolder(bool keep) : keep_(keep), path_(make_folder()) {}
+
+TemporaryFolder::~TemporaryFolder() {
+  if (keep_) {
+    std::cerr << "kept: " << path_.string() << '\n';
+    return;
+  }
+  std::error_code error;
+  fs::remove_all(path_, error);
+  if (error) std::cerr << "left behind: " << path_ << ": " << error.message() << '\n';
+}
+
+PrivateCluster::PrivateCluster(const fs::path& folder)
+    : cluster_({.folder = folder,
+                .settings = {{"max_connections", "100"},
+                             {"shared_buffers", "1GB"},
+                             {"max_wal_size", "4GB"},
+                             {"maintenance_work_mem", "512MB"}}}) {}
+
+std::string PrivateCluster::new_database(const std::string& name) {
+  execute(cluster_.url(), "CREATE DATABASE " + name);
+  store::Database database({.url = cluster_.url(name)});
+  store::migrate(database, CustomersConfig{});
+  return cluster_.url(name);
+}
+
+std::string PrivateCluster::url_as_member(const std::string& database, const std::string& group,
+                                          const std::string& attributes) {
+  const std::string login = database + "_" + group + (attributes.empty() ? "" : "_special");
+  execute(cluster_.url(database), "CREATE ROLE " + login + " LOGIN " + attributes + "; GRANT " + group +
+                                      " TO " + login + "; INSERT INTO csrq.app_access VALUES ('" + login +
+                                      "', '*')");
+  return cluster_.url(database, login);
+}
+
+}  // namespace csrq::bench

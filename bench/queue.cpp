@@ -1,0 +1,264 @@
+#include <chrono>
+#include <iostream>
+#include <random>
+#include <thread>
+#include <tuple>
+
+#include <pqxx/pqxx>
+
+#include "bench/options.hpp"
+#include "bench/private_database.hpp"
+#include "bench/report.hpp"
+#include "store/jobs.hpp"
+#include "store/requests.hpp"
+#include "support/test_csr.hpp"
+
+/// The queue in PostgreSQL: how fast rows come in, and how long a worker waits for them.
+namespace {
+
+using namespace csrq;
+using namespace csrq::bench;
+using namespace std::chrono_literals;
+
+constexpr const char* usage =
+    "Usage: bench/queue [--rows N] [--json]\n"
+    "  --rows N   rows that wait while claims are measured (default 1000000)\n"
+    "  --json     one JSON object a line\n";
+
+constexpr int bulk_rows = 20'000;
+constexpr int bulk_rounds = 5;
+constexpr int single_clients = 8;
+constexpr int single_rows_of_client = 500;
+constexpr std::int64_t load_chunk = 200'000;
+constexpr std::int64_t rows_of_customer = 1000;
+constexpr int claim_rounds = 200;
+constexpr int claim_size = 64;
+constexpr int held_leases = 1000;
+constexpr int small_rounds = 50;
+constexpr Duration lease = std::chrono::minutes(10);
+
+double milliseconds_of(const std::function<void()>& action) {
+  const auto start = std::chrono::steady_clock::now();
+  action();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void execute(const std::string& url, const std::string& statement) {
+  pqxx::connection connection(url);
+  pqxx::nontransaction(connection).exec(statement);
+}
+
+class QueueBenchmark {
+ public:
+  QueueBenchmark(std::int64_t rows, bool json)
+      : rows_(rows),
+        json_(json),
+        csr_(test::csr_pem(
+            std::vector<std::string>{"shop.customer-domain.example", "www.shop.customer-domain.example"})) {}
+
+  void run() {
+    measure_insert_select();
+    measure_copy_through_temporary_table();
+    measure_copy();
+    measure_single_inserts();
+    load();
+    measure_claim();
+    measure_heartbeats();
+    measure_rescue();
+    measure_status();
+    measure_retry();
+    if (!json_) print_table(measurements_);
+  }
+
+ private:
+  void report(Measurement measurement) {
+    if (json_) print_json(measurement);
+    measurements_.push_back(std::move(measurement));
+  }
+
+  void report_rate(const std::string& what, const std::vector<double>& rates,
+                   std::optional<double> at_least) {
+    report({.labels = {{"what", what}}, .figures = {{"rows_per_s", median(rates), at_least, {}}}});
+  }
+
+  void report_times(const std::string& what, const std::vector<double>& times,
+                    std::optional<double> at_most) {
+    report({.labels = {{"what", what}},
+            .figures = {{"median_ms", median(times), {}, at_most},
+                        {"p99_ms", percentile(times, 0.99), {}, {}}}});
+  }
+
+  void measure_bulk(const std::string& what, const std::string& url,
+                    const std::function<void(pqxx::work&)>& insert_all) {
+    pqxx::connection connection(url);
+    std::vector<double> rates;
+    for (int round = 0; round < bulk_rounds; ++round)
+      rates.push_back(bulk_rows * 1000.0 / milliseconds_of([&] {
+                        pqxx::work transaction(connection);
+                        insert_all(transaction);
+                        transaction.commit();
+                      }));
+    report_rate(what, rates, 10'000.0);
+  }
+
+  void measure_insert_select() {
+    measure_bulk("INSERT … SELECT as csrq_app", app_url_, [&](pqxx::work& transaction) {
+      transaction.exec("INSERT INTO csrq.request (customer, csr, reference) SELECT 'customer-' || n % 100, " +
+                       transaction.quote(csr_) + ", gen_random_uuid()::text FROM generate_series(1, " +
+                       std::to_string(bulk_rows) + ") n");
+    });
+  }
+
+  void copy_into(pqxx::work& transaction, const std::string& table) const {
+#if PQXX_VERSION_MAJOR < 7
+    pqxx::stream_to stream(transaction, table, std::vector<std::string>{"customer", "csr"});
+    for (int n = 0; n < bulk_rows; ++n)
+      stream << std::make_tuple("customer-" + std::to_string(n % 100), csr_);
+#else
+    auto stream = pqxx::stream_to::raw_table(transaction, table, "customer, csr");
+    for (int n = 0; n < bulk_rows; ++n) stream.write_values("customer-" + std::to_string(n % 100), csr_);
+#endif
+    stream.complete();
+  }
+
+  /// PostgreSQL refuses COPY into a table with row-level security: what docs/sql.md tells apps to do.
+  void measure_copy_through_temporary_table() {
+    measure_bulk(
+        "COPY, temporary table, INSERT … SELECT as csrq_app", app_url_, [&](pqxx::work& transaction) {
+          transaction.exec("CREATE TEMPORARY TABLE incoming (customer text, csr text) ON COMMIT DROP");
+          copy_into(transaction, "incoming");
+          transaction.exec("INSERT INTO csrq.request (customer, csr) SELECT customer, csr FROM incoming");
+        });
+  }
+
+  void measure_copy() {
+    measure_bulk("COPY csrq.request as csrq_app with BYPASSRLS",
+                 cluster_.url_as_member(database_name, "csrq_app", "BYPASSRLS"),
+                 [&](pqxx::work& transaction) { copy_into(transaction, "csrq.request"); });
+  }
+
+  void measure_single_inserts() {
+    std::vector<std::thread> clients;
+    const double elapsed = milliseconds_of([&] {
+      for (int i = 0; i < single_clients; ++i) clients.emplace_back([this] { insert_single_rows(); });
+      for (std::thread& client : clients) client.join();
+    });
+    report_rate("one row a transaction, " + std::to_string(single_clients) + " clients",
+                {single_clients * single_rows_of_client * 1000.0 / elapsed}, {});
+  }
+
+  void insert_single_rows() const {
+    pqxx::connection connection(app_url_);
+    const std::string statement = "INSERT INTO csrq.request (customer, csr) VALUES ('customer-1', " +
+                                  connection.quote(csr_) + ") RETURNING id";
+    for (int i = 0; i < single_rows_of_client; ++i) pqxx::nontransaction(connection).exec(statement);
+  }
+
+  /// Straight into both tables, without triggers: the same rows, sooner. Due at random times of the last day.
+  void load() {
+    std::cerr << "loading " << rows_ << " rows\n";
+    pqxx::connection connection(url_);
+    pqxx::nontransaction statements(connection);
+    statements.exec("SET session_replication_role = replica");
+    statements.exec("INSERT INTO csrq.customer (name) SELECT 'loaded-' || n FROM generate_series(0, " +
+                    std::to_string(rows_ / rows_of_customer) + ") n");
+    for (std::int64_t first = 0; first < rows_; first += load_chunk)
+      load_chunk_from(statements, first, std::min(rows_, first + load_chunk));
+    statements.exec("VACUUM ANALYZE csrq.request, csrq.job");
+    statements.exec("CHECKPOINT");
+  }
+
+  void load_chunk_from(pqxx::nontransaction& statements, std::int64_t first, std::int64_t end) const {
+    statements.exec("WITH made AS (INSERT INTO csrq.request (customer, csr) SELECT 'loaded-' || n / " +
+                    std::to_string(rows_of_customer) + ", " + statements.quote(csr_) +
+                    " FROM generate_series(" + std::to_string(first) + ", " + std::to_string(end - 1) +
+                    ") n RETURNING id, customer)"
+                    " INSERT INTO csrq.job (request_id, customer, kind, lane, run_at)"
+                    " SELECT id, customer, 'issue', (ARRAY[0, 1, 1, 1, 1, 1, 1, 1, 3, 3])[1 + id % 10],"
+                    " now() - random() * interval '1 day' FROM made");
+  }
+
+  void measure_claim() {
+    std::vector<double> times;
+    for (int round = 0; round < claim_rounds; ++round)
+      times.push_back(milliseconds_of([&] { store::claim(database_, worker_, claim_size, lease); }));
+    report_times("claim of " + std::to_string(claim_size) + " of " + std::to_string(rows_), times, 20.0);
+    store::worker_stop(database_, worker_);
+  }
+
+  void measure_heartbeats() {
+    worker_ = store::worker_start(database_, "bench", 2, "bench");
+    std::vector<store::Fence> held;
+    for (const store::Claim& claim : store::claim(database_, worker_, held_leases, lease))
+      held.push_back(claim.fence);
+    std::vector<double> times;
+    for (int round = 0; round < small_rounds; ++round)
+      times.push_back(milliseconds_of([&] { store::heartbeat(database_, worker_, held, lease); }));
+    report_times("heartbeat of " + std::to_string(held.size()) + " leases, none to prolong", times, {});
+
+    std::vector<double> prolonging;
+    for (Duration longer = 3 * lease; longer < 3 * 729 * lease; longer *= 3)
+      prolonging.push_back(milliseconds_of([&] { store::heartbeat(database_, worker_, held, longer); }));
+    report_times("heartbeat that prolongs all of them", prolonging, {});
+  }
+
+  void measure_rescue() {
+    std::vector<double> times;
+    for (int round = 0; round < small_rounds; ++round)
+      times.push_back(milliseconds_of([&] { store::rescue(database_); }));
+    report_times("rescue, nothing to do", times, {});
+  }
+
+  void measure_status() {
+    store::Database database({.url = app_url_});
+    std::minstd_rand generator{1};
+    std::uniform_int_distribution<std::int64_t> id(1, rows_);
+    std::vector<double> times;
+    for (int round = 0; round < small_rounds; ++round)
+      times.push_back(
+          milliseconds_of([&] { store::status(database, {.id = store::RequestId{id(generator)}}); }));
+    report_times("status of one row as csrq_app", times, {});
+  }
+
+  /// Customers whose rows all wait for a later attempt.
+  void measure_retry() {
+    const std::int64_t customers = std::min<std::int64_t>(10, rows_ / rows_of_customer);
+    std::vector<double> times;
+    for (std::int64_t n = 0; n < customers; ++n) {
+      const std::string customer = "loaded-" + std::to_string(n);
+      execute(url_,
+              "UPDATE csrq.job SET run_at = now() + interval '1 hour', failures = 1 WHERE status = 'ready'"
+              " AND customer = '" +
+                  customer + "'");
+      times.push_back(milliseconds_of([&] {
+        store::retry(database_,
+                     {.id = {}, .domain = {}, .customer = customer, .everything = false, .spread = {}});
+      }));
+    }
+    report_times("retry of a customer with " + std::to_string(rows_of_customer) + " rows", times, {});
+  }
+
+  static constexpr const char* database_name = "queue";
+
+  const std::int64_t rows_;
+  const bool json_;
+  const std::string csr_;
+  std::vector<Measurement> measurements_{};
+  TemporaryFolder folder_{};
+  PrivateCluster cluster_{folder_.path() / "cluster"};
+  const std::string url_{cluster_.new_database(database_name)};
+  const std::string app_url_{cluster_.url_as_member(database_name, "csrq_app")};
+  store::Database database_{{.url = cluster_.url_as_member(database_name, "csrq_worker")}};
+  store::WorkerId worker_{store::worker_start(database_, "bench", 1, "bench")};
+};
+
+int run(const Options& options) {
+  QueueBenchmark(options.number("rows"), options.has("json")).run();
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  return guarded(run, count, words, {{"rows", "1000000"}, {"json", ""}}, usage);
+}

@@ -1,0 +1,395 @@
+#include <doctest/doctest.h>
+
+#include "http/retry_after.hpp"
+#include "support/issuing_fixture.hpp"
+
+using namespace std::chrono_literals;
+using namespace csrq;
+using namespace csrq::test;
+using Kind = StubRequest;
+using nlohmann::json;
+
+namespace {
+
+json problem(const std::string& type, const std::string& detail, int status) {
+  return {{"type", "urn:ietf:params:acme:error:" + type}, {"detail", detail}, {"status", status}};
+}
+
+/// As a CA writes it (RFC 9110 §5.6.7).
+std::string http_date(Time time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(
+      std::chrono::time_point_cast<std::chrono::system_clock::duration>(time));
+  std::tm calendar{};
+  gmtime_r(&seconds, &calendar);
+  std::string text(64, '\0');
+  text.resize(std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &calendar));
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a problem document is kept whole in the row, subproblems and unknown members included") {
+  StubIssuing world;
+  const json subproblems = json::array(
+      {{{"type", "urn:ietf:params:acme:error:rejectedIdentifier"},
+        {"detail", "this one is on our list"},
+        {"identifier", {{"type", "dns"}, {"value", "b.example"}}}},
+       {{"type", "urn:ietf:params:acme:error:malformed"}, {"detail", "odd \xc3\xbc"}, {"extra", 7}}});
+  world.stub.fail_next(Kind::new_order,
+                       faults::problem(400, "rejectedIdentifier", "some names are refused",
+                                       {{"subproblems", subproblems}, {"instance", "/help"}}));
+  const auto id = world.submit({"a.example", "b.example"});
+  CHECK(world.run().failed == 1);
+  const Row row = world.row(id);
+  CHECK(row.status == "failed");
+  CHECK(row.failure_class() == "permanent");
+  CHECK(row.code() == "rejectedIdentifier");
+  CHECK(row.error["type"] == "urn:ietf:params:acme:error:rejectedIdentifier");
+  CHECK(row.error["status"] == 400);
+  CHECK(row.error["instance"] == "/help");
+  CHECK(row.error["subproblems"] == subproblems);
+}
+
+TEST_CASE("each kind of refusal does to the row what its class says") {
+  struct Case {
+    int http_status;
+    std::string type;
+    std::string failure_class;
+    std::string status;
+  };
+  for (const Case& one : {Case{400, "badCSR", "permanent", "failed"},
+                          Case{403, "userActionRequired", "administrative", "pending"},
+                          Case{403, "unauthorized", "validation", "pending"},
+                          Case{500, "serverInternal", "transient", "pending"},
+                          Case{400, "somethingNew", "permanent", "failed"}}) {
+    CAPTURE(one.type);
+    StubIssuing world;
+    world.stub.fail_next(Kind::finalize, faults::problem(one.http_status, one.type, "no"));
+    const auto id = world.submit({"a.example"});
+    CHECK(world.run().failed == 1);
+    CHECK(world.row(id).code() == one.type);
+    CHECK(world.row(id).failure_class() == one.failure_class);
+    CHECK(world.row(id).status == one.status);
+    CHECK(world.job(id, "status") == (one.status == "failed" ? "parked" : "ready"));
+  }
+}
+
+TEST_CASE("a failed validation is written down with the CA's words, and the next attempt opens a new order") {
+  StubIssuing world;
+  const json failure = problem("dns", "no valid A records found for b.example", 400);
+  world.stub.change([&](StubBehaviour& ca) { ca.failing_names["b.example"] = failure; });
+  const auto id = world.submit({"a.example", "b.example"});
+  CHECK(world.run().failed == 1);
+  const Row row = world.row(id);
+  CHECK(row.status == "pending");
+  CHECK(row.code() == "dns");
+  CHECK(row.failure_class() == "validation");
+  CHECK(row.detail().find("b.example: no valid A records") != std::string::npos);
+  CHECK(row.error["subproblems"][0]["identifier"]["value"] == "b.example");
+  CHECK(row.error["subproblems"].size() == 1);
+  CHECK(world.due_in(id) == doctest::Approx(60).epsilon(0.1));
+  CHECK(world.count("acme_order WHERE status = 'invalid' AND closed_at IS NOT NULL") == "1");
+  CHECK(world.count("acme_authorization WHERE identifier = 'b.example' AND status = 'invalid'") == "1");
+  CHECK(world.count("acme_challenge WHERE key_authorization IS NOT NULL") == "0");
+  CHECK(world.count("acme_challenge WHERE error->>'detail' LIKE 'no valid A records%'") == "1");
+
+  world.stub.change([](StubBehaviour& ca) { ca.failing_names.clear(); });
+  world.make_due(id);
+  CHECK(world.run().issued == 1);
+  CHECK(world.row(id).error.is_null());
+  CHECK(world.stub.orders().size() == 2);
+  CHECK(world.stub.issued() == 1);
+}
+
+TEST_CASE("failures in a row back off by the schedule: a minute, ten, a hundred, a day") {
+  StubIssuing world;
+  world.stub.change(
+      [](StubBehaviour& ca) { ca.failing_names["a.example"] = problem("connection", "no", 400); });
+  const auto id = world.submit({"a.example"});
+  for (const double expected : {60.0, 600.0, 6000.0, 86400.0, 86400.0}) {
+    world.make_due(id);
+    world.run();
+    CHECK(world.due_in(id) == doctest::Approx(expected).epsilon(0.05));
+  }
+}
+
+TEST_CASE("one name's failing validation delays no other row") {
+  StubIssuing world;
+  world.stub.change([](StubBehaviour& ca) { ca.failing_names["bad.example"] = problem("caa", "no", 403); });
+  world.submit({"bad.example"});
+  for (int i = 0; i < 10; ++i) world.submit({"n" + std::to_string(i) + ".example"});
+  const workers::Tally tally = world.run();
+  CHECK(tally.failed == 1);
+  CHECK(tally.issued == 10);
+}
+
+TEST_CASE("an order that is invalid without a reason backs off") {
+  StubIssuing world;
+  world.stub.change(
+      [](StubBehaviour& ca) { ca.edit_order = [](json& order) { order["status"] = "invalid"; }; });
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK_MESSAGE(world.row(id).code() == "order_invalid", world.row(id).error.dump());
+  CHECK(world.row(id).failure_class() == "transient");
+}
+
+TEST_CASE("a status that the RFC does not know counts as invalid") {
+  StubIssuing world;
+  world.stub.change(
+      [](StubBehaviour& ca) { ca.edit_order = [](json& order) { order["status"] = "deactivated"; }; });
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK_MESSAGE(world.row(id).code() == "order_invalid", world.row(id).error.dump());
+}
+
+TEST_CASE("answers that are not JSON are a passing failure that says what came") {
+  struct Case {
+    Fault fault;
+    std::string words;
+  };
+  for (const Kind kind :
+       {Kind::new_account, Kind::new_order, Kind::authorization, Kind::order, Kind::finalize})
+    for (const Case& one : {Case{faults::body("application/json", "{\"status\":"), "not a JSON object"},
+                            Case{faults::body("text/html", "<html>hello</html>"), "HTML"},
+                            Case{faults::body("application/json", "[]"), "not a JSON object"},
+                            Case{faults::body("application/json", ""), ""}}) {
+      CAPTURE(to_string(kind));
+      CAPTURE(one.words);
+      StubIssuing world;
+      world.stub.fail_next(kind, one.fault);
+      const auto id = world.submit({"a.example"});
+      CHECK(world.run().failed == 1);
+      const Row row = world.row(id);
+      CHECK(row.status == "pending");
+      CHECK(row.failure_class() == "transient");
+      CHECK_MESSAGE(row.detail().find(one.words) != std::string::npos, row.detail());
+      world.make_due(id);
+      CHECK(world.run().issued == 1);
+      CHECK(world.stub.issued() == 1);
+    }
+}
+
+TEST_CASE("an answer larger than anything a CA has to say is not read") {
+  StubIssuing world;
+  world.stub.fail_next(Kind::order, faults::huge_body(4 << 20));
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).code() == "oversize");
+  world.make_due(id);
+  CHECK(world.run().issued == 1);
+}
+
+TEST_CASE("a directory that is none: every row backs off and says so, and no account is made") {
+  StubIssuing world;
+  world.stub.fail_next(Kind::directory, faults::body("text/html", "<!doctype html><title>Welcome</title>"),
+                       10);
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).code() == "bad_directory");
+  CHECK(world.row(id).detail().find("HTML") != std::string::npos);
+  CHECK(world.stub.requests(Kind::new_account) == 0);
+}
+
+TEST_CASE("good nonces refused now and then cost requests, not rows") {
+  StubIssuing world;
+  world.stub.change([](StubBehaviour& ca) { ca.reject_nonces_percent = 20; });
+  for (int i = 0; i < 20; ++i) world.submit({"n" + std::to_string(i) + ".example"});
+  CHECK(world.run().issued == 20);
+  CHECK(world.stub.requests(Kind::new_nonce) <= 8);  // one for each request under way at first
+}
+
+TEST_CASE("a CA that refuses every nonce is asked six times, then the row backs off") {
+  StubIssuing world;
+  world.stub.change([](StubBehaviour& ca) { ca.reject_nonces_percent = 100; });
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).code() == "badNonce");
+  CHECK(world.row(id).failure_class() == "transient");
+  CHECK(world.stub.requests(Kind::new_account) == 6);
+}
+
+TEST_CASE("a limit of the account holds back its new orders, and nobody else's") {
+  StubIssuing world;
+  world.submit({"first.example"});
+  world.run();
+  world.stub.forget_requests();
+  world.stub.fail_next(
+      Kind::new_order,
+      faults::problem(429, "rateLimited", "too many new orders (300) from this account recently",
+                      json::object(), "3600", "https://stub.example/limits"));
+  const auto limited = world.submit({"a.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.row(limited).status == "pending");
+  CHECK(world.row(limited).failure_class() == "limited");
+  CHECK(world.row(limited).code() == "rateLimited");
+  CHECK(world.due_in(limited) == doctest::Approx(3600).epsilon(0.02));
+  CHECK(world.job(limited, "failures") == "0");
+
+  const auto same_account = world.submit({"b.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.row(same_account).code() == "on_hold");
+  CHECK(world.due_in(same_account) > 3000);
+  CHECK(world.stub.requests(Kind::new_order) == 1);
+
+  world.submit({"c.example"}, "other");
+  CHECK(world.run().issued == 1);
+}
+
+TEST_CASE("an order that the CA has accepted goes on while new ones are held back") {
+  StubIssuing world;
+  const auto id = world.submit({"a.example"});
+  world.stub.fail_next(Kind::challenge, faults::status(500));
+  world.run();
+  world.stub.fail_next(Kind::new_order,
+                       faults::problem(429, "rateLimited", "too many new orders", json::object(), "900"));
+  world.submit({"b.example"});
+  CHECK(world.run().put_off == 1);
+  world.make_due(id);
+  CHECK(world.run().issued == 1);
+}
+
+TEST_CASE("a limit of one set of names holds back no other row") {
+  StubIssuing world;
+  world.stub.fail_next(
+      Kind::new_order,
+      faults::problem(429, "rateLimited",
+                      "too many certificates (5) already issued for this exact set of identifiers",
+                      json::object(), "7200"));
+  const auto limited = world.submit({"a.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.due_in(limited) == doctest::Approx(7200).epsilon(0.02));
+  world.submit({"b.example"});
+  CHECK(world.run().issued == 1);
+}
+
+TEST_CASE("a CA that is down for maintenance is left alone until the time it names") {
+  StubIssuing world;
+  world.submit({"first.example"});
+  world.run();
+  world.stub.forget_requests();
+  SUBCASE("in seconds") {
+    world.stub.fail_next(Kind::new_order, faults::status(503, "1800"));
+  }
+  SUBCASE("as a date") {
+    world.stub.fail_next(Kind::new_order, faults::status(503, http_date(now() + 30min)));
+  }
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.row(id).failure_class() == "limited");
+  CHECK(world.due_in(id) == doctest::Approx(1800).epsilon(0.02));
+  const auto other = world.submit({"b.example"}, "other");
+  CHECK(world.run().put_off == 1);
+  CHECK(world.row(other).code() == "on_hold");
+  CHECK(world.stub.requests(Kind::new_order) == 1);
+}
+
+TEST_CASE("a retry-after longer than the schedule puts a failed row off until then") {
+  StubIssuing world;
+  world.stub.fail_next(Kind::new_order,
+                       faults::problem(500, "serverInternal", "sorry", json::object(), "4000"));
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.due_in(id) == doctest::Approx(4000).epsilon(0.02));
+}
+
+TEST_CASE("an order that stays `processing` is put off as long as the CA says, without counting a failure") {
+  for (const bool as_date : {false, true}) {
+    StubIssuing world;
+    world.stub.change([&](StubBehaviour& ca) {
+      ca.looks_until_issued = 2;
+      ca.retry_after = as_date ? http_date(now() + 2min) : "120";
+    });
+    const auto id = world.submit({"a.example"});
+    for (int look = 0; look < 2; ++look) {
+      CHECK(world.run().put_off == 1);
+      CHECK(world.row(id).status == "pending");
+      CHECK(world.row(id).code() == "ca_busy");
+      CHECK(world.job(id, "failures") == "0");
+      CHECK(world.due_in(id) > 110);
+      CHECK(world.due_in(id) <= 121);
+      world.make_due(id);
+    }
+    CHECK(world.run().issued == 1);
+    CHECK(world.row(id).error.is_null());
+    CHECK(world.stub.requests(Kind::finalize) == 1);
+  }
+}
+
+TEST_CASE("a short retry-after is waited for with the row kept") {
+  StubIssuing world;
+  world.stub.change([](StubBehaviour& ca) {
+    ca.looks_until_issued = 1;
+    ca.retry_after = "1";
+  });
+  world.submit({"a.example"});
+  const auto start = std::chrono::steady_clock::now();
+  CHECK(world.run().issued == 1);
+  CHECK(std::chrono::steady_clock::now() - start >= 1s);
+}
+
+TEST_CASE("a URL of another host is never asked, whatever the CA says") {
+  for (const char* foreign : {"https://169.254.169.254/latest/meta-data", "https://localhost:1/order"})
+    for (const char* member : {"finalize", "certificate", "authorizations"}) {
+      CAPTURE(member);
+      StubIssuing world;
+      world.stub.change([&](StubBehaviour& ca) {
+        ca.edit_order = [=](json& order) {
+          if (std::string(member) == "authorizations")
+            order[member] = json::array({foreign});
+          else if (order.contains(member))
+            order[member] = foreign;
+        };
+      });
+      const auto id = world.submit({"a.example"});
+      CHECK(world.run().failed == 1);
+      CHECK(world.row(id).code() == "foreign_url");
+      CHECK(world.row(id).detail().find(foreign) != std::string::npos);
+      CHECK(world.row(id).chain == "");
+    }
+}
+
+TEST_CASE("a URL without TLS is never asked") {
+  StubIssuing world;
+  world.stub.change([](StubBehaviour& ca) {
+    ca.edit_order = [](json& order) { order["finalize"] = "http://127.0.0.1/finalize"; };
+  });
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).code() == "bad_answer");
+}
+
+TEST_CASE("an order for other names than those asked for is not worked on") {
+  StubIssuing world;
+  world.stub.change([](StubBehaviour& ca) {
+    ca.edit_order = [](json& order) { order["identifiers"][0]["value"] = "other.example"; };
+  });
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).code() == "bad_answer");
+  CHECK(world.stub.requests(Kind::challenge) == 0);
+}
+
+TEST_CASE("a CA whose certificate is not trusted gets no request") {
+  const AcmeStub stub;
+  const AcmeStub other;
+  http::Client client({.ca_file = other.ca_file()});
+  acme::Ca ca("ca", stub.directory_url(), client);
+  try {
+    ca.directory();
+    FAIL("the directory was read");
+  } catch (const Error& error) {
+    CHECK(error.failure().code == "tls");
+  }
+  CHECK(stub.requests() == 0);
+}
+
+TEST_CASE("a broken CSR fails at once without any request, and its neighbours are issued") {
+  StubIssuing world;
+  const auto broken = world.submit_csr(CsrRecipe{.names = {"a.example"}, .broken_signature = true});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(broken).status == "failed");
+  CHECK(world.row(broken).code() == "bad_signature");
+  CHECK(world.stub.requests() == 0);
+  world.submit({"b.example"});
+  CHECK(world.run().issued == 1);
+}

@@ -1,0 +1,86 @@
+#include "challenges/http_01.hpp"
+
+#include <doctest/doctest.h>
+
+#include <stdexcept>
+
+using namespace csrq;
+using namespace csrq::challenges;
+
+namespace {
+
+constexpr const char* prefix = "/.well-known/acme-challenge/";
+
+/// Knows one token.
+http::Handler handler() {
+  return http_01_handler([](const std::string& token) -> std::optional<std::string> {
+    if (token == "known") return "known.thumbprint";
+    return std::nullopt;
+  });
+}
+
+http::ServerResponse answer(const std::string& target) {
+  return handler()({.method = "GET", .target = target});
+}
+
+}  // namespace
+
+TEST_CASE("http-01: the token of a target is what follows the well-known path, without the query") {
+  CHECK(token_of_target(std::string(prefix) + "abc-DEF_123") == "abc-DEF_123");
+  CHECK(token_of_target(std::string(prefix) + "abc?x=1&y=/..") == "abc");
+}
+
+TEST_CASE("http-01: what is no token is none") {
+  for (const char* rest : {"", "?abc", "a/b", "../abc", "abc/", "a%2Fb", "a.b", "a b", "a+b"})
+    CHECK_MESSAGE(!token_of_target(std::string(prefix) + rest), rest);
+  CHECK(!token_of_target(std::string(prefix) + std::string(257, 'a')));
+  CHECK(token_of_target(std::string(prefix) + std::string(256, 'a')));
+}
+
+TEST_CASE("http-01: other paths hold no token") {
+  for (const char* target :
+       {"", "/", "/abc", "/.well-known/acme-challenge", "/x/.well-known/acme-challenge/abc",
+        "//.well-known/acme-challenge/abc", "/.WELL-KNOWN/acme-challenge/abc"})
+    CHECK_MESSAGE(!token_of_target(target), target);
+}
+
+TEST_CASE("http-01: a known token is answered with its key authorization, octet for octet") {
+  const http::ServerResponse response = answer(std::string(prefix) + "known");
+  CHECK(response.status == 200);
+  CHECK(response.body == "known.thumbprint");
+  CHECK(response.content_type == "application/octet-stream");
+}
+
+TEST_CASE("http-01: everything else is answered 404, without echoing what was asked") {
+  for (const std::string target :
+       {std::string(prefix) + "unknown", std::string("/"), std::string("/<script>")}) {
+    CHECK(answer(target).status == 404);
+    CHECK(answer(target).body == not_found_body);
+  }
+}
+
+TEST_CASE("http-01: a look-up that fails is no 404") {
+  const http::Handler failing = http_01_handler(
+      [](const std::string&) -> std::optional<std::string> { throw std::runtime_error("database away"); });
+  CHECK_THROWS_AS(failing({.method = "GET", .target = std::string(prefix) + "known"}), std::runtime_error);
+}
+
+TEST_CASE("the solver of a type is found by its name in challenge objects") {
+  REQUIRE(find_solver("http-01") != nullptr);
+  CHECK(find_solver("http-01")->type() == "http-01");
+  CHECK(find_solver("http-02") == nullptr);
+  CHECK(find_solver("") == nullptr);
+  for (const std::string& type : solver_types()) CHECK(find_solver(type) != nullptr);
+}
+
+TEST_CASE("http-01 proves names and addresses, not wildcards") {
+  const Solver& solver = *find_solver("http-01");
+  CHECK(solver.why_not({.type = IdentifierType::dns, .value = "a.example"}).empty());
+  CHECK(solver.why_not({.type = IdentifierType::ip, .value = "2001:db8::1"}).empty());
+  CHECK(solver.why_not({.type = IdentifierType::dns, .value = "*.a.example"}).find("*.a.example") !=
+        std::string::npos);
+}
+
+TEST_CASE("a key authorization is token, dot, thumbprint") {
+  CHECK(key_authorization("token", "thumbprint") == "token.thumbprint");
+}

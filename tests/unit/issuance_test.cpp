@@ -1,0 +1,155 @@
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "issuance/order_failure.hpp"
+#include "issuance/poll_pace.hpp"
+#include "issuance/registered_domain.hpp"
+#include "issuance/renewal_time.hpp"
+
+using namespace std::chrono_literals;
+using namespace csrq;
+using namespace csrq::issuance;
+using nlohmann::json;
+
+namespace {
+
+acme::Authorization authorization(const std::string& name, AuthorizationStatus status,
+                                  const std::string& problem = {}) {
+  acme::Challenge challenge{.type = "http-01"};
+  if (!problem.empty()) challenge.error = acme::parse_problem(problem);
+  return {.identifier = {.value = name}, .status = status, .challenges = {challenge}};
+}
+
+constexpr const char* dns_problem =
+    R"({"type":"urn:ietf:params:acme:error:dns","detail":"no such name","status":400,"more":1})";
+constexpr const char* caa_problem = R"({"type":"urn:ietf:params:acme:error:caa","detail":"not allowed"})";
+
+}  // namespace
+
+TEST_CASE("poll pace: the first wait falls while first looks find the thing done") {
+  PollPace pace;
+  const Duration before = pace.first_wait();
+  pace.learn(true);
+  CHECK(pace.first_wait() < before);
+  for (int i = 0; i < 200; ++i) pace.learn(true);
+  CHECK(pace.first_wait() == 10ms);
+}
+
+TEST_CASE("poll pace: a first look that came too early makes the next one later, up to ten seconds") {
+  PollPace pace;
+  const Duration before = pace.first_wait();
+  pace.learn(false);
+  CHECK(pace.first_wait() > before);
+  for (int i = 0; i < 200; ++i) pace.learn(false);
+  CHECK(pace.first_wait() == 10s);
+}
+
+TEST_CASE("poll pace: it settles where about one first look in ten is too early") {
+  PollPace pace;
+  constexpr Duration needed = 2s;
+  int early = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const bool was_done = pace.first_wait() >= needed;
+    if (i >= 1000 && !was_done) ++early;
+    pace.learn(was_done);
+  }
+  CHECK(early > 50);
+  CHECK(early < 200);
+  CHECK(pace.first_wait() > needed * 9 / 10);
+  CHECK(pace.first_wait() < needed * 4 / 3);
+}
+
+TEST_CASE("poll pace: later looks wait half as long again each time, an hour at most") {
+  CHECK(next_wait(1s, 0) == 1s);
+  CHECK(next_wait(1s, 1) == 1500ms);
+  CHECK(next_wait(1s, 2) == 2250ms);
+  CHECK(next_wait(1s, 30) == 1h);
+  CHECK(next_wait(1s, 2'000'000'000) == 1h);
+  CHECK(next_wait(0s, 0) == 10ms);
+}
+
+TEST_CASE("renewal time: a third of ninety days before the end, or up to 5 % of the lifetime earlier") {
+  const Time start = parse_rfc3339("2026-01-01T00:00:00Z").value();
+  const Time end = start + 24h * 90;
+  const auto days = [&](double jitter) {
+    return seconds(renewal_time(start, end, 1.0 / 3, jitter) - start) / 86'400;
+  };
+  CHECK(days(0) == doctest::Approx(60));
+  CHECK(days(1) == doctest::Approx(60 - 4.5));
+  CHECK(days(0.5) == doctest::Approx(60 - 2.25));
+}
+
+TEST_CASE("renewal time: half of the lifetime is left if it is shorter than ten days") {
+  const Time start = parse_rfc3339("2026-01-01T00:00:00Z").value();
+  CHECK(renewal_time(start, start + 24h * 6, 1.0 / 3, 0) == start + 24h * 3);
+  CHECK(renewal_time(start, start + 24h * 6, 0.9, 0) == start + 24h * 3);
+  CHECK(renewal_time(start, start + 24h * 6, 1.0 / 3, 1) < start + 24h * 3);
+}
+
+TEST_CASE("registered domain: by the public suffix list") {
+  CHECK(registered_domain("a.b.example.co.uk") == "example.co.uk");
+  CHECK(registered_domain("example.co.uk") == "example.co.uk");
+  CHECK(registered_domain("*.shop.example.com") == "example.com");
+  CHECK(registered_domain("user.github.io") == "user.github.io");
+}
+
+TEST_CASE("registered domain: what has none stands for itself") {
+  CHECK(registered_domain("co.uk") == "co.uk");
+  CHECK(registered_domain("192.0.2.1") == "192.0.2.1");
+  CHECK(registered_domain("2001:db8::1") == "2001:db8::1");
+}
+
+TEST_CASE(
+    "registered domain: an order's account is that of the first in order, whatever the order of its names") {
+  CHECK(account_domain({"www.z.example.org", "a.example.com"}) == "example.com");
+  CHECK(account_domain({"a.example.com", "www.z.example.org"}) == "example.com");
+  CHECK(account_domain({"192.0.2.1"}) == "192.0.2.1");
+}
+
+TEST_CASE(
+    "order failure: the first failed name gives class, code and sentence; all of them are subproblems") {
+  const acme::Order order{.url = "https://ca/order/1", .status = OrderStatus::invalid};
+  const Failure failure =
+      order_failure(order, {authorization("ok.example", AuthorizationStatus::valid),
+                            authorization("a.example", AuthorizationStatus::invalid, dns_problem),
+                            authorization("b.example", AuthorizationStatus::invalid, caa_problem)});
+  CHECK(failure.failure_class == FailureClass::validation);
+  CHECK(failure.code == "dns");
+  CHECK(failure.detail == "a.example: no such name (and 1 other names, see subproblems)");
+  const json document = json::parse(failure.problem);
+  CHECK(document["detail"] == "no such name");
+  CHECK(document["more"] == 1);
+  REQUIRE(document["subproblems"].size() == 2);
+  CHECK(document["subproblems"][1]["type"] == "urn:ietf:params:acme:error:caa");
+  CHECK(document["subproblems"][1]["identifier"] == json{{"type", "dns"}, {"value", "b.example"}});
+}
+
+TEST_CASE("order failure: subproblems that the CA sent are left as they are") {
+  const acme::Order order{
+      .url = "https://ca/order/1",
+      .status = OrderStatus::invalid,
+      .error = acme::parse_problem(
+          R"({"type":"urn:ietf:params:acme:error:compound","detail":"two","subproblems":[{"type":"x"}]})")};
+  const Failure failure =
+      order_failure(order, {authorization("a.example", AuthorizationStatus::invalid, dns_problem)});
+  CHECK(failure.code == "dns");
+  CHECK(json::parse(failure.problem)["subproblems"] == json::parse(R"([{"type":"x"}])"));
+}
+
+TEST_CASE("order failure: an order that failed by itself tells its own error") {
+  const acme::Order order{
+      .url = "https://ca/order/1", .status = OrderStatus::invalid, .error = acme::parse_problem(caa_problem)};
+  const Failure failure = order_failure(order, {authorization("a.example", AuthorizationStatus::valid)});
+  CHECK(failure.code == "caa");
+  CHECK(failure.detail == "the CA gave the order up: not allowed");
+}
+
+TEST_CASE("order failure: without any reason it is a passing failure that names the order") {
+  const acme::Order invalid{.url = "https://ca/order/1", .status = OrderStatus::invalid};
+  CHECK(order_failure(invalid, {}).code == "order_invalid");
+  CHECK(order_failure(invalid, {}).failure_class == FailureClass::transient);
+  CHECK(order_failure(invalid, {}).detail.find("https://ca/order/1") != std::string::npos);
+  const acme::Order expired{.url = "https://ca/order/1", .status = OrderStatus::pending};
+  CHECK(order_failure(expired, {}).code == "order_expired");
+}
