@@ -148,16 +148,17 @@ TEST_CASE("answers that are not JSON are a passing failure that says what came")
     std::string words;
   };
   for (const Kind kind :
-       {Kind::new_account, Kind::new_order, Kind::authorization, Kind::order, Kind::finalize})
+       {Kind::new_account, Kind::new_order, Kind::authorization, Kind::order, Kind::finalize}) {
+    StubIssuing world;
     for (const Case& one : {Case{faults::body("application/json", "{\"status\":"), "not a JSON object"},
                             Case{faults::body("text/html", "<html>hello</html>"), "HTML"},
                             Case{faults::body("application/json", "[]"), "not a JSON object"},
                             Case{faults::body("application/json", ""), ""}}) {
       CAPTURE(to_string(kind));
       CAPTURE(one.words);
-      StubIssuing world;
+      const std::uint64_t issued_before = world.stub.issued();
       world.stub.fail_next(kind, one.fault);
-      const auto id = world.submit({"a.example"});
+      const auto id = world.submit({"a.example"}, "customer-" + std::to_string(issued_before));
       CHECK(world.run().failed == 1);
       const Row row = world.row(id);
       CHECK(row.status == "pending");
@@ -165,8 +166,9 @@ TEST_CASE("answers that are not JSON are a passing failure that says what came")
       CHECK_MESSAGE(row.detail().find(one.words) != std::string::npos, row.detail());
       world.make_due(id);
       CHECK(world.run().issued == 1);
-      CHECK(world.stub.issued() == 1);
+      CHECK(world.stub.issued() == issued_before + 1);
     }
+  }
 }
 
 TEST_CASE("an answer larger than anything a CA has to say is not read") {

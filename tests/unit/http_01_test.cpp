@@ -52,7 +52,7 @@ TEST_CASE("http-01: a known token is answered with its key authorization, octet 
 }
 
 TEST_CASE("http-01: everything else is answered 404, without echoing what was asked") {
-  for (const std::string target :
+  for (const std::string& target :
        {std::string(prefix) + "unknown", std::string("/"), std::string("/<script>")}) {
     CHECK(answer(target).status == 404);
     CHECK(answer(target).body == not_found_body);
