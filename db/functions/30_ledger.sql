@@ -119,7 +119,8 @@ BEGIN
     END IF;
     UPDATE csrq.acme_order SET status = p_status, url = p_url, finalize_url = p_finalize_url,
            certificate_url = coalesce(nullif(p_certificate_url, ''), certificate_url),
-           expires_at = coalesce(p_expires_at, expires_at), updated_at = now()
+           expires_at = coalesce(p_expires_at, expires_at), updated_at = now(),
+           closed_at = CASE WHEN p_status = 'invalid' THEN coalesce(closed_at, now()) ELSE closed_at END
      WHERE id = p_order RETURNING * INTO this_order;
     WITH known AS (
         INSERT INTO csrq.acme_authorization (account_id, customer, url)
@@ -196,7 +197,7 @@ BEGIN
     -- An order that nobody could find may exist at the CA all the same: RFC 8555 sets no time, a week is usual.
     UPDATE csrq.acme_order SET status = p_status, closed_at = now(), updated_at = now(), error = p_error,
            expires_at = CASE WHEN url IS NULL AND p_error ->> 'code' = 'answer_lost' THEN created_at + interval '7 days' ELSE expires_at END
-     WHERE id = p_order AND closed_at IS NULL;
+     WHERE id = p_order AND (closed_at IS NULL OR error IS NULL);
     PERFORM csrq.remove_responses(p_order);
     RETURN true;
 END $$;
