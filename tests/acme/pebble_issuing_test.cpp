@@ -43,7 +43,10 @@ TEST_CASE(
   const auto p384 =
       world.submit_csr(CsrRecipe{.names = {"p384.example"}, .key = "P-384", .common_name = "p384.example"});
   const auto address = world.submit({"127.0.0.1"});
-  CHECK(world.run().issued == 6);
+  world.run();
+  world.sql.run(
+      "UPDATE csrq.job SET run_at = now()");  // six refused nonces in a row are rare, not impossible
+  world.run();
   expect_issued(world, one, {"one.example"});
   expect_issued(world, two, {"two.example", "www.two.example"});
   expect_issued(world, twenty, numbered_names(20));

@@ -194,7 +194,7 @@ TEST_CASE("a directory that is none: every row backs off and says so, and no acc
 
 TEST_CASE("good nonces refused now and then cost requests, not rows") {
   StubIssuing world;
-  world.stub.change([](StubBehaviour& ca) { ca.reject_nonces_percent = 20; });
+  world.stub.change([](StubBehaviour& ca) { ca.reject_nonces_percent = 10; });
   for (int i = 0; i < 20; ++i) world.submit({"n" + std::to_string(i) + ".example"});
   CHECK(world.run().issued == 20);
   CHECK(world.stub.requests(Kind::new_nonce) <= 8);  // one for each request under way at first
