@@ -30,7 +30,8 @@ std::unique_ptr<issuance::Task> TaskQueue::take() {
       continue;
     }
     has_leader_ = true;
-    leader_.wait_until(lock, heap_.front().due);
+    const Clock::time_point due = heap_.front().due;  // wait_until keeps a reference, and the heap may move
+    leader_.wait_until(lock, due);
     has_leader_ = false;
   }
 }
