@@ -83,6 +83,7 @@ class Bench {
   std::string log_file() const { return folder_ / "csrq.log"; }
 
   void write_config(const std::string& database_url) const {
+    std::filesystem::create_directories(folder_);
     const std::string key_file = folder_ / "sealing.key";
     std::ofstream(key_file) << base64(std::string(32, '\x5a')) << '\n';
     std::filesystem::permissions(key_file, std::filesystem::perms::owner_read);
