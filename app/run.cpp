@@ -15,6 +15,7 @@ namespace csrq::app {
 namespace {
 
 constexpr std::int64_t default_limit = 1000;
+constexpr auto longest_sweep = std::chrono::seconds(30);
 
 BatchReport::Style style_of(const Arguments& arguments) {
   if (arguments.json()) return BatchReport::Style::json;
@@ -39,7 +40,8 @@ Exit run(const Arguments& arguments) {
   workers::Janitor janitor(*environment.database, environment.cas, environment.accounts);
   const workers::Tally tally = issuer.run(limit);
   stop_switch.connect({});
-  if (!stop_switch.stopped()) janitor.round();
+  const auto until = std::chrono::steady_clock::now() + longest_sweep;
+  janitor.round([&] { return stop_switch.stopped() || std::chrono::steady_clock::now() > until; });
   report.summary(tally);
   if (tally.failed > 0) return Exit::some_failed;
   const std::vector<std::string> out = environment.cas.out_of_reach();

@@ -29,7 +29,11 @@ std::string names_within(const std::vector<std::string>& names, std::size_t widt
 std::string error_text(const std::string& error) {
   const json document = json::parse(error, nullptr, false);
   if (!document.is_object()) return {};
-  return document.value("code", "") + ": " + document.value("detail", "");
+  const auto member = [&](const char* name) {  // a CA's document may hold anything there
+    const auto found = document.find(name);
+    return found != document.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  return member("code") + ": " + member("detail");
 }
 
 json text_or_null(const std::string& text) {

@@ -108,8 +108,8 @@ void work(Worker& worker, Instructions& instructions) {
   instructions.connect([&] { worker.stop(); });
   try {
     worker.work();
-  } catch (const Unreachable& error) {
-    log::error("the worker has lost the database; it will be started again", {{"error", error.what()}});
+  } catch (const std::exception& error) {
+    log::error("the worker has ended; it will be started again", {{"error", error.what()}});
   }
   instructions.connect({});
 }

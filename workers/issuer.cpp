@@ -67,16 +67,16 @@ Tally Issuer::tally() const {
 
 void Issuer::serve() {
   worker_ = store::worker_start(database_, host_name(), getpid(), CSRQ_VERSION);
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   const std::size_t count = std::min(capacity_, static_cast<std::size_t>(config_.worker.threads));
   for (std::size_t i = 0; i < count; ++i) threads.emplace_back([this] { step_tasks(); });
   coordinate();
   close();
-  for (std::thread& thread : threads) thread.join();
+  threads.clear();  // joins
   try {
     store::worker_stop(database_, worker_);
     store::notify_changes(database_);
-  } catch (const Unreachable& reason) {
+  } catch (const std::exception& reason) {
     log::warning("leases could not be given back; other workers take them over when they have run out",
                  {{"error", reason.what()}});
   }
@@ -195,7 +195,7 @@ void Issuer::close() {
     lock.unlock();
     try {
       beat();
-    } catch (const Unreachable&) {
+    } catch (const std::exception&) {
       // The leases outlive a few missed heartbeats.
     }
     lock.lock();
@@ -232,6 +232,10 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
     if (progress.kind == issuance::Progress::Kind::dropped)
       std::ignore = store::drop_cancelled(database_, task->claim.fence);
     finish(*task, progress);
+  } catch (const TryAgain& error) {
+    log::warning("a step waits for the database",
+                 {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
+    queue_.put(std::move(task), Clock::now() + step_retry);
   } catch (const Unreachable&) {
     if (limit_) {
       const std::scoped_lock lock(mutex_);

@@ -27,17 +27,17 @@ void Janitor::start() {
   thread_ = std::thread([this] { do_rounds(); });
 }
 
-issuance::SweepTally Janitor::round() {
+issuance::SweepTally Janitor::round(const std::function<bool()>& stopped) {
   store::tidy(database_);
-  return issuance::sweep(database_, cas_, accounts_, {});
+  return issuance::sweep(database_, cas_, accounts_, {}, stopped);
 }
 
 void Janitor::do_rounds() {
   std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, pause, [this] { return stopping_; })) {
+  while (!stop_.wait_for(lock, pause, [this] { return stopping_.load(); })) {
     lock.unlock();
     try {
-      round();
+      round([this] { return stopping_.load(); });
     } catch (const std::exception& error) {
       log::warning("the ledger could not be tidied; tried again", {{"error", error.what()}});
     }

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -14,14 +16,14 @@ class Janitor {
  public:
   /// All must outlive this. Tells the database the CAs' policies. Throws Unreachable.
   Janitor(store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts);
-  ~Janitor();  ///< ends a round under way after its current authorization's batch
+  ~Janitor();  ///< ends a round under way after its current request
   Janitor(const Janitor&) = delete;
   Janitor& operator=(const Janitor&) = delete;
 
   /// Begins to do rounds on a thread of its own.
   void start();
-  /// One round, on the caller's thread. Throws Unreachable.
-  issuance::SweepTally round();
+  /// One round, on the caller's thread, until `stopped` says so. Throws Unreachable.
+  issuance::SweepTally round(const std::function<bool()>& stopped);
 
  private:
   void do_rounds();
@@ -31,7 +33,7 @@ class Janitor {
   issuance::Accounts& accounts_;
   std::mutex mutex_{};
   std::condition_variable stop_{};
-  bool stopping_{false};
+  std::atomic<bool> stopping_{false};
   std::thread thread_{};
 };
 

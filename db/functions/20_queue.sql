@@ -7,15 +7,20 @@ $$;
 COMMENT ON FUNCTION csrq.worker_start(text, int, text) IS 'Registers a worker process.';
 
 CREATE OR REPLACE FUNCTION csrq.worker_stop(p_worker bigint) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    rows_given_back bigint;
+BEGIN
     UPDATE csrq.worker SET stopped_at = clock_timestamp() WHERE id = p_worker;
     WITH given_back AS (
         UPDATE csrq.job SET status = 'ready', lease_until = NULL, lease_number = NULL, worker_id = NULL, attempt = attempt - 1
          WHERE status = 'leased' AND worker_id = p_worker RETURNING request_id, customer),
     told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id) SELECT request_id, customer, 'given_back', p_worker FROM given_back)
-    SELECT count(*) FROM given_back
-$$;
+    SELECT count(*) INTO rows_given_back FROM given_back;
+    PERFORM csrq.park_suspended();
+    RETURN rows_given_back;
+END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
 
 CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval)
@@ -70,7 +75,7 @@ BEGIN
         SELECT j.request_id FROM csrq.job j JOIN unnest(p_requests, p_leases) held(request, lease)
             ON j.request_id = held.request AND j.lease_number = held.lease
          WHERE j.worker_id = p_worker AND j.lease_until < now() + p_lease / 2
-         ORDER BY j.request_id FOR NO KEY UPDATE OF j)
+         ORDER BY j.request_id FOR NO KEY UPDATE OF j SKIP LOCKED)  -- whoever holds a row may take his time: the next beat comes soon
     UPDATE csrq.job j SET lease_until = now() + p_lease FROM mine WHERE j.request_id = mine.request_id;
     RETURN QUERY
     SELECT held.request, held.lease FROM unnest(p_requests, p_leases) held(request, lease)
@@ -111,6 +116,7 @@ BEGIN
     SELECT count(*), array_agg(request_id) FILTER (WHERE is_over) INTO freed, given_up FROM outcome;
     -- A parked row's order stays open: it may have a certificate by now, which a retry finds.
     PERFORM csrq.close_orders(request_id) FROM unnest(given_up) request_id;
+    PERFORM csrq.park_suspended();
     RETURN freed;
 END $$;
 COMMENT ON FUNCTION csrq.rescue(interval, int) IS 'Takes leases from dead workers; parks a row at its fifth rescue. Any worker may call it.';
@@ -137,6 +143,8 @@ BEGIN
         SELECT p_request, p_order, o.account_id, issuers_id, done.customer, p_serial, p_renewal_info_id, p_not_before, p_not_after, p_der
           FROM csrq.acme_order o WHERE o.id = p_order
         ON CONFLICT (issuer_chain_id, serial) DO NOTHING;
+    UPDATE csrq.acme_authorization a SET status = 'valid', updated_at = now()
+      FROM csrq.acme_order_authorization oa WHERE oa.order_id = p_order AND a.id = oa.authorization_id AND a.status = 'pending';
     IF done.cancel_requested THEN
         -- Issued before anybody could stop it: it is known, in the history, and the row stays as it was cancelled.
         PERFORM csrq.remove_responses(p_order);
@@ -149,8 +157,6 @@ BEGIN
         INSERT INTO csrq.renewal (request_id, renew_at) VALUES (p_request, p_renew_at)
             ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at;
     END IF;
-    UPDATE csrq.acme_authorization a SET status = 'valid', updated_at = now()
-      FROM csrq.acme_order_authorization oa WHERE oa.order_id = p_order AND a.id = oa.authorization_id AND a.status = 'pending';
     PERFORM csrq.remove_responses(p_order);
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, done.customer, CASE done.kind WHEN 'renew' THEN 'renewed' ELSE 'issued' END, p_worker, p_lease,
@@ -251,6 +257,12 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UPDATE csrq.job j SET status = 'parked', parked_because = 'suspended'
       FROM csrq.customer c WHERE j.request_id = p_request AND j.status = 'ready' AND c.name = j.customer AND c.status = 'suspended'
 $$;
+CREATE OR REPLACE FUNCTION csrq.park_suspended() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE csrq.job j SET status = 'parked', parked_because = 'suspended'
+      FROM csrq.customer c WHERE c.status = 'suspended' AND j.customer = c.name AND j.status = 'ready'
+$$;
+COMMENT ON FUNCTION csrq.park_suspended() IS 'As csrq.park_if_suspended(), for every row that got back into the queue.';
 COMMENT ON FUNCTION csrq.park_if_suspended(bigint) IS 'A row given back while its customer is suspended waits for csrq.resume().';
 
 CREATE OR REPLACE FUNCTION csrq.renew_due(p_limit int) RETURNS bigint

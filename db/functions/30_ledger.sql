@@ -76,11 +76,11 @@ BEGIN
         END IF;
     END IF;
     IF found_order.id IS NULL THEN
-        -- The janitor, under the same lock, leaves alone what this order may be handed; what it has begun already is over soon.
-        PERFORM pg_advisory_xact_lock_shared(csrq.account_lock_key(p_account));
+        -- The janitor, which locks the account against this, leaves alone what this order may be handed; what it has begun already is over soon.
+        PERFORM FROM csrq.acme_account a WHERE a.id = p_account FOR KEY SHARE;
         IF EXISTS (SELECT FROM csrq.acme_authorization a
                     WHERE a.account_id = p_account AND a.status IN ('pending', 'valid') AND a.deactivation_error IS NULL
-                      AND a.deactivation_at > now() - interval '1 minute'
+                      AND a.deactivation_at > now() - interval '3 minutes'
                       AND (a.identifier IS NULL OR p_names && ARRAY[a.identifier, '*.' || a.identifier])) THEN
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, 2::double precision,
                 jsonb_build_object('detail', 'an authorization for one of the names is being deactivated at this moment');
@@ -123,9 +123,9 @@ BEGIN
            closed_at = CASE WHEN p_status = 'invalid' THEN coalesce(closed_at, now()) ELSE closed_at END
      WHERE id = p_order RETURNING * INTO this_order;
     WITH known AS (
-        INSERT INTO csrq.acme_authorization (account_id, customer, url)
-        SELECT this_order.account_id, this_order.customer, a FROM unnest(p_authorizations) a ORDER BY a
-        ON CONFLICT (url) DO UPDATE SET updated_at = now() RETURNING id)
+        INSERT INTO csrq.acme_authorization AS k (account_id, customer, url, expires_at)
+        SELECT DISTINCT this_order.account_id, this_order.customer, a, p_expires_at FROM unnest(p_authorizations) a ORDER BY a
+        ON CONFLICT (url) DO UPDATE SET updated_at = now(), expires_at = coalesce(k.expires_at, EXCLUDED.expires_at) RETURNING id)
     INSERT INTO csrq.acme_order_authorization (order_id, authorization_id) SELECT p_order, id FROM known ON CONFLICT DO NOTHING;
     RETURN CASE WHEN is_held THEN 'recorded' ELSE 'lost' END;
 END $$;
@@ -147,7 +147,7 @@ BEGIN
        AND (a.status = s.status OR EXISTS (SELECT FROM csrq.legal_move m WHERE m.subject = 'acme_authorization'
                                               AND m.from_state = a.status AND m.to_state = s.status));
     INSERT INTO csrq.acme_challenge AS c (authorization_id, type, url, token, status, key_authorization, presented_at, error)
-    SELECT a.id, s.challenge_type, s.challenge_url, s.token, s.challenge_status, s.key_authorization,
+    SELECT DISTINCT ON (s.challenge_url) a.id, s.challenge_type, s.challenge_url, s.token, s.challenge_status, s.key_authorization,
            CASE WHEN s.key_authorization IS NOT NULL THEN now() END, s.challenge_error
       FROM jsonb_to_recordset(p_authorizations)
            AS s(url text, challenge_type text, challenge_url text, token text, challenge_status text, key_authorization text, challenge_error jsonb)
@@ -187,6 +187,18 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION csrq.close_orders(bigint) IS 'Nobody will resume the open order of this request any more.';
+
+CREATE OR REPLACE FUNCTION csrq.begin_finalize(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
+        RETURN false;
+    END IF;
+    UPDATE csrq.acme_order SET finalize_at = now(), updated_at = now() WHERE id = p_order AND finalize_at IS NULL;
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.begin_finalize(bigint, bigint, bigint, bigint)
+    IS 'The intent to finalize: what comes next cannot be undone. False: the lease was lost, or the row cancelled.';
 
 CREATE OR REPLACE FUNCTION csrq.close_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text, p_error jsonb)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

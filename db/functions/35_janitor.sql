@@ -10,11 +10,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.set_ca_policy(text, text, text, int) IS 'What the configuration of the worker that starts says about a CA.';
 
--- Held (shared) by whoever is about to write an intent to order, and (alone) by whoever picks authorizations to deactivate,
--- so that each sees what the other has written.
-CREATE OR REPLACE FUNCTION csrq.account_lock_key(p_account bigint) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT (1668510322::bigint << 31) + (p_account & 2147483647) $$;
-COMMENT ON FUNCTION csrq.account_lock_key(bigint) IS 'Key of the advisory lock of an account.';
+-- Whoever is about to write an intent to order locks its account FOR KEY SHARE (csrq.open_order), whoever is about to deactivate
+-- an authorization locks it FOR UPDATE, so that each sees what the other has written.
 
 CREATE OR REPLACE FUNCTION csrq.close_expired() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -26,6 +23,7 @@ BEGIN
     FOR expired IN
         SELECT o.id FROM csrq.acme_order o
          WHERE o.closed_at IS NULL AND o.expires_at < now() - interval '5 minutes' AND o.status IN ('pending', 'ready', 'processing')
+           AND o.finalize_at IS NULL  -- else it may have a certificate: its row finds out
            AND NOT EXISTS (SELECT FROM csrq.job j WHERE j.request_id = o.request_id AND j.status = 'leased')
          ORDER BY o.id LIMIT 1000 FOR UPDATE SKIP LOCKED
     LOOP
@@ -36,7 +34,7 @@ BEGIN
         closed := closed + 1;
     END LOOP;
     UPDATE csrq.acme_authorization SET status = 'expired', updated_at = now()
-     WHERE id IN (SELECT a.id FROM csrq.acme_authorization a WHERE a.status = 'pending' AND a.expires_at < now() - interval '5 minutes'
+     WHERE id IN (SELECT a.id FROM csrq.acme_authorization a WHERE a.status = 'pending' AND coalesce(a.expires_at, a.created_at + interval '90 days') < now() - interval '5 minutes'
                    ORDER BY a.created_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
     RETURN closed;
 END $$;
@@ -97,6 +95,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     this_account bigint;
+    got int;
 BEGIN
     FOR this_account IN
         SELECT DISTINCT w.account_id FROM csrq.abandoned_authorizations(p_customer) w JOIN csrq.acme_account c ON c.id = w.account_id
@@ -105,7 +104,7 @@ BEGIN
          ORDER BY w.account_id LIMIT p_limit
     LOOP
         -- What was seen before the lock may have changed.
-        PERFORM pg_advisory_xact_lock(csrq.account_lock_key(this_account));
+        PERFORM FROM csrq.acme_account c WHERE c.id = this_account FOR UPDATE;
         RETURN QUERY
         WITH due AS (
             SELECT w.authorization_id FROM csrq.abandoned_authorizations(p_customer, this_account) w
@@ -114,6 +113,9 @@ BEGIN
         UPDATE csrq.acme_authorization a SET deactivation_at = clock_timestamp(), deactivation_tries = a.deactivation_tries + 1
           FROM due, csrq.acme_account c WHERE a.id = due.authorization_id AND c.id = a.account_id
         RETURNING a.id, a.url, a.identifier, a.customer, c.ca, c.directory, c.policy, c.owner;
+        GET DIAGNOSTICS got = ROW_COUNT;
+        p_limit := p_limit - got;
+        EXIT WHEN p_limit <= 0;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION csrq.claim_abandoned(text[], text, int)
@@ -141,6 +143,17 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     RETURNING a.id, a.url, a.identifier, a.customer, c.ca, c.directory, c.policy, c.owner
 $$;
 COMMENT ON FUNCTION csrq.claim_valid(text[], text, int) IS 'As csrq.claim_abandoned(), for the valid authorizations of a customer that leaves.';
+
+CREATE OR REPLACE FUNCTION csrq.begin_settling(p_authorization bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM csrq.acme_account c WHERE c.id = (SELECT a.account_id FROM csrq.acme_authorization a WHERE a.id = p_authorization) FOR UPDATE;
+    UPDATE csrq.acme_authorization a SET deactivation_at = clock_timestamp()
+     WHERE a.id = p_authorization AND a.status IN ('pending', 'valid') AND NOT csrq.is_needed(a.id);
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION csrq.begin_settling(bigint)
+    IS 'Right before the CA is asked to deactivate: false if an order needs the authorization by now, or it is over. New orders for its name wait from here on until it is settled, three minutes at most.';
 
 CREATE OR REPLACE FUNCTION csrq.settled(p_authorization bigint, p_status text, p_error jsonb, p_again boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

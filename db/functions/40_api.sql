@@ -8,16 +8,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.my_customers() IS 'Customers that the login of this session may act for (csrq.app_access); * among them means all.';
 
-CREATE OR REPLACE FUNCTION csrq.check_may_act_for(p_customer text) RETURNS void
+CREATE OR REPLACE FUNCTION csrq.check_may_act_on(p_request bigint) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NOT pg_has_role(session_user, 'csrq_admin', 'MEMBER') AND NOT pg_has_role(session_user, 'csrq_worker', 'MEMBER')
-       AND NOT (csrq.my_customers() && ARRAY[p_customer, '*']) THEN
-        RAISE EXCEPTION 'login "%" may not act for customer "%"', session_user, p_customer
-            USING ERRCODE = 'insufficient_privilege', HINT = 'csrq.app_access lists who may act for whom.';
+    -- Whoever may not act does not even learn whether there is such a request.
+    IF NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = p_request
+                      AND (pg_has_role(session_user, 'csrq_admin', 'MEMBER') OR pg_has_role(session_user, 'csrq_worker', 'MEMBER')
+                           OR csrq.my_customers() && ARRAY[r.customer, '*'])) THEN
+        RAISE EXCEPTION 'there is no request % that login "%" may act on', p_request, session_user
+            USING ERRCODE = 'no_data_found', HINT = 'csrq.app_access lists who may act for whom.';
     END IF;
 END $$;
-COMMENT ON FUNCTION csrq.check_may_act_for(text) IS 'Raises unless the login of this session may act for the customer.';
+COMMENT ON FUNCTION csrq.check_may_act_on(bigint) IS 'Raises unless there is such a request and the login of this session may act on it.';
 
 CREATE OR REPLACE FUNCTION csrq.may_read(p_customer text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -48,6 +50,9 @@ BEGIN
     IF num_nonnulls(retry.id, retry.domain, retry.customer) = 0 AND NOT everything THEN
         RAISE EXCEPTION 'say what to retry: an id, domain => …, customer => … or everything => true' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF retry.spread IS NULL OR retry.spread < interval '0' OR retry.spread > interval '30 days' THEN
+        RAISE EXCEPTION 'spread is a time from 0 to 30 days' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     WITH pick AS MATERIALIZED (
         SELECT j.request_id FROM csrq.job j
          WHERE (j.status = 'ready' AND j.run_at > now() OR j.status = 'parked' AND j.parked_because <> 'suspended')
@@ -63,6 +68,7 @@ BEGIN
     told AS (INSERT INTO csrq.event (request_id, customer, what, detail)
              SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user) FROM due)
     SELECT count(*) INTO retried FROM due;
+    PERFORM csrq.park_suspended();
     RETURN retried;
 END $$;
 COMMENT ON FUNCTION csrq.retry(bigint, text, text, boolean, interval)
@@ -75,13 +81,10 @@ DECLARE
     its_customer text;
     its_status text;
 BEGIN
+    PERFORM csrq.check_may_act_on(cancel.id);
     -- The job first, then the request: the order in which every worker's write takes its locks.
     PERFORM FROM csrq.job j WHERE j.request_id = cancel.id FOR UPDATE;
     SELECT r.customer, r.status INTO its_customer, its_status FROM csrq.request r WHERE r.id = cancel.id FOR NO KEY UPDATE;
-    IF its_customer IS NULL THEN
-        RAISE EXCEPTION 'there is no request %', cancel.id USING ERRCODE = 'no_data_found';
-    END IF;
-    PERFORM csrq.check_may_act_for(its_customer);
     IF its_status = 'cancelled' THEN
         RETURN 'was cancelled already';
     END IF;
@@ -104,12 +107,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its csrq.request;
 BEGIN
+    PERFORM csrq.check_may_act_on(renew.id);
     PERFORM FROM csrq.job j WHERE j.request_id = renew.id FOR UPDATE;
     SELECT * INTO its FROM csrq.request r WHERE r.id = renew.id FOR NO KEY UPDATE;
-    IF its.id IS NULL THEN
-        RAISE EXCEPTION 'there is no request %', renew.id USING ERRCODE = 'no_data_found';
-    END IF;
-    PERFORM csrq.check_may_act_for(its.customer);
     IF its.status <> 'issued' THEN
         RAISE EXCEPTION 'request % is %, only an issued one can be renewed', renew.id, its.status
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'csrq.retry() starts a failed one again.';
@@ -137,12 +137,9 @@ BEGIN
         RAISE EXCEPTION 'revocation reason % is not one a subscriber may give', reason USING ERRCODE = 'invalid_parameter_value',
             HINT = '0 unspecified, 1 keyCompromise, 3 affiliationChanged, 4 superseded, 5 cessationOfOperation, 9 privilegeWithdrawn';
     END IF;
+    PERFORM csrq.check_may_act_on(revoke.id);
     SELECT * INTO open_job FROM csrq.job j WHERE j.request_id = revoke.id FOR UPDATE;
     SELECT * INTO its FROM csrq.request r WHERE r.id = revoke.id FOR NO KEY UPDATE;
-    IF its.id IS NULL THEN
-        RAISE EXCEPTION 'there is no request %', revoke.id USING ERRCODE = 'no_data_found';
-    END IF;
-    PERFORM csrq.check_may_act_for(its.customer);
     IF its.chain IS NULL THEN
         RAISE EXCEPTION 'request % has no certificate to revoke', revoke.id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;

@@ -47,16 +47,6 @@ BEGIN
     IF p_keep < interval '1 day' THEN
         RAISE EXCEPTION 'prune keeps at least one day, not %', p_keep USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM csrq.make_event_partitions();
-    FOR old_partition IN
-        SELECT c.relname, to_date(substr(c.relname, 7), 'YYYY_MM') AS month FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
-         WHERE i.inhparent = 'csrq.event'::regclass AND c.relname ~ '^event_[0-9]{4}_[0-9]{2}$'
-    LOOP
-        CONTINUE WHEN (old_partition.month + interval '1 month') AT TIME ZONE 'UTC' >= now() - p_keep;
-        EXECUTE format('DROP TABLE csrq.%I', old_partition.relname);
-        partitions := partitions + 1;
-    END LOOP;
-    what := 'months of events'; removed := partitions; RETURN NEXT;
     DELETE FROM csrq.event_default WHERE at < now() - p_keep;
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'other events'; removed := count_of; RETURN NEXT;
@@ -81,6 +71,18 @@ BEGIN
     DELETE FROM csrq.rate_hold WHERE until < now() - interval '1 day';
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'rate holds'; removed := count_of; RETURN NEXT;
+    -- Last, since it locks the table that every worker writes to.
+    PERFORM set_config('lock_timeout', '5s', true);
+    PERFORM csrq.make_event_partitions();
+    FOR old_partition IN
+        SELECT c.relname, to_date(substr(c.relname, 7), 'YYYY_MM') AS month FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+         WHERE i.inhparent = 'csrq.event'::regclass AND c.relname ~ '^event_[0-9]{4}_[0-9]{2}$'
+    LOOP
+        CONTINUE WHEN (old_partition.month + interval '1 month') AT TIME ZONE 'UTC' >= now() - p_keep;
+        EXECUTE format('DROP TABLE csrq.%I', old_partition.relname);
+        partitions := partitions + 1;
+    END LOOP;
+    what := 'months of events'; removed := partitions; RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION csrq.prune(interval)
     IS 'Removes history older than this: events by month, closed orders, settled authorizations, replaced certificates that have ended, workers. Never a request, its chain, or anything open.';

@@ -188,7 +188,7 @@ http::Response Ca::State::post(const Signer& signer, const std::string& url, std
   const Clock::time_point start = Clock::now();
   http::Response response = send_allowing_move(
       url, [&](const std::string& target) { return send_signed(signer, target, payload, doing, accept); });
-  if (response.status >= 400) throw Refusal(response, action(doing), request_since(start, "POST", url));
+  if (response.status >= 300) throw Refusal(response, action(doing), request_since(start, "POST", url));
   return response;
 }
 
@@ -224,7 +224,7 @@ http::Response Ca::plain_get(const std::string& url, std::string_view doing) {
   const Clock::time_point start = Clock::now();
   const http::Response response =
       state_->send({.method = "GET", .url = url, .headers = headers_with({})}, doing);
-  if (response.status >= 400)
+  if (response.status >= 300)
     throw Refusal(response, state_->action(doing), request_since(start, "GET", url));
   return response;
 }

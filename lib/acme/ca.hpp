@@ -33,7 +33,7 @@ class Ca {
 
   /// POST with a JWS (§6.2). Retries badNonce at once with the answer's own nonce, five times at most, then
   /// drops the pool. A request that may have been carried out unanswered is not repeated: Error{transient,
-  /// "connection"}. Returns answers below 400; throws the Error of any other (problem.hpp), `doing` names the
+  /// "connection"}. Returns answers below 300; throws the Error of any other (problem.hpp), `doing` names the
   /// request in it. Refuses (permanent, "foreign_url") URLs of another origin than the directory's own or one
   /// it names.
   http::Response post(const Signer& signer, const std::string& url, std::string_view payload,

@@ -36,6 +36,11 @@ Order read_order(const http::Response& response, const std::string& url) {
   for (const Object& identifier : object.objects("identifiers"))
     order.identifiers.push_back(identifier_of(identifier));
   order.authorizations = object.urls("authorizations");
+  std::ranges::sort(order.authorizations);
+  const auto repeated = std::ranges::unique(order.authorizations);
+  order.authorizations.erase(repeated.begin(), repeated.end());
+  if (order.authorizations.size() > order.identifiers.size())
+    object.refuse("the order has more authorizations than identifiers");
   order.finalize = object.url("finalize");
   order.certificate = object.url("certificate");
   if (order.status == OrderStatus::valid && order.certificate.empty())
@@ -100,7 +105,9 @@ Order get_order(Session& session, const std::string& url) {
     const bool is_unknown = refusal.status() == 404 || refusal.status() == 410;
     const std::string& code = refusal.failure().code;
     // A request without a payload has nothing but its URL that could be malformed.
-    if (code == "malformed" || (is_unknown && code != "accountDoesNotExist"))
+    const bool is_another_accounts =
+        code == "unauthorized" && refusal.failure().failure_class != FailureClass::administrative;
+    if (code == "malformed" || is_another_accounts || (is_unknown && code != "accountDoesNotExist"))
       fail_as_lost(url, refusal.failure());
     throw;
   }

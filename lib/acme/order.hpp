@@ -39,6 +39,6 @@ Order finalize(Session& session, const Order& order, std::string_view csr_der);
 /// §7.1.2.1: the URLs of the account's orders as far as the CA lists them, page by page (`Link: rel="next"`),
 /// at most `max_order_pages` pages.
 std::vector<std::string> list_orders(Session& session, const std::string& orders_url);
-inline constexpr int max_order_pages = 2000;
+inline constexpr int max_order_pages = 500;
 
 }  // namespace csrq::acme

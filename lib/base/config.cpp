@@ -135,7 +135,7 @@ void read_challenges(Section section, ChallengesConfig& challenges) {
 void read_worker(Section section, WorkerConfig& worker) {
   section.number("threads", worker.threads, 1, 1'000);
   section.number("in_flight", worker.in_flight, 1, 100'000);
-  section.duration("lease", worker.lease, 1s, a_day);
+  section.duration("lease", worker.lease, 1min, a_day);  // several heartbeats
   section.duration("poll", worker.poll, 10ms, 1h);
   section.finish();
 }

@@ -63,6 +63,13 @@ class Unreachable : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The database refuses this call for now (a lock that somebody keeps, a full disk, a cancelled query): the
+/// same call may succeed later. Nothing was written.
+class TryAgain : public Unreachable {
+ public:
+  using Unreachable::Unreachable;
+};
+
 /// Process exit codes, documented in `csrq --help`.
 enum class Exit : int { done = 0, some_failed = 1, usage = 2, unreachable = 3 };
 

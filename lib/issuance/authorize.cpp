@@ -51,6 +51,19 @@ std::vector<acme::Authorization> read_all(acme::Session& session, const acme::Or
   return authorizations;
 }
 
+/// As far as the CA still shows them: the order is dead in any case.
+std::vector<acme::Authorization> read_what_is_left(acme::Session& session, const acme::Order& order) {
+  std::vector<acme::Authorization> authorizations;
+  for (const std::string& url : order.authorizations) {
+    try {
+      authorizations.push_back(acme::get_authorization(session, url));
+    } catch (const acme::Refusal& refusal) {
+      if (refusal.status() >= 500) throw;
+    }
+  }
+  return authorizations;
+}
+
 std::vector<store::AuthorizationRecord> records_of(const std::vector<acme::Authorization>& authorizations,
                                                    const Task& task) {
   std::vector<store::AuthorizationRecord> records;
@@ -107,7 +120,7 @@ void Issuance::self_check(const Task& task, const acme::Authorization& authoriza
 
 /// Writes down what the authorizations of a dead order have become, and why it died.
 void Issuance::give_up_order(Task& task, acme::Session& session, const acme::Order& order) {
-  const std::vector<acme::Authorization> authorizations = read_all(session, order);
+  const std::vector<acme::Authorization> authorizations = read_what_is_left(session, order);
   store::record_authorizations(database_, task.claim.fence, records_of(authorizations, task));
   close_dead_order(task, order, authorizations);
 }

@@ -78,7 +78,7 @@ Progress Issuance::advance(Task& task) {
 Progress Issuance::issue(Task& task) {
   if (!task.csr) prepare(task);
   if (std::optional<Progress> out = wait_for_ca(task)) return *out;
-  if (!task.slot && !(task.slot = task.ca->try_take_slot())) return waiting(short_wait);
+  if (!task.slot && !(task.slot = task.ca->try_take_slot())) return wait_for_slot(task);
   if (!task.account)
     task.account = accounts_.find_or_register(*task.ca, task.claim.customer, task.csr->names);
   if (!task.account) return waiting(short_wait);
@@ -135,6 +135,16 @@ std::optional<Progress> Issuance::open_order(Task& task) {
   if (!has_lost_answer(task)) return std::nullopt;
   give_up_intent(task);
   return open_order(task);
+}
+
+/// A row that finds its CA busy for long makes room for those of other CAs.
+Progress Issuance::wait_for_slot(Task& task) {
+  constexpr int most_looks = 20;
+  if (++task.looks_for_slot <= most_looks) return waiting(short_wait);
+  const bool written = store::put_off(database_, task.claim.fence, 5s, nullptr);
+  return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,
+          .wait = 5s,
+          .failure = std::nullopt};
 }
 
 /// While a CA is out of reach its rows wait without asking, and without a failure counted.
@@ -194,7 +204,7 @@ Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::
     return wait_for(task, Task::Phase::validation, order);
   }
   if (order.status == OrderStatus::ready) {
-    store::require_lease(database_, task.claim.fence);
+    store::begin_finalize(database_, task.claim.fence, task.order->id);
     order = acme::finalize(session, order, task.csr->der);
   }
   if (order.status == OrderStatus::invalid) give_up_order(task, session, order);
@@ -209,8 +219,9 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
     task.unanswered = 0;
   }
   const PollPace& pace = phase == Task::Phase::validation ? task.ca->validation_pace : task.ca->issuance_pace;
-  const Duration wait = order.retry_after ? std::clamp<Duration>(*order.retry_after, short_wait, 24h)
-                                          : next_wait(pace.first_wait(), task.looks);
+  // A CA may ask to wait longer than csrq would by itself, not to be asked without end.
+  const Duration patience = next_wait(pace.first_wait(), task.looks);
+  const Duration wait = std::clamp<Duration>(order.retry_after.value_or(patience), patience, 24h);
   ++task.looks;
   return put_off(task, wait,
                  {.failure_class = FailureClass::limited,

@@ -39,7 +39,8 @@ struct Task {
   bool answered{};          ///< this task has answered the order's challenges
   bool registered_again{};  ///< the CA had forgotten the account
   int looks{};              ///< at the order, in this phase
-  int unanswered{};         ///< requests without an answer, in this phase
+  int looks_for_slot{};
+  int unanswered{};  ///< requests without an answer, in this phase
   Outage::Clock::time_point unanswered_since{};
 
   /// The order is closed: what comes next opens another.
@@ -90,6 +91,7 @@ class Issuance {
   Progress issue(Task& task);
   void prepare(Task& task);
   Progress take_order_further(Task& task, acme::Session& session, acme::Order order);
+  Progress wait_for_slot(Task& task);
   std::optional<Progress> wait_for_ca(Task& task);
   std::optional<Progress> open_order(Task& task);
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);

@@ -9,7 +9,26 @@ namespace csrq::issuance {
 namespace {
 
 /// Of the orders that nobody has written down: more than these are not this row's doing.
-constexpr std::size_t most_looked_at = 50;
+constexpr std::size_t most_looked_at = 500;
+
+/// What the CA says of its list, or of an order in it, that is of no use: not a failure of this row.
+bool is_useless(const Failure& failure) {
+  return failure.code == "order_lost" || failure.code == "foreign_url" || failure.code == "bad_answer";
+}
+
+/// Empty if the CA has no list that can be read.
+std::vector<std::string> listed_orders(acme::Session& session, const std::string& orders_url) {
+  try {
+    return acme::list_orders(session, orders_url);
+  } catch (const acme::Refusal& refusal) {
+    const bool passes = (refusal.status() >= 500 && refusal.status() != 501) ||
+                        refusal.failure().failure_class == FailureClass::limited;
+    if (passes) throw;
+  } catch (const Error& error) {
+    if (!is_useless(error.failure())) throw;
+  }
+  return {};
+}
 
 bool may_be_resumed(const acme::Order& order) {
   return order.status == OrderStatus::pending || order.status == OrderStatus::ready;
@@ -38,7 +57,7 @@ acme::Order Issuance::order_for_intent(Task& task, acme::Session& session) {
 /// same names that the ledger does not have.
 std::optional<acme::Order> Issuance::find_lost_order(const Task& task, acme::Session& session) {
   std::vector<std::string> unknown =
-      store::unknown_orders(database_, acme::list_orders(session, task.account->orders_url));
+      store::unknown_orders(database_, listed_orders(session, task.account->orders_url));
   std::ranges::reverse(unknown);  // CAs list the newest last
   for (const std::string& url : unknown | std::views::take(most_looked_at)) {
     try {
@@ -50,7 +69,7 @@ std::optional<acme::Order> Issuance::find_lost_order(const Task& task, acme::Ses
     } catch (const acme::Refusal&) {
       // An order that cannot be read is none that could be resumed.
     } catch (const Error& error) {
-      if (error.failure().code != "order_lost") throw;
+      if (!is_useless(error.failure())) throw;
     }
   }
   return std::nullopt;

@@ -71,7 +71,7 @@ Failure order_failure(const acme::Order& order, const std::vector<acme::Authoriz
     return failure;
   }
   failure.failure_class = acme::classify(*first);
-  failure.code = first->short_type();
+  if (!first->type.empty()) failure.code = first->short_type();
   const acme::Problem& outer = order.error ? *order.error : *first;
   failure.problem = problem_document(outer, failed).dump(-1, ' ', false, json::error_handler_t::replace);
   return failure;

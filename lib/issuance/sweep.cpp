@@ -27,11 +27,16 @@ store::Settlement settle_refusal(acme::Session& session, const std::string& url,
   return {.failure = refusal.failure()};
 }
 
+/// `is_pending`: as the ledger has it, which may be behind; one that turned out valid is kept for reuse.
 store::Settlement deactivate(PooledCa& ca, Accounts& accounts,
-                             const store::AuthorizationToSettle& authorization) {
+                             const store::AuthorizationToSettle& authorization, bool is_pending) {
   const std::shared_ptr<const Account> account = accounts.existing(ca, authorization.owner);
   acme::Session session{.ca = ca.ca, .signer = account->signer};
   try {
+    if (is_pending) {
+      const AuthorizationStatus now = acme::get_authorization(session, authorization.url).status;
+      if (now != AuthorizationStatus::pending) return {.status = now};
+    }
     const AuthorizationStatus status = acme::deactivate_authorization(session, authorization.url).status;
     if (status != AuthorizationStatus::pending) return {.status = status};
     return {.failure = Failure{.failure_class = FailureClass::permanent,
@@ -45,14 +50,13 @@ store::Settlement deactivate(PooledCa& ca, Accounts& accounts,
   }
 }
 
-store::Settlement settlement_of(CaPool& cas, Accounts& accounts,
-                                const store::AuthorizationToSettle& authorization) {
+store::Settlement settlement_of(PooledCa& ca, Accounts& accounts,
+                                const store::AuthorizationToSettle& authorization, bool is_pending) {
   try {
-    PooledCa* ca = cas.find_by_directory(authorization.owner.directory);
-    if (!ca)
-      fail(FailureClass::permanent, "unknown_ca", authorization.owner.directory + " is not configured");
-    return deactivate(*ca, accounts, authorization);
+    return deactivate(ca, accounts, authorization, is_pending);
   } catch (const Error& error) {
+    if (const auto& request = error.failure().request; request && request->status == 0)
+      ca.outage.failed(Outage::Clock::now());
     return {.failure = error.failure(), .again = may_pass(error.failure())};
   }
 }
@@ -68,13 +72,18 @@ void count(SweepTally& tally, const store::Settlement& settlement) {
 
 }  // namespace
 
-SweepTally sweep(store::Database& database, CaPool& cas, Accounts& accounts, store::SweepScope scope) {
+SweepTally sweep(store::Database& database, CaPool& cas, Accounts& accounts, store::SweepScope scope,
+                 const std::function<bool()>& stopped) {
   SweepTally tally;
   for (bool more = true; more;) {
     scope.directories = cas.directories_in_reach();
     const std::vector<store::AuthorizationToSettle> claimed = store::claim_to_settle(database, scope, batch);
     for (const store::AuthorizationToSettle& authorization : claimed) {
-      const store::Settlement settlement = settlement_of(cas, accounts, authorization);
+      if (stopped()) return tally;
+      PooledCa* ca = cas.find_by_directory(authorization.owner.directory);
+      if (!ca || ca->outage.remaining(Outage::Clock::now())) continue;  // due again later
+      if (!store::begin_settling(database, authorization.id)) continue;
+      const store::Settlement settlement = settlement_of(*ca, accounts, authorization, !scope.valid);
       store::settled(database, authorization.id, settlement);
       count(tally, settlement);
       log::info("an authorization that no order needs is settled",

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "issuance/accounts.hpp"
 #include "issuance/ca_pool.hpp"
 #include "store/janitor.hpp"
@@ -16,6 +18,9 @@ struct SweepTally {
 /// Deactivates (RFC 8555 §7.5.2) what `scope` says and is due within its budget. Each deactivation is written
 /// down before it is sent, so several may sweep at once. CAs that are out of reach are passed over. Waits for
 /// the network. Throws Unreachable if the database is away.
-SweepTally sweep(store::Database& database, CaPool& cas, Accounts& accounts, store::SweepScope scope);
+/// `stopped` is asked before each: true ends the sweep.
+SweepTally sweep(
+    store::Database& database, CaPool& cas, Accounts& accounts, store::SweepScope scope,
+    const std::function<bool()>& stopped = [] { return false; });
 
 }  // namespace csrq::issuance

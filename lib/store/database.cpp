@@ -70,7 +70,7 @@ struct Database::Thread {
     try {
       commit(works);
       for (Call& call : batch) call.done.set_value();
-    } catch (const Unreachable&) {
+    } catch (const Unreachable&) {  // one that may be tried again was alone: a batch is replayed instead
       for (Call& call : batch) call.done.set_exception(std::current_exception());
     } catch (...) {
       if (batch.size() == 1) return batch.front().done.set_exception(std::current_exception());
@@ -85,6 +85,8 @@ struct Database::Thread {
         if (unreachable) std::rethrow_exception(unreachable);
         commit({call.work});
         call.done.set_value();
+      } catch (const TryAgain&) {
+        call.done.set_exception(std::current_exception());
       } catch (const Unreachable&) {
         unreachable = std::current_exception();
         call.done.set_exception(unreachable);

@@ -101,6 +101,10 @@ std::vector<AuthorizationToSettle> to_settle(Database& database, const SweepScop
   return found;
 }
 
+bool begin_settling(Database& database, AuthorizationId authorization) {
+  return still_held(database, "SELECT csrq.begin_settling($1)", {authorization});
+}
+
 void settled(Database& database, AuthorizationId authorization, const Settlement& settlement) {
   database.run([&](pqxx::transaction_base& transaction) {
     execute(transaction, "SELECT csrq.settled($1, $2, $3, $4)",

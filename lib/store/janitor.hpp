@@ -44,6 +44,9 @@ std::vector<AuthorizationToSettle> claim_to_settle(Database& database, const Swe
 /// What claim_to_settle() would take, and the rest of the scope's abandoned ones that are not due yet.
 std::vector<AuthorizationToSettle> to_settle(Database& database, const SweepScope& scope);
 
+/// Right before the CA is asked. False: an order needs it by now, or it is over.
+[[nodiscard]] bool begin_settling(Database& database, AuthorizationId authorization);
+
 /// What the CA says the authorization is now (nothing: unknown), or why it could not be deactivated. `again`:
 /// that may pass; it is tried three times in all.
 struct Settlement {

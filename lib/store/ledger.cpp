@@ -105,8 +105,9 @@ std::vector<std::string> unknown_orders(Database& database, const std::vector<st
   return unknown;
 }
 
-void require_lease(Database& database, const Fence& fence) {
-  if (!still_held(database, "SELECT csrq.holds($1, $2, $3)", {fence.worker, fence.request, fence.lease}))
+void begin_finalize(Database& database, const Fence& fence, OrderId order) {
+  if (!still_held(database, "SELECT csrq.begin_finalize($1, $2, $3, $4)",
+                  {fence.worker, fence.request, fence.lease, order}))
     lease_lost(fence);
 }
 

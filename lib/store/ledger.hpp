@@ -78,8 +78,9 @@ void record_authorizations(Database& database, const Fence& fence,
 /// Which of these order URLs the ledger does not have, in their order.
 std::vector<std::string> unknown_orders(Database& database, const std::vector<std::string>& urls);
 
-/// Before what cannot be undone. Throws LeaseLost if the lease is gone or the row cancelled.
-void require_lease(Database& database, const Fence& fence);
+/// The intent to finalize, which cannot be undone. Throws LeaseLost if the lease is gone or the row
+/// cancelled.
+void begin_finalize(Database& database, const Fence& fence, OrderId order);
 
 /// The order is dead (invalid, lost): the next attempt opens another. Throws LeaseLost.
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,

@@ -159,6 +159,7 @@ std::vector<std::string> migrate(Database& database, const CustomersConfig& cust
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     applied.clear();
     transaction.exec("SET LOCAL client_min_messages TO warning");
+    transaction.exec("SET LOCAL lock_timeout TO 0");
     execute(transaction, lock_sql);
     const bool fresh = !has_schema(transaction);
     check_may_migrate(transaction, fresh);

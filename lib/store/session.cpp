@@ -61,6 +61,14 @@ bool is_conflict(const std::exception_ptr& error) {
   }
 }
 
+/// What passes without our doing: out of disk or memory (53), I/O (58), a lock not to be had (55P03), a query
+/// that somebody cancelled (57014).
+bool is_passing(const std::exception_ptr& error) {
+  const std::string state = sqlstate(error);
+  return state.starts_with("53") || state.starts_with("58") || state == "55P03" || state == "57014" ||
+         what(error).find("canceling statement due to") != std::string::npos;
+}
+
 /// Empty if nothing was written.
 std::string transaction_id(pqxx::transaction_base& transaction) {
   return text(execute(transaction, "SELECT pg_current_xact_id_if_assigned()")[0][0]);
@@ -88,6 +96,8 @@ void Session::connect() {
         (standby ? " (it is a standby, or set to read-only: database.url must name the primary, or all hosts)"
                  : " (database.url says where it is)"));
   }
+  // Whoever keeps a row locked holds up the call that wants it, not every call of this process.
+  pqxx::nontransaction(*connection_).exec("SET lock_timeout = '2s'");
 #if PQXX_VERSION_MAJOR < 7
   // Behind our back it would go on in the middle of a transaction.
 #pragma GCC diagnostic push
@@ -175,7 +185,10 @@ void Session::transact(const std::vector<const Work*>& works) {
       throw Unreachable("the database broke the connection off " + std::to_string(losses) +
                         " times in a row: " + what(error));
     }
-    if (!is_conflict(error) || ++conflicts >= most_conflicts) std::rethrow_exception(error);
+    if (is_conflict(error) && ++conflicts < most_conflicts) continue;
+    if (works.size() == 1 && (is_conflict(error) || is_passing(error)))
+      throw TryAgain("the database refuses for now: " + what(error));
+    std::rethrow_exception(error);
   }
 }
 

@@ -152,8 +152,9 @@ TEST_CASE("cancel ends a request and everything planned for it") {
   CHECK(store::cancel(store.database, id) == "cancelled");
   CHECK(store::cancel(store.database, id) == "was cancelled already");
   CHECK(store.count("job") == "0");
-  CHECK(refusal_of([&] { store::cancel(store.database, store::RequestId{999}); }) ==
-        "there is no request 999");
+  CHECK(refusal_of([&] {
+          store::cancel(store.database, store::RequestId{999});
+        }).starts_with("there is no request 999"));
 
   const auto issued = store.submit();
   store.issue_next("01");

@@ -215,7 +215,7 @@ TEST_CASE("Numbers are whole and within bounds") {
 TEST_CASE("Durations have a unit and are within bounds") {
   for (const std::string value : {"0s", "10", "999ms", "2d", "-5m"}) {
     CAPTURE(value);
-    CHECK(has(mistake("worker: { lease: " + value + " }"), "it must be a duration from 1s to 1d"));
+    CHECK(has(mistake("worker: { lease: " + value + " }"), "it must be a duration from 1m to 1d"));
   }
   CHECK(parse_text("worker: { lease: 1d }").worker.lease == 24h);
   CHECK(has(mistake("retry: { schedule: [] }"), "at least one"));
