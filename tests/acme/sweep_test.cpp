@@ -1,0 +1,72 @@
+#include "issuance/sweep.hpp"
+
+#include <doctest/doctest.h>
+
+#include "support/issuing_fixture.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+using Kind = StubRequest;
+
+namespace {
+
+/// A row that was cancelled while the CA had its challenge: its authorization is left behind.
+void leave_behind(StubIssuing& world, const std::string& name) {
+  const auto id = world.submit({name});
+  Hold hold = world.stub.hold_next(Kind::authorization, HoldPoint::after);
+  RunningBatch batch = world.start_run();
+  hold.wait_until_reached();
+  store::cancel(world.worker().database, id);
+  hold.release();
+  batch.wait();
+  store::set_ca_policies(world.worker().database, world.worker().cas.configs());
+}
+
+issuance::SweepTally sweep(StubIssuing& world) {
+  TestWorker& worker = world.worker();
+  return issuance::sweep(worker.database, worker.cas, worker.accounts, {});
+}
+
+}  // namespace
+
+TEST_CASE("sweep: a pending authorization that no order needs is deactivated once") {
+  StubIssuing world;
+  leave_behind(world, "a.example");
+  CHECK(sweep(world).deactivated == 1);
+  CHECK(world.stub.authorizations().at(0).status == "deactivated");
+  CHECK(world.count("acme_authorization WHERE status = 'deactivated'") == "1");
+  CHECK(sweep(world).deactivated == 0);
+  CHECK(world.stub.requests(Kind::deactivation) == 1);
+}
+
+TEST_CASE("sweep: one that is valid at the CA by now is kept, without being asked to end") {
+  StubIssuing world;
+  leave_behind(world, "a.example");
+  world.stub.set_authorization_status(world.stub.authorizations().at(0).url, "valid");
+  CHECK(sweep(world).over == 1);
+  CHECK(world.stub.requests(Kind::deactivation) == 0);
+  CHECK(world.count("acme_authorization WHERE status = 'valid'") == "1");
+}
+
+TEST_CASE("sweep: a CA that refuses is not asked again, one that no longer knows it neither") {
+  StubIssuing world;
+  leave_behind(world, "a.example");
+  world.stub.fail_next(Kind::deactivation, faults::problem(403, "unauthorized", "no"), 10);
+  CHECK(sweep(world).left == 1);
+  CHECK(sweep(world).left == 0);
+  CHECK(world.stub.requests(Kind::deactivation) == 1);
+
+  StubIssuing forgetful;
+  leave_behind(forgetful, "a.example");
+  forgetful.stub.fail_next(Kind::authorization, faults::problem(404, "malformed", "gone"), 10);
+  CHECK(sweep(forgetful).over == 1);
+  CHECK(forgetful.count("acme_authorization WHERE status = 'expired'") == "1");
+}
+
+TEST_CASE("sweep: it ends when it is told to, between two requests") {
+  StubIssuing world;
+  leave_behind(world, "a.example");
+  TestWorker& worker = world.worker();
+  issuance::sweep(worker.database, worker.cas, worker.accounts, {}, [] { return true; });
+  CHECK(world.stub.requests(Kind::deactivation) == 0);
+}
