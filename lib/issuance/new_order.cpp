@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <ranges>
 
 #include "acme/order.hpp"
@@ -16,14 +17,19 @@ bool is_useless(const Failure& failure) {
   return failure.code == "order_lost" || failure.code == "foreign_url" || failure.code == "bad_answer";
 }
 
+/// The CA has no such thing, or does not show it. Anything else (a refused nonce, say) is no word on it.
+bool is_final(const acme::Refusal& refusal) {
+  constexpr std::array statuses{401, 403, 404, 405, 410, 501};
+  return std::ranges::find(statuses, refusal.status()) != statuses.end() &&
+         refusal.failure().failure_class != FailureClass::limited;
+}
+
 /// Empty if the CA has no list that can be read.
 std::vector<std::string> listed_orders(acme::Session& session, const std::string& orders_url) {
   try {
     return acme::list_orders(session, orders_url);
   } catch (const acme::Refusal& refusal) {
-    const bool passes = (refusal.status() >= 500 && refusal.status() != 501) ||
-                        refusal.failure().failure_class == FailureClass::limited;
-    if (passes) throw;
+    if (!is_final(refusal)) throw;
   } catch (const Error& error) {
     if (!is_useless(error.failure())) throw;
   }
@@ -66,8 +72,8 @@ std::optional<acme::Order> Issuance::find_lost_order(const Task& task, acme::Ses
       log::info("an order whose answer was lost is found again",
                 {{"request", store::number(task.claim.fence.request)}, {"order", url}});
       return order;
-    } catch (const acme::Refusal&) {
-      // An order that cannot be read is none that could be resumed.
+    } catch (const acme::Refusal& refusal) {
+      if (!is_final(refusal)) throw;
     } catch (const Error& error) {
       if (!is_useless(error.failure())) throw;
     }
