@@ -39,7 +39,8 @@ TEST_CASE("an app inserts and reads the rows of its customers only") {
     CHECK(app.sql.value("SELECT string_agg(customer, ' ') FROM csrq." + table) == "acme");
   }
   CHECK(app.sql.value("SELECT csrq.retry(everything => true)") == "0");
-  CHECK(app.sql.refusal("SELECT csrq.cancel(1)").find("there is no request 1 that login") != std::string::npos);
+  CHECK(app.sql.refusal("SELECT csrq.cancel(1)").find("there is no request 1 that login") !=
+        std::string::npos);
   CHECK(app.sql.value("SELECT csrq.cancel(id) FROM csrq.request") == "cancelled");
 }
 
