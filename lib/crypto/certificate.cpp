@@ -40,7 +40,7 @@ void check_times(const X509* certificate) {
     refuse("a certificate's validity cannot be read");
 }
 
-/// Certificates that stand above many others: OpenSSL 3.0 takes half a millisecond to read one.
+/// Certificates that stand above many others: OpenSSL 3.0 takes long to read the key of one.
 class IssuerCache {
  public:
   Certificate read(const std::string& der) {
@@ -64,18 +64,33 @@ class IssuerCache {
 
 }  // namespace
 
-Certificate::Certificate(std::string der, x509_st* handle)
-    : der_(std::move(der)), handle_(handle, Free<X509_free>{}) {}
+/// The key is decoded when it is first asked for: most certificates are issued ones, whose key is compared
+/// but never used.
+struct Certificate::Parsed {
+  OwnedCertificate x509{};
+  mutable std::once_flag key_decoded{};
+  mutable OwnedKey decoded_key{};
+
+  EVP_PKEY* key() const {
+    std::call_once(key_decoded, [&] { decoded_key = public_key(X509_get_X509_PUBKEY(x509.get())); });
+    return decoded_key.get();
+  }
+};
+
+Certificate::Certificate(std::string der, std::shared_ptr<const Parsed> parsed)
+    : der_(std::move(der)), parsed_(std::move(parsed)) {}
 
 Certificate Certificate::from_der(std::string_view der) {
-  const auto [handle, whole] = crypto::from_der<d2i_X509>(der);
-  if (!handle) refuse("not a certificate: " + take_openssl_error());
-  Certificate certificate(std::string(der), handle);
+  auto parsed = std::make_shared<Parsed>();
+  bool whole = false;
+  auto* x509 = static_cast<X509*>(from_der_without_key(der, ASN1_ITEM_rptr(X509), whole));
+  parsed->x509.reset(x509);
+  if (!x509) refuse("not a certificate: " + take_openssl_error());
   if (!whole) refuse("a certificate has data after its end");
-  if (ASN1_STRING_type(X509_get0_serialNumber(handle)) == V_ASN1_NEG_INTEGER)
+  if (ASN1_STRING_type(X509_get0_serialNumber(x509)) == V_ASN1_NEG_INTEGER)
     refuse("a certificate has a negative serial number");
-  check_times(handle);
-  return certificate;
+  check_times(x509);
+  return {std::string(der), std::move(parsed)};
 }
 
 std::string Certificate::pem() const {
@@ -83,33 +98,33 @@ std::string Certificate::pem() const {
 }
 
 std::string Certificate::serial() const {
-  const std::string digits = hex(text_of(X509_get0_serialNumber(handle_.get())));
+  const std::string digits = hex(text_of(X509_get0_serialNumber(parsed_->x509.get())));
   return digits.empty() ? "00" : digits;
 }
 
 Time Certificate::not_before() const {
-  return time_of(X509_get0_notBefore(handle_.get()));
+  return time_of(X509_get0_notBefore(parsed_->x509.get()));
 }
 
 Time Certificate::not_after() const {
-  return time_of(X509_get0_notAfter(handle_.get()));
+  return time_of(X509_get0_notAfter(parsed_->x509.get()));
 }
 
 std::string Certificate::subject() const {
-  return line_of(X509_get_subject_name(handle_.get()));
+  return line_of(X509_get_subject_name(parsed_->x509.get()));
 }
 
 std::string Certificate::issuer() const {
-  return line_of(X509_get_issuer_name(handle_.get()));
+  return line_of(X509_get_issuer_name(parsed_->x509.get()));
 }
 
 std::string Certificate::issuer_common_name() const {
-  const std::vector<std::string> names = common_names_of(X509_get_issuer_name(handle_.get()));
+  const std::vector<std::string> names = common_names_of(X509_get_issuer_name(parsed_->x509.get()));
   return names.empty() ? std::string() : names.back();
 }
 
 std::string Certificate::spki_sha256() const {
-  return sha256(der_of<i2d_X509_PUBKEY>(X509_get_X509_PUBKEY(handle_.get())));
+  return sha256(der_of<i2d_X509_PUBKEY>(X509_get_X509_PUBKEY(parsed_->x509.get())));
 }
 
 std::string Certificate::fingerprint_sha256() const {
@@ -117,17 +132,17 @@ std::string Certificate::fingerprint_sha256() const {
 }
 
 std::string Certificate::renewal_info_id() const {
-  const ASN1_OCTET_STRING* key_id = X509_get0_authority_key_id(handle_.get());
+  const ASN1_OCTET_STRING* key_id = X509_get0_authority_key_id(parsed_->x509.get());
   if (!key_id) return {};
   // The serial number's content octets, the 00 before a set first bit included.
-  const std::string der = der_of<i2d_ASN1_INTEGER>(X509_get0_serialNumber(handle_.get()));
+  const std::string der = der_of<i2d_ASN1_INTEGER>(X509_get0_serialNumber(parsed_->x509.get()));
   constexpr std::size_t tag_and_length = 2;  // serial numbers have at most 20 octets
   return base64url(text_of(key_id)) + "." + base64url(der.substr(std::min(tag_and_length, der.size())));
 }
 
 std::vector<std::string> Certificate::names() const {
-  const OwnedNames extension(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(handle_.get(), NID_subject_alt_name, nullptr, nullptr)));
+  const OwnedNames extension(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(parsed_->x509.get(), NID_subject_alt_name, nullptr, nullptr)));
   if (!extension) return {};
   AlternativeNames found = alternative_names(*extension);
   std::vector<std::string> names = std::move(found.ip);
@@ -145,16 +160,19 @@ bool Certificate::is_self_signed() const {
 }
 
 bool Certificate::is_issued_by(const Certificate& issuer) const {
-  if (X509_NAME_cmp(X509_get_issuer_name(handle_.get()), X509_get_subject_name(issuer.handle_.get())) != 0)
+  if (X509_NAME_cmp(X509_get_issuer_name(parsed_->x509.get()),
+                    X509_get_subject_name(issuer.parsed_->x509.get())) != 0)
     return false;
-  EVP_PKEY* key = X509_get0_pubkey(issuer.handle_.get());
-  const bool verifies = key && X509_verify(handle_.get(), key) == 1;
+  EVP_PKEY* key = issuer.parsed_->key();
+  const bool verifies = key && X509_verify(parsed_->x509.get(), key) == 1;
   if (!verifies) take_openssl_error();
   return verifies;
 }
 
 bool Certificate::is_ca() const {
-  return X509_check_ca(handle_.get()) == 1;
+  const bool is_ca = X509_check_ca(parsed_->x509.get()) == 1;
+  take_openssl_error();  // it looks for the key too
+  return is_ca;
 }
 
 std::vector<Certificate> read_pem_chain(std::string_view pem) {

@@ -8,8 +8,6 @@
 #include "base/identifier.hpp"
 #include "base/time.hpp"
 
-struct x509_st;  // OpenSSL's X509
-
 namespace csrq::crypto {
 
 /// An X.509 certificate: value semantics, immutable.
@@ -40,9 +38,10 @@ class Certificate {
   bool is_ca() const;  ///< basicConstraints CA:TRUE
 
  private:
-  Certificate(std::string der, x509_st* handle);
+  struct Parsed;
+  Certificate(std::string der, std::shared_ptr<const Parsed> parsed);
   std::string der_;
-  std::shared_ptr<x509_st> handle_;
+  std::shared_ptr<const Parsed> parsed_;
 };
 
 /// All certificates of an `application/pem-certificate-chain` body (RFC 8555 §9.1), in order. Text between

@@ -38,8 +38,8 @@ std::string der_in_pem(std::string_view text) {
 }
 
 OwnedRequest parsed(std::string_view der) {
-  const auto [handle, whole] = from_der<d2i_X509_REQ>(der);
-  OwnedRequest request(handle);
+  bool whole = false;
+  OwnedRequest request(static_cast<X509_REQ*>(from_der_without_key(der, ASN1_ITEM_rptr(X509_REQ), whole)));
   if (!request) refuse("the CSR is not a PKCS#10 certificate request: " + take_openssl_error());
   if (!whole) refuse("the CSR has data after its end");
   return request;
@@ -59,9 +59,7 @@ std::string curve_of(const EVP_PKEY* key) {
   return std::string(name);
 }
 
-void read_key(const X509_REQ* request, Csr& csr) {
-  csr.spki_sha256 = sha256(der_of<i2d_X509_PUBKEY>(X509_REQ_get_X509_PUBKEY(const_cast<X509_REQ*>(request))));
-  const EVP_PKEY* key = X509_REQ_get0_pubkey(const_cast<X509_REQ*>(request));
+void read_key(const EVP_PKEY* key, Csr& csr) {
   if (!key) {
     csr.key_name = "of an unknown kind, or broken (" + take_openssl_error() + ")";
     return;
@@ -82,11 +80,10 @@ void read_key(const X509_REQ* request, Csr& csr) {
   }
 }
 
-void read_signature(X509_REQ* request, Csr& csr) {
+void read_signature(X509_REQ* request, EVP_PKEY* key, Csr& csr) {
   int digest = NID_undef;
   if (OBJ_find_sigid_algs(X509_REQ_get_signature_nid(request), &digest, nullptr) == 1 && digest != NID_undef)
     csr.signature_digest = OBJ_nid2sn(digest);
-  EVP_PKEY* key = X509_REQ_get0_pubkey(request);
   csr.signature_valid = key && csr.key_bits <= largest_verified_key && X509_REQ_verify(request, key) == 1;
 }
 
@@ -119,8 +116,11 @@ Csr read_csr(std::string_view pem_or_der) {
     refuse("the CSR is larger than " + std::to_string(max_csr_octets) + " octets");
   Csr csr{.der = pem_or_der.starts_with(der_sequence) ? std::string(pem_or_der) : der_in_pem(pem_or_der)};
   const OwnedRequest request = parsed(csr.der);
-  read_key(request.get(), csr);
-  read_signature(request.get(), csr);
+  X509_PUBKEY* encoded_key = X509_REQ_get_X509_PUBKEY(request.get());
+  const OwnedKey key = public_key(encoded_key);
+  csr.spki_sha256 = sha256(der_of<i2d_X509_PUBKEY>(encoded_key));
+  read_key(key.get(), csr);
+  read_signature(request.get(), key.get(), csr);
   csr.common_names = common_names_of(X509_REQ_get_subject_name(request.get()));
   read_extensions(request.get(), csr);
   take_openssl_error();  // what was refused above is told by the facts

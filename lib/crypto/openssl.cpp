@@ -1,11 +1,52 @@
 #include "crypto/openssl.hpp"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/provider.h>
 
 #include <array>
 #include <stdexcept>
 
 namespace csrq::crypto {
+namespace {
+
+/// A library that knows no algorithm, and so decodes no key.
+OSSL_LIB_CTX* library_without_algorithms() {
+  static OSSL_LIB_CTX* const library = [] {
+    OSSL_LIB_CTX* made = OSSL_LIB_CTX_new();
+    check(made != nullptr && OSSL_PROVIDER_load(made, "null") != nullptr,
+          "making an OpenSSL library context");
+    return made;
+  }();
+  return library;
+}
+
+/// The curve's name if the key is one of a usual curve, named; else null.
+const char* usual_curve(const X509_ALGOR* algorithm) {
+  const ASN1_OBJECT* kind = nullptr;
+  int parameter_type = V_ASN1_UNDEF;
+  const void* parameter = nullptr;
+  X509_ALGOR_get0(&kind, &parameter_type, &parameter, algorithm);
+  if (OBJ_obj2nid(kind) != NID_X9_62_id_ecPublicKey || parameter_type != V_ASN1_OBJECT) return nullptr;
+  const int curve = OBJ_obj2nid(static_cast<const ASN1_OBJECT*>(parameter));
+  return curve == NID_X9_62_prime256v1 || curve == NID_secp384r1 ? OBJ_nid2sn(curve) : nullptr;
+}
+
+OwnedKey key_on_curve(const char* curve, const unsigned char* point, int size) {
+  OwnedKeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  std::array parameters{
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, const_cast<char*>(curve), 0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, const_cast<unsigned char*>(point),
+                                        static_cast<std::size_t>(size)),
+      OSSL_PARAM_construct_end()};
+  EVP_PKEY* key = nullptr;
+  if (EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, parameters.data()) != 1)
+    return nullptr;
+  return OwnedKey(key);
+}
+
+}  // namespace
 
 std::string take_openssl_error() {
   const unsigned long code = ERR_get_error();
@@ -18,6 +59,24 @@ std::string take_openssl_error() {
 
 void check(int result, const char* what) {
   if (result != 1) throw std::runtime_error(std::string(what) + " failed: " + take_openssl_error());
+}
+
+void* from_der_without_key(std::string_view der, const ASN1_ITEM* kind, bool& whole) {
+  const unsigned char* end = octets_of(der);
+  void* object = ASN1_item_d2i_ex(nullptr, &end, static_cast<long>(der.size()), kind,
+                                  library_without_algorithms(), nullptr);
+  whole = end == octets_of(der) + der.size();
+  return object;
+}
+
+OwnedKey public_key(X509_PUBKEY* encoded) {
+  const unsigned char* point = nullptr;
+  int size = 0;
+  X509_ALGOR* algorithm = nullptr;
+  if (X509_PUBKEY_get0_param(nullptr, &point, &size, &algorithm, encoded) != 1) return nullptr;
+  if (const char* curve = usual_curve(algorithm)) return key_on_curve(curve, point, size);
+  const std::string der = der_of<i2d_X509_PUBKEY>(encoded);
+  return OwnedKey(from_der<d2i_PUBKEY>(der).first);
 }
 
 std::string text_of(const ASN1_STRING* string) {

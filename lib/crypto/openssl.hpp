@@ -42,6 +42,7 @@ using OwnedKeyContext = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 using OwnedDigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 using OwnedCipherContext = Owned<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
 using OwnedEcdsaSignature = Owned<ECDSA_SIG, ECDSA_SIG_free>;
+using OwnedCertificate = Owned<X509, X509_free>;
 using OwnedRequest = Owned<X509_REQ, X509_REQ_free>;
 using OwnedNames = Owned<GENERAL_NAMES, free_names>;
 using OwnedExtensions = Owned<STACK_OF(X509_EXTENSION), free_extensions>;
@@ -78,6 +79,13 @@ auto from_der(std::string_view der) {
   auto* object = decode(nullptr, &end, static_cast<long>(der.size()));
   return std::pair{object, end == octets_of(der) + der.size()};
 }
+
+/// As from_der(), for a CSR or a certificate. Its public key stays undecoded, for with it OpenSSL 3.0 takes
+/// forty times as long: public_key() decodes it, X509_get0_pubkey() and its kin find none.
+void* from_der_without_key(std::string_view der, const ASN1_ITEM* kind, bool& whole);
+
+/// Null if it cannot be decoded; OpenSSL's errors say why.
+OwnedKey public_key(X509_PUBKEY* encoded);
 
 std::string text_of(const ASN1_STRING* string);
 /// Every common name, in the order of the subject, as UTF-8; one that has no UTF-8 form as its octets.
