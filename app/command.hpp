@@ -23,6 +23,7 @@ extern const Command chain_command;
 extern const Command dev_command;
 extern const Command doctor_command;
 extern const Command keygen_command;
+extern const Command limits_command;
 extern const Command migrate_command;
 extern const Command prune_command;
 extern const Command renew_command;

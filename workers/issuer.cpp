@@ -18,6 +18,8 @@ constexpr auto notify_interval = 200ms;
 constexpr auto tick_interval = 200ms;
 /// A task whose step the database did not let end is tried again after this.
 constexpr auto step_retry = 5s;
+/// How soon room for a customer's next rows is looked for.
+constexpr auto share_retry = 100ms;
 constexpr std::size_t largest_claim = 256;
 
 std::string host_name() {
@@ -151,15 +153,27 @@ void Issuer::claim_more() {
     if (limit_) wanted = std::min(wanted, static_cast<std::size_t>(*limit_ - tally_.claimed));
   }
   std::vector<store::Claim> claims =
-      store::claim(database_, worker_, static_cast<int>(wanted), config_.worker.lease);
-  nothing_due_ = claims.size() < wanted;
-  next_claim_ = nothing_due_ ? Clock::now() + config_.worker.poll : Clock::time_point{};
+      store::claim(database_, worker_, static_cast<int>(wanted), config_.worker.lease,
+                   {.policy = config_.accounts.policy, .most_per_customer = most_per_customer()});
+  const bool got_all = claims.size() == wanted;
+  // Of a customer that has its share already more rows may be due.
+  const bool may_be_full = leases_.size() + claims.size() >= static_cast<std::size_t>(most_per_customer());
+  nothing_due_ = !got_all && !may_be_full;
+  next_claim_ = got_all ? Clock::time_point{}
+                        : Clock::now() + (may_be_full ? std::min<Duration>(config_.worker.poll, share_retry)
+                                                      : config_.worker.poll);
   for (store::Claim& claim : claims) {
     leases_.add(claim.fence);
     queue_.put(std::make_unique<issuance::Task>(std::move(claim)), Clock::now());
   }
   const std::scoped_lock lock(mutex_);
   tally_.claimed += static_cast<std::int64_t>(claims.size());
+}
+
+/// Room is kept for the others, however much one customer has to do.
+int Issuer::most_per_customer() const {
+  const int capacity = static_cast<int>(capacity_);
+  return std::max(1, std::min(config_.worker.in_flight_per_customer, capacity - capacity / 8));
 }
 
 bool Issuer::batch_is_done() const {

@@ -68,6 +68,7 @@ class Issuer {
   void keep_house();
   void claim_more();
   bool wants_more() const;
+  int most_per_customer() const;
   bool batch_is_done() const;
   void beat();
   void wait_for_news();

@@ -1,6 +1,8 @@
 #include "workers/janitor.hpp"
 
 #include "base/log.hpp"
+#include "issuance/rate_limits.hpp"
+#include "store/rate_limits.hpp"
 
 namespace csrq::workers {
 namespace {
@@ -12,6 +14,8 @@ constexpr std::chrono::seconds pause{30};
 Janitor::Janitor(store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts)
     : database_(database), cas_(cas), accounts_(accounts) {
   store::set_ca_policies(database, cas.configs());
+  for (const CaConfig& ca : cas.configs())
+    store::set_rate_limits(database, ca.directory, issuance::limits_of(ca));
 }
 
 Janitor::~Janitor() {

@@ -23,41 +23,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
 
-CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval)
-RETURNS TABLE (request_id bigint, lease_number bigint, customer text, kind text, attempt int, failures int, revoke_reason int,
-               csr text, ca text, profile text, challenge text, preferred_chain text, names text[])
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    this_lane smallint;
-    got int;
-BEGIN
-    FOREACH this_lane IN ARRAY ARRAY[0, 1, 2, 3]::smallint[] LOOP
-        RETURN QUERY
-        -- MATERIALIZED: the planner might run the locking scan twice. NO KEY UPDATE: child inserts hold KEY SHARE.
-        WITH pick AS MATERIALIZED (
-            SELECT j.request_id FROM csrq.job j
-             WHERE j.status = 'ready' AND j.lane = this_lane AND j.run_at <= now()
-             ORDER BY j.run_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED),
-        leased AS (
-            UPDATE csrq.job j SET status = 'leased', worker_id = p_worker, lease_number = nextval('csrq.lease_number'),
-                   lease_until = now() + p_lease, attempt = j.attempt + 1
-              FROM pick WHERE j.request_id = pick.request_id
-            RETURNING j.request_id, j.lease_number, j.customer, j.kind, j.attempt, j.failures, j.revoke_reason),
-        told AS (
-            INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
-            SELECT l.request_id, l.customer, 'claimed', p_worker, l.lease_number, jsonb_build_object('attempt', l.attempt, 'kind', l.kind) FROM leased l)
-        SELECT l.request_id, l.lease_number, l.customer, l.kind, l.attempt, l.failures::int, l.revoke_reason::int, r.csr,
-               coalesce(r.ca, c.ca), coalesce(r.profile, c.profile), coalesce(r.challenge, c.challenge),
-               coalesce(r.preferred_chain, c.preferred_chain), r.names
-          FROM leased l JOIN csrq.request r ON r.id = l.request_id JOIN csrq.customer c ON c.name = l.customer;
-        GET DIAGNOSTICS got = ROW_COUNT;
-        p_limit := p_limit - got;
-        EXIT WHEN p_limit <= 0;
-    END LOOP;
-END $$;
-COMMENT ON FUNCTION csrq.claim(bigint, int, interval) IS 'Leases up to so many due jobs to a worker: urgent first, then by due time.';
-
 CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker

@@ -46,13 +46,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.ungranted_names(text, text[]) IS 'Which of these names csrq.name_grant does not allow the customer.';
 
-CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[])
+CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[], p_domains text[])
 RETURNS TABLE (held boolean, order_id bigint, url text, fresh boolean, hold_seconds double precision, hold_error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     found_order csrq.acme_order;
     is_fresh boolean := false;
+    limited record;
 BEGIN
     IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
         RETURN QUERY SELECT false, NULL::bigint, NULL::text, false, NULL::double precision, NULL::jsonb;
@@ -66,12 +67,9 @@ BEGIN
     END IF;
     IF found_order.id IS NULL OR found_order.url IS NULL THEN
         -- Only a new order is held back; one that the CA has accepted goes on.
-        RETURN QUERY
-        SELECT true, NULL::bigint, NULL::text, false, extract(epoch FROM h.until - now())::double precision, h.error
-          FROM csrq.acme_account a JOIN csrq.rate_hold h ON h.directory = a.directory
-               AND ((h.scope = 'ca' AND h.key = '') OR (h.scope = 'account' AND h.key = a.id::text))
-         WHERE a.id = p_account AND h.until > now() ORDER BY h.until DESC LIMIT 1;
+        SELECT * INTO limited FROM csrq.held(p_account, p_names, p_domains);
         IF FOUND THEN
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
             RETURN;
         END IF;
     END IF;
@@ -86,15 +84,20 @@ BEGIN
                 jsonb_build_object('detail', 'an authorization for one of the names is being deactivated at this moment');
             RETURN;
         END IF;
+        SELECT * INTO limited FROM csrq.charge_order(p_request, p_account, p_names, p_domains);
+        IF limited.until IS NOT NULL THEN
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
+            RETURN;
+        END IF;
         is_fresh := true;
-        INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number)
-            SELECT r.id, p_account, r.customer, p_worker, p_lease FROM csrq.request r WHERE r.id = p_request
+        INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number, charged)
+            SELECT r.id, p_account, r.customer, p_worker, p_lease, limited.charged FROM csrq.request r WHERE r.id = p_request
             RETURNING * INTO found_order;
     END IF;
     RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, NULL::double precision, NULL::jsonb;
 END $$;
-COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[])
-    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA). Not held: the lease was lost. A hold: the CA asked to wait.';
+COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[])
+    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA). Not held: the lease was lost. A hold: the CA asked to wait, or a limit of it is used up.';
 
 CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text,
     p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text
@@ -214,13 +217,6 @@ BEGIN
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.close_order(bigint, bigint, bigint, bigint, text, jsonb) IS 'The CA says that an order is invalid, or no longer knows it. False: the lease was lost.';
-
-CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_key text, p_wait interval, p_error jsonb) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error) VALUES (p_directory, p_scope, p_key, now() + p_wait, p_error)
-    ON CONFLICT (directory, scope, key) DO UPDATE SET until = greatest(h.until, EXCLUDED.until), error = EXCLUDED.error
-$$;
-COMMENT ON FUNCTION csrq.hold(text, text, text, interval, jsonb) IS 'The CA asked to wait: no new order of this scope before then.';
 
 CREATE OR REPLACE FUNCTION csrq.key_authorization(p_token text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

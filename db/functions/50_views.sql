@@ -13,7 +13,7 @@ SELECT r.id, r.customer, r.names,
        coalesce(j.attempt, r.attempts) AS attempts,
        coalesce(j.failures, 0)::int AS failures,
        CASE WHEN j.status = 'ready' THEN j.run_at END AS next_attempt_at,
-       CASE WHEN j.status = 'ready' AND j.kind <> 'revoke' THEN greatest(j.run_at, now()) END AS earliest_issue_at,
+       CASE WHEN j.status = 'ready' AND j.kind <> 'revoke' THEN csrq.earliest_start(r.customer, j.lane, j.run_at, j.started) END AS earliest_issue_at,
        r.error, r.not_after, r.renew_at,
        floor(extract(epoch FROM r.not_after - now()) / 86400)::int AS days_left,
        CASE WHEN j.status = 'leased' THEN (SELECT w.host || ':' || w.pid FROM csrq.worker w WHERE w.id = j.worker_id) END AS worker,
@@ -27,7 +27,7 @@ COMMENT ON COLUMN csrq.status.state IS 'pending, issuing (a worker has it), wait
 COMMENT ON COLUMN csrq.status.attempts IS 'Times its work was started.';
 COMMENT ON COLUMN csrq.status.failures IS 'Failures in a row.';
 COMMENT ON COLUMN csrq.status.next_attempt_at IS 'Not earlier than this; null: nothing is due.';
-COMMENT ON COLUMN csrq.status.earliest_issue_at IS 'The earliest instant at which it can be issued as things stand.';
+COMMENT ON COLUMN csrq.status.earliest_issue_at IS 'The earliest possible issue time as things stand: its next attempt, not before its account may open an order.';
 COMMENT ON COLUMN csrq.status.error IS 'Last problem document; null when all is well.';
 COMMENT ON COLUMN csrq.status.not_after IS 'End of validity of the chain in the row.';
 COMMENT ON COLUMN csrq.status.renew_at IS 'When its renewal is due.';
@@ -118,15 +118,50 @@ COMMENT ON COLUMN csrq.pending_authorizations.disposition_at IS 'And not before 
 COMMENT ON COLUMN csrq.pending_authorizations.url IS 'Authorization URL.';
 
 CREATE VIEW csrq.rate_limits WITH (security_invoker = true) AS
-SELECT h.directory, h.scope, h.key, h.until, greatest(h.until - now(), interval '0') AS remaining, h.error ->> 'detail' AS reason
-  FROM csrq.rate_hold h WHERE h.until > now();
-COMMENT ON VIEW csrq.rate_limits IS 'Where a CA asked us to wait, and how long still.';
+WITH spent AS (
+    SELECT b.directory, b.name, b.key FROM csrq.rate_bucket b WHERE b.full_at > now()
+    UNION SELECT l.directory, l.name, l.key FROM csrq.rate_limit l
+    UNION SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until > now()),
+scoped AS (
+    SELECT s.*, coalesce((SELECT v.scope FROM (VALUES ('new_accounts_per_address', 'address'), ('new_orders_per_account', 'account'),
+               ('certificates_per_registered_domain', 'registered_domain'), ('certificates_per_name_set', 'name_set'),
+               ('failed_validations_per_identifier', 'identifier')) v(name, scope) WHERE v.name = s.name), s.name) AS scope,
+           CASE WHEN s.name IN ('account', 'new_orders_per_account') AND s.key <> '' THEN s.key::bigint END AS account_id
+      FROM spent s
+     -- A held scope whose limit is known is one line, the limit's.
+     WHERE NOT EXISTS (SELECT FROM csrq.rate_limit l WHERE l.directory = s.directory AND l.key = ''
+                          AND (s.name, l.name) IN (('address', 'new_accounts_per_address'), ('account', 'new_orders_per_account'),
+                              ('registered_domain', 'certificates_per_registered_domain'), ('name_set', 'certificates_per_name_set'),
+                              ('identifier', 'failed_validations_per_identifier'))))
+SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period, csrq.tokens(s.directory, s.name, s.key) AS left_now,
+       greatest(csrq.next_token_at(s.directory, s.name, s.key), h.until) AS next_at,
+       h.until AS held_until, w.waiting,
+       CASE WHEN w.waiting > 0 THEN greatest(csrq.next_token_at(s.directory, s.name, s.key), h.until, now())
+            + greatest(0, w.waiting - greatest(1, coalesce(csrq.tokens(s.directory, s.name, s.key), w.waiting))) * coalesce(l.refill, interval '0') END AS last_starts_at,
+       h.error ->> 'detail' AS reason, l.renewals, l.source
+  FROM scoped s
+  LEFT JOIN csrq.ca_policy p ON p.directory = s.directory
+  LEFT JOIN csrq.acme_account a ON a.id = s.account_id
+  LEFT JOIN LATERAL csrq.limit_for(s.directory, s.name, s.key) l ON true
+  LEFT JOIN csrq.rate_hold h ON h.directory = s.directory AND h.scope = s.scope AND h.key = s.key AND h.until > now()
+  LEFT JOIN LATERAL (SELECT count(*) AS waiting FROM csrq.job j
+                      WHERE a.policy = 'per_customer' AND j.customer = a.owner AND j.status = 'ready' AND NOT j.started AND j.kind = 'issue') w ON true;
+COMMENT ON VIEW csrq.rate_limits IS 'What each CA allows and what is left of it: a line for each limit (key empty), each bucket that is not full, and each wait that a CA asked for.';
+COMMENT ON COLUMN csrq.rate_limits.ca IS 'Configured name of the CA.';
 COMMENT ON COLUMN csrq.rate_limits.directory IS 'Directory URL of the CA.';
-COMMENT ON COLUMN csrq.rate_limits.scope IS 'ca or account.';
-COMMENT ON COLUMN csrq.rate_limits.key IS 'The account''s id, for scope account.';
-COMMENT ON COLUMN csrq.rate_limits.until IS 'No new order before then.';
-COMMENT ON COLUMN csrq.rate_limits.remaining IS 'Time until then.';
-COMMENT ON COLUMN csrq.rate_limits.reason IS 'What the CA said.';
+COMMENT ON COLUMN csrq.rate_limits.name IS 'Which limit (csrq.rate_limit.name); or the scope of a wait that no known limit explains: ca, address, account, registered_domain, identifier, name_set.';
+COMMENT ON COLUMN csrq.rate_limits.key IS 'Whose: account id, registered domain, set of names, "account-id name"; empty: the limit in general.';
+COMMENT ON COLUMN csrq.rate_limits.customer IS 'Owner of the account, for limits of an account.';
+COMMENT ON COLUMN csrq.rate_limits.burst IS 'Tokens in a full bucket; null: unlimited.';
+COMMENT ON COLUMN csrq.rate_limits.period IS 'An empty bucket is full again after this.';
+COMMENT ON COLUMN csrq.rate_limits.left_now IS 'Tokens in it now.';
+COMMENT ON COLUMN csrq.rate_limits.next_at IS 'When the next order (or account) of this key can start: now, or later.';
+COMMENT ON COLUMN csrq.rate_limits.held_until IS 'The CA asked to wait until then.';
+COMMENT ON COLUMN csrq.rate_limits.waiting IS 'Rows of this account that wait for a new order.';
+COMMENT ON COLUMN csrq.rate_limits.last_starts_at IS 'When the last of them can start, at the rate of this limit.';
+COMMENT ON COLUMN csrq.rate_limits.reason IS 'What the CA said when it asked to wait.';
+COMMENT ON COLUMN csrq.rate_limits.renewals IS 'charged, or exempt.';
+COMMENT ON COLUMN csrq.rate_limits.source IS 'Where the figures come from: built-in, configuration or administrator.';
 
 CREATE VIEW csrq.accounts WITH (security_invoker = true) AS
 SELECT a.id, a.ca, a.directory, a.policy, a.owner, a.status, a.url, a.contact, k.thumbprint, k.sealing_key_id, a.created_at, a.error

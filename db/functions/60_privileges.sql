@@ -36,6 +36,9 @@ GRANT SELECT ON csrq.request, csrq.job, csrq.renewal, csrq.certificate, csrq.iss
 GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval), csrq.cancel(bigint), csrq.renew(bigint),
     csrq.revoke(bigint, int), csrq.events_since(pg_snapshot) TO csrq_app, csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.earliest_start(text, smallint, timestamptz, boolean) TO csrq_app, csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.tokens(text, text, text), csrq.next_token_at(text, text, text), csrq.limit_for(text, text, text), csrq.name_set_key(text[])
+    TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.history(bigint) TO csrq_app, csrq_admin, csrq_dba;
 
 -- Workers: functions for what they write, and all that is to be read; the only role that reads sealed keys (through csrq.account_for).
@@ -56,4 +59,4 @@ GRANT EXECUTE ON FUNCTION csrq.abandoned_authorizations(text, bigint), csrq.is_n
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew),
       UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_admin;
 GRANT INSERT, UPDATE ON csrq.customer TO csrq_admin;
-GRANT INSERT, UPDATE, DELETE ON csrq.app_access, csrq.name_grant, csrq.rate_hold TO csrq_admin;
+GRANT INSERT, UPDATE, DELETE ON csrq.app_access, csrq.name_grant, csrq.rate_hold, csrq.rate_limit, csrq.rate_bucket TO csrq_admin;

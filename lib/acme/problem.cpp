@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "acme/json.hpp"
+#include "acme/used_up_limit.hpp"
 #include "base/identifier.hpp"
 #include "http/retry_after.hpp"
 
@@ -239,6 +240,7 @@ Error error_of(const http::Response& response, std::string_view doing) {
       .retry_after = http::parse_retry_after(response.header("retry-after"), now())};
   if (response.status == 503 && failure.retry_after && failure.failure_class == FailureClass::transient)
     failure.failure_class = FailureClass::limited;
+  if (failure.failure_class == FailureClass::limited) failure.limit = used_up_limit(problem, response);
   return Error(std::move(failure));
 }
 

@@ -52,6 +52,24 @@ void check_contacts(Section& section, const std::vector<std::string>& contacts) 
                                              section.full_name("contact"), contact));
 }
 
+void read_limit(Section section, RateLimit& limit) {
+  section.number("burst", limit.burst, 1, 1'000'000'000);
+  section.duration("per", limit.period, 1s, 10'000 * a_day);
+  section.choice("renewals", limit.renewals_exempt, {{"charged", false}, {"exempt", true}});
+  for (const char* key : {"burst", "per"})
+    if (!section.has(key)) section.mistake(key, fmt::format("`{}` is missing", section.full_name(key)));
+  section.finish();
+}
+
+void read_limits(Section section, std::map<std::string, RateLimit>& limits) {
+  for (const std::string_view name : limit_names) {
+    const bool is_set = section.has(name);
+    Section limit = section.section(name);
+    if (is_set) read_limit(std::move(limit), limits[std::string(name)]);
+  }
+  section.finish();
+}
+
 void read_ca(Section section, CaConfig& ca, const std::string& file) {
   section.text("directory", ca.directory);
   check_directory(section, ca.directory);
@@ -70,6 +88,7 @@ void read_ca(Section section, CaConfig& ca, const std::string& file) {
   section.choice("abandoned", ca.abandoned,
                  {{"deactivate", AbandonedPolicy::deactivate}, {"expire", AbandonedPolicy::expire}});
   section.number("deactivate_per_hour", ca.deactivate_per_hour, 0, 1'000);
+  read_limits(section.section("limits"), ca.limits);
   section.finish();
 }
 
@@ -137,6 +156,7 @@ void read_worker(Section section, WorkerConfig& worker) {
   section.number("in_flight", worker.in_flight, 1, 100'000);
   section.duration("lease", worker.lease, 1min, a_day);  // several heartbeats
   section.duration("poll", worker.poll, 10ms, 1h);
+  section.number("in_flight_per_customer", worker.in_flight_per_customer, 1, 100'000);
   section.finish();
 }
 

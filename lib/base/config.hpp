@@ -1,9 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.hpp"
@@ -23,6 +25,14 @@ struct ExternalAccountBindingConfig {
   std::string hmac_key_file{};  ///< base64url, as CAs hand it out; mode 0600
 };
 
+/// What a CA allows: `burst` at once, refilled evenly over `period`.
+struct RateLimit {
+  int burst{};
+  Duration period{};
+  bool renewals_exempt{false};
+  bool built_in{false};  ///< what csrq knows of the CA, not what the file says
+};
+
 /// What to do with a pending authorization that no open order needs.
 enum class AbandonedPolicy { deactivate, expire };
 
@@ -39,8 +49,15 @@ struct CaConfig {
   int connections{4};             ///< TCP connections kept to this CA
   int orders_in_flight{1000};     ///< orders under way at this CA at once, per process
   AbandonedPolicy abandoned{AbandonedPolicy::deactivate};
-  int deactivate_per_hour{2};  ///< for each identifier and account
+  int deactivate_per_hour{2};                 ///< for each identifier and account
+  std::map<std::string, RateLimit> limits{};  ///< by name (limit_names)
 };
+
+/// csrq.rate_limit.name.
+inline constexpr std::array<std::string_view, 6> limit_names{
+    "new_accounts_per_address",           "new_orders_per_account",
+    "certificates_per_registered_domain", "certificates_per_name_set",
+    "failed_validations_per_identifier",  "consecutive_failures_per_identifier"};
 
 enum class AccountPolicy { per_customer, shared, per_registered_domain };
 enum class KeyType { ec_p256, ec_p384, rsa_2048, rsa_3072, rsa_4096 };
@@ -74,6 +91,7 @@ struct WorkerConfig {
   int in_flight{1000};
   Duration lease{std::chrono::minutes(10)};
   Duration poll{std::chrono::seconds(1)};
+  int in_flight_per_customer{875};
 };
 
 struct RetryConfig {

@@ -18,6 +18,24 @@ std::string_view to_string(FailureClass failure_class) {
   return "transient";
 }
 
+std::string_view to_string(LimitScope scope) {
+  switch (scope) {
+    case LimitScope::ca:
+      return "ca";
+    case LimitScope::address:
+      return "address";
+    case LimitScope::account:
+      return "account";
+    case LimitScope::registered_domain:
+      return "registered_domain";
+    case LimitScope::identifier:
+      return "identifier";
+    case LimitScope::name_set:
+      return "name_set";
+  }
+  return "ca";
+}
+
 void fail(FailureClass failure_class, std::string code, std::string detail) {
   throw Error({.failure_class = failure_class,
                .code = std::move(code),

@@ -19,6 +19,16 @@ enum class FailureClass {
 };
 std::string_view to_string(FailureClass failure_class);
 
+/// For whom a CA's limit holds.
+enum class LimitScope { ca, address, account, registered_domain, identifier, name_set };
+std::string_view to_string(LimitScope scope);
+
+/// Which limit a CA says is used up, as far as its answer tells.
+struct UsedUpLimit {
+  LimitScope scope{};
+  std::string subject{};  ///< the domain or name that the answer speaks of; empty: the row's own
+};
+
 /// The request to a CA that a failure came from.
 struct FailedRequest {
   std::string method{};
@@ -36,6 +46,7 @@ struct Failure {
   std::string problem{};  ///< the CA's problem document (RFC 9457) whole, as JSON text; empty if it sent none
   std::optional<Duration> retry_after{};  ///< how long the CA asked to wait
   std::optional<FailedRequest> request{};
+  std::optional<UsedUpLimit> limit{};
 };
 
 /// The one exception a step throws on purpose. Anything else that escapes a step counts as transient.

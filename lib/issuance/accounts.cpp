@@ -6,6 +6,7 @@
 #include "base/log.hpp"
 #include "crypto/jws.hpp"
 #include "issuance/registered_domain.hpp"
+#include "store/rate_limits.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -139,6 +140,12 @@ void Accounts::register_key(PooledCa& ca, Account& account) {
   acme::NewAccount wanted{.contact = ca.config.contact,
                           .terms_of_service_agreed = ca.config.terms_of_service_agreed,
                           .eab = nullptr};
+  if (const std::optional<store::Hold> held = store::take_account_token(database_, ca.config.directory))
+    throw Error({.failure_class = FailureClass::limited,
+                 .code = held->is_foreseen ? "rate_limit" : "on_hold",
+                 .detail = described(account.owner) + " waits to be registered: " + held->detail,
+                 .problem = {},
+                 .retry_after = held->wait});
   std::optional<acme::ExternalAccountBinding> binding;
   if (ca.config.eab) wanted.eab = &binding.emplace(binding_of(*ca.config.eab));
   const acme::Account registered = acme::new_account(ca.ca, account.signer.key, wanted);

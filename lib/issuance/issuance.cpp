@@ -5,6 +5,7 @@
 
 #include "acme/certificate.hpp"
 #include "acme/revocation.hpp"
+#include "issuance/rate_limits.hpp"
 #include "issuance/renewal_time.hpp"
 
 namespace csrq::issuance {
@@ -121,12 +122,12 @@ void Issuance::prepare(Task& task) {
 
 /// The row's open order from the database, or the intent of a new one; a Progress if the CA asked to wait.
 std::optional<Progress> Issuance::open_order(Task& task) {
-  store::OpenOrderResult result =
-      store::open_order(database_, task.claim.fence, task.account->id, task.csr->names);
+  store::OpenOrderResult result = store::open_order(database_, task.claim.fence, task.account->id,
+                                                    task.csr->names, limited_domains(task.csr->names));
   if (result.hold) {
     return put_off(task, result.hold->wait,
                    {.failure_class = FailureClass::limited,
-                    .code = "on_hold",
+                    .code = result.hold->is_foreseen ? "rate_limit" : "on_hold",
                     .detail = result.hold->detail,
                     .problem = {},
                     .retry_after = {}});

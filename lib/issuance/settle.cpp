@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "issuance/issuance.hpp"
+#include "issuance/rate_limits.hpp"
 #include "store/ledger.hpp"
 
 namespace csrq::issuance {
@@ -15,19 +16,6 @@ constexpr Duration default_limit = 10min;
 /// failure.
 constexpr int most_unanswered = 3;
 constexpr Duration longest_limit = std::chrono::hours(24 * 7);
-
-std::string lower(std::string_view text) {
-  return to_lower_ascii(text);
-}
-
-/// What a rateLimited problem speaks of, as far as its sentence tells: limits that hit one set of names stop
-/// no other row.
-bool concerns_these_names_only(const Failure& failure) {
-  const std::string detail = lower(failure.detail);
-  const auto says = [&](std::string_view words) { return detail.find(words) != std::string::npos; };
-  return says("too many certificates") || says("failed authorizations") || says("failed validations") ||
-         says("exact set");
-}
 
 /// No answer at all, or one from something in front of the CA.
 bool is_unanswered(const Failure& failure) {
@@ -97,13 +85,16 @@ Progress Issuance::put_off(Task& task, Duration wait, Failure failure) {
           .failure = std::move(failure)};
 }
 
-/// Rows of the same account (or CA) would be told the same: they wait without asking.
+/// Rows that would be told the same wait without asking. A limit that csrq has foreseen holds by itself.
 void Issuance::hold_others(const Task& task, const Failure& failure, Duration wait) {
-  if (!task.ca || (failure.code == "rateLimited" && concerns_these_names_only(failure))) return;
-  const bool whole_ca = failure.code != "rateLimited" || !task.account;
-  store::hold(database_, task.ca->config.directory,
-              whole_ca ? store::HoldScope::ca : store::HoldScope::account,
-              task.account ? task.account->id : store::AccountId{}, wait, failure);
+  if (!task.ca || !failure.request) return;
+  UsedUpLimit limit = failure.limit.value_or(UsedUpLimit{});
+  if (limit.scope == LimitScope::account && !task.account) limit.scope = LimitScope::ca;
+  if (!task.csr && limit.scope != LimitScope::address) limit = {};
+  const std::vector<std::string> names = task.csr ? task.csr->names : std::vector<std::string>{};
+  store::hold(database_, task.ca->config.directory, limit,
+              task.account ? task.account->id : store::AccountId{}, names, limited_domains(names), wait,
+              failure);
 }
 
 }  // namespace csrq::issuance

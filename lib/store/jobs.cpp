@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "store/policy_name.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {
@@ -12,7 +13,7 @@ namespace {
 constexpr auto claim_sql = R"sql(
     SELECT request_id, lease_number, customer, kind, attempt, failures, coalesce(revoke_reason, 0), csr, ca, profile,
            challenge, preferred_chain, array_to_json(names)
-      FROM csrq.claim($1, $2, $3)
+      FROM csrq.claim($1, $2, $3, $4, $5)
 )sql";
 
 constexpr auto complete_sql = R"sql(
@@ -61,11 +62,14 @@ std::int64_t worker_stop(Database& database, WorkerId worker) {
   return call_for_number(database, "SELECT csrq.worker_stop($1)", {worker});
 }
 
-std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease) {
+std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease,
+                         const ClaimRules& rules) {
   std::vector<Claim> claims;
   database.run([&](pqxx::transaction_base& transaction) {
     claims.clear();
-    for (const auto& row : execute(transaction, claim_sql, {worker, limit, lease}))
+    for (const auto& row :
+         execute(transaction, claim_sql,
+                 {worker, limit, lease, policy_name(rules.policy), rules.most_per_customer}))
       claims.push_back(claim_in(row, worker));
   });
   return claims;

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/config.hpp"
 #include "base/error.hpp"
 #include "base/time.hpp"
 #include "store/database.hpp"
@@ -49,7 +51,14 @@ WorkerId worker_start(Database& database, const std::string& host, int pid, cons
 /// Gives back what the worker still holds; returns how many rows.
 std::int64_t worker_stop(Database& database, WorkerId worker);
 
-std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease);
+/// How rows are shared out among customers.
+struct ClaimRules {
+  AccountPolicy policy{
+      AccountPolicy::per_customer};  ///< rows are left alone whose account may open no order now
+  int most_per_customer{std::numeric_limits<int>::max()};  ///< that this worker holds at once
+};
+std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease,
+                         const ClaimRules& rules = {});
 /// Prolongs these leases; returns those that the worker must drop: lost, or their rows cancelled.
 std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held,
                              Duration lease);

@@ -12,8 +12,8 @@ namespace csrq::store {
 namespace {
 
 constexpr auto open_order_sql = R"sql(
-    SELECT held, order_id, url, fresh, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail'
-      FROM csrq.open_order($1, $2, $3, $4, $5)
+    SELECT held, order_id, url, fresh, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail', hold_error ? 'limit'
+      FROM csrq.open_order($1, $2, $3, $4, $5, $6)
 )sql";
 
 constexpr auto certificate_to_revoke_sql = R"sql(
@@ -22,8 +22,6 @@ constexpr auto certificate_to_revoke_sql = R"sql(
 
 constexpr std::string_view token_alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-constexpr auto hold_sql = "SELECT csrq.hold($1, $2, $3, $4, $5)";
 
 [[noreturn]] void lease_lost(const Fence& fence) {
   throw LeaseLost("request " + std::to_string(number(fence.request)) +
@@ -56,17 +54,19 @@ nlohmann::json json_of(const AuthorizationRecord& authorization) {
 }  // namespace
 
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
-                           const std::vector<std::string>& names) {
+                           const std::vector<std::string>& names, const std::vector<std::string>& domains) {
   bool held = false;
   OpenOrderResult answer;
   database.run([&](pqxx::transaction_base& transaction) {
     answer = {};
-    const auto row =
-        execute(transaction, open_order_sql, {fence.worker, fence.request, fence.lease, account, names})[0];
+    const auto row = execute(transaction, open_order_sql,
+                             {fence.worker, fence.request, fence.lease, account, names, domains})[0];
     held = row[0].as<bool>();
     if (!held) return;
     if (row[1].is_null()) {
-      answer.hold = Hold{.wait = Duration(row[4].as<std::int64_t>()), .detail = text(row[5])};
+      answer.hold = Hold{.wait = Duration(row[4].as<std::int64_t>()),
+                         .detail = text(row[5]),
+                         .is_foreseen = row[6].as<bool>()};
     } else {
       answer.order = OpenOrder{
           .id = OrderId{row[1].as<std::int64_t>()}, .url = text(row[2]), .fresh = row[3].as<bool>()};
@@ -116,16 +116,6 @@ void close_order(Database& database, const Fence& fence, OrderId order, OrderSta
   if (!still_held(database, "SELECT csrq.close_order($1, $2, $3, $4, $5, $6)",
                   {fence.worker, fence.request, fence.lease, order, to_string(status), error_json(why)}))
     lease_lost(fence);
-}
-
-void hold(Database& database, const std::string& directory, HoldScope scope, AccountId account, Duration wait,
-          const Failure& why) {
-  const bool one_account = scope == HoldScope::account;
-  database.run([&](pqxx::transaction_base& transaction) {
-    execute(transaction, hold_sql,
-            {directory, one_account ? "account" : "ca",
-             one_account ? std::to_string(number(account)) : std::string(), wait, error_json(why)});
-  });
 }
 
 std::vector<std::string> ungranted_names(Database& database, const std::string& customer,

@@ -9,6 +9,7 @@
 #include "store/accounts.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
+#include "store/rate_limits.hpp"
 
 /// Orders, authorizations and challenges as they are written down. Functions return after their commit.
 namespace csrq::store {
@@ -26,21 +27,15 @@ struct OpenOrder {
   bool fresh{};       ///< its intent was written by this call: no newOrder was sent for it yet
 };
 
-/// The CA asked to wait before the next new order of this CA or account.
-struct Hold {
-  Duration wait{};
-  std::string detail{};
-};
-
 struct OpenOrderResult {
   std::optional<OpenOrder> order{};
   std::optional<Hold> hold{};  ///< set when order is not
 };
 
-/// The request's open order, or the committed intent of a new one; writes down the names too. Throws
-/// LeaseLost.
+/// The request's open order, or the committed intent of a new one, which then is charged to the CA's limits;
+/// writes down the names too. `domains`: whose limits the names draw on. Throws LeaseLost.
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
-                           const std::vector<std::string>& names);
+                           const std::vector<std::string>& names, const std::vector<std::string>& domains);
 
 struct OrderRecord {
   OrderId id{};
@@ -85,10 +80,6 @@ void begin_finalize(Database& database, const Fence& fence, OrderId order);
 /// The order is dead (invalid, lost): the next attempt opens another. Throws LeaseLost.
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
                  const Failure& why);
-
-enum class HoldScope { ca, account };
-void hold(Database& database, const std::string& directory, HoldScope scope, AccountId account, Duration wait,
-          const Failure& why);
 
 /// Names that csrq.name_grant does not allow this customer.
 std::vector<std::string> ungranted_names(Database& database, const std::string& customer,

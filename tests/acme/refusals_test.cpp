@@ -228,9 +228,11 @@ TEST_CASE("a limit of the account holds back its new orders, and nobody else's")
   CHECK(world.job(limited, "failures") == "0");
 
   const auto same_account = world.submit({"b.example"});
-  CHECK(world.run().put_off == 1);
-  CHECK(world.row(same_account).code() == "on_hold");
-  CHECK(world.due_in(same_account) > 3000);
+  CHECK(world.run().claimed == 0);
+  CHECK(world.row(same_account).status == "pending");
+  CHECK(world.sql.value(
+            "SELECT earliest_issue_at > now() + interval '50 minutes' FROM csrq.status WHERE id = " +
+            std::to_string(store::number(same_account))) == "t");
   CHECK(world.stub.requests(Kind::new_order) == 1);
 
   world.submit({"c.example"}, "other");
@@ -262,6 +264,43 @@ TEST_CASE("a limit of one set of names holds back no other row") {
   CHECK(world.due_in(limited) == doctest::Approx(7200).epsilon(0.02));
   world.submit({"b.example"});
   CHECK(world.run().issued == 1);
+}
+
+TEST_CASE("a limit of one registered domain, as the answer's help page says, holds back its rows only") {
+  StubIssuing world;
+  world.stub.fail_next(
+      Kind::new_order,
+      faults::problem(429, "rateLimited",
+                      "too many certificates (50) already issued for \"busy.example\" in the last "
+                      "168h0m0s, retry after 2030-01-01 00:00:00 UTC: see "
+                      "https://ca.example/limits#new-certificates-per-registered-domain",
+                      json::object(), "7200"));
+  const auto limited = world.submit({"a.busy.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.due_in(limited) == doctest::Approx(7200).epsilon(0.02));
+  const auto sibling = world.submit({"b.busy.example"});
+  world.submit({"quiet.example"});
+  const auto tally = world.run();
+  CHECK(tally.issued == 1);
+  CHECK(tally.put_off == 1);
+  CHECK(world.row(sibling).code() == "on_hold");
+  CHECK(world.due_in(sibling) == doctest::Approx(7200).epsilon(0.02));
+}
+
+TEST_CASE("csrq stops before the CA has to say no") {
+  StubIssuing world;
+  world.sql.run("INSERT INTO csrq.rate_limit (directory, name, burst, period) VALUES ('" +
+                world.stub.directory_url() + "', 'certificates_per_registered_domain', 1, '7 days')");
+  world.submit({"a.example"});
+  CHECK(world.run().issued == 1);
+  world.stub.forget_requests();
+  const auto same_domain = world.submit({"www.a.example"});
+  world.submit({"b.example"});
+  CHECK(world.run().issued == 1);
+  CHECK(world.row(same_domain).failure_class() == "limited");
+  CHECK(world.row(same_domain).code() == "rate_limit");
+  CHECK(world.due_in(same_domain) > 6 * 86'400);
+  CHECK(world.stub.requests(Kind::new_order) == 1);
 }
 
 TEST_CASE("a CA that is down for maintenance is left alone until the time it names") {

@@ -177,7 +177,7 @@ TEST_CASE("chain prints an issued chain as it is") {
   const auto worker = store::worker_start(database, "host", 1, "test");
   const auto claim = store::claim(database, worker, 1, lease).at(0);
   const auto account = store::find_or_create_account(database, some_owner(), some_key('a'));
-  const auto order = store::open_order(database, claim.fence, account.id, {"a.example"}).order.value().id;
+  const auto order = store::open_order(database, claim.fence, account.id, {"a.example"}, {}).order.value().id;
   REQUIRE(store::record_order(database, claim.fence, Store::order_record(order, "https://ca.example/1")));
   const store::Issued issued = Store::issued(order, "01");
   REQUIRE(store::complete(database, claim.fence, issued));

@@ -24,7 +24,7 @@ struct Ledger : Store {
     submit({.customer = customer});
     store::Claim claim = claim_one();
     account = store::find_or_create_account(database, some_owner(), some_key('a')).id;
-    const auto opened = store::open_order(database, claim.fence, account, {name});
+    const auto opened = store::open_order(database, claim.fence, account, {name}, {});
     order_id = opened.order.value().id;
     const std::string url = "https://ca.example/order/" + std::to_string(store::number(order_id));
     authorization_url = url + "/authorization";
@@ -177,7 +177,7 @@ TEST_CASE("what a new order may be handed is left alone until newOrder is answer
   ledger.abandon(ledger.order("a.example"));
   ledger.submit();
   const auto claim = ledger.claim_one();
-  REQUIRE(store::open_order(ledger.database, claim.fence, ledger.account, {"a.example"}).order);
+  REQUIRE(store::open_order(ledger.database, claim.fence, ledger.account, {"a.example"}, {}).order);
   CHECK(ledger.due().empty());
 }
 
@@ -187,8 +187,8 @@ TEST_CASE("a new order waits while an authorization for its name is being deacti
   REQUIRE(ledger.due().size() == 1);
   ledger.submit();
   const auto claim = ledger.claim_one();
-  CHECK(store::open_order(ledger.database, claim.fence, ledger.account, {"a.example"}).hold);
-  CHECK(store::open_order(ledger.database, claim.fence, ledger.account, {"b.example"}).order);
+  CHECK(store::open_order(ledger.database, claim.fence, ledger.account, {"a.example"}, {}).hold);
+  CHECK(store::open_order(ledger.database, claim.fence, ledger.account, {"b.example"}, {}).order);
 }
 
 TEST_CASE(

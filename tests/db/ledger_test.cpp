@@ -30,13 +30,13 @@ TEST_CASE("the intent of an order is written before it has a URL, and the same o
   const auto id = store.submit();
   const auto fence = store.claim_one().fence;
   const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
-  const auto intent = store::open_order(store.database, fence, account, {"a.example", "*.b\"\\.example"});
+  const auto intent = store::open_order(store.database, fence, account, {"a.example", "*.b\"\\.example"}, {});
   REQUIRE(intent.order);
   CHECK(intent.order->url.empty());
   CHECK(store.request(id, "array_to_string(names, ' ')") == "a.example *.b\"\\.example");
   REQUIRE(store::record_order(store.database, fence,
                               Store::order_record(intent.order->id, "https://ca.example/o/1")));
-  const auto resumed = store::open_order(store.database, fence, account, {"a.example"});
+  const auto resumed = store::open_order(store.database, fence, account, {"a.example"}, {});
   REQUIRE(resumed.order);
   CHECK(resumed.order->id == intent.order->id);
   CHECK(resumed.order->url == "https://ca.example/o/1");
@@ -58,14 +58,15 @@ TEST_CASE("an order that the CA hands out to a second request stays with the fir
   store.submit();
   const auto claims = store::claim(store.database, store.worker, 2, lease);
   const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
-  const auto first = store::open_order(store.database, claims[0].fence, account, {"a.example"}).order.value();
+  const auto first =
+      store::open_order(store.database, claims[0].fence, account, {"a.example"}, {}).order.value();
   const auto second =
-      store::open_order(store.database, claims[1].fence, account, {"a.example"}).order.value();
+      store::open_order(store.database, claims[1].fence, account, {"a.example"}, {}).order.value();
   const std::string url = "https://ca.example/o/1";
   CHECK(store::record_order(store.database, claims[0].fence, Store::order_record(first.id, url)));
   CHECK(store::record_order(store.database, claims[0].fence, Store::order_record(first.id, url)));
   CHECK_FALSE(store::record_order(store.database, claims[1].fence, Store::order_record(second.id, url)));
-  CHECK(store::open_order(store.database, claims[1].fence, account, {"a.example"}).order.value().id !=
+  CHECK(store::open_order(store.database, claims[1].fence, account, {"a.example"}, {}).order.value().id !=
         second.id);
 }
 
@@ -130,11 +131,11 @@ TEST_CASE("where the CA asked to wait, no new order is opened") {
   const auto fence = store.claim_one().fence;
   const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
   const Failure limited = some_failure(FailureClass::limited);
-  const auto open = [&] { return store::open_order(store.database, fence, account, {"a.example"}); };
+  const auto open = [&] { return store::open_order(store.database, fence, account, {"a.example"}, {}); };
 
   SUBCASE("of the whole CA") {
-    store::hold(store.database, some_owner().directory, store::HoldScope::ca, account, std::chrono::hours(1),
-                limited);
+    store::hold(store.database, some_owner().directory, {.scope = LimitScope::ca}, account, {}, {},
+                std::chrono::hours(1), limited);
     REQUIRE(open().hold);
     CHECK(open().hold->detail == "no such name");
     CHECK(open().hold->wait > std::chrono::minutes(59));
@@ -142,21 +143,21 @@ TEST_CASE("where the CA asked to wait, no new order is opened") {
     CHECK_FALSE(open().order);
   }
   SUBCASE("of the account") {
-    store::hold(store.database, some_owner().directory, store::HoldScope::account, account,
+    store::hold(store.database, some_owner().directory, {.scope = LimitScope::account}, account, {}, {},
                 std::chrono::hours(1), limited);
     CHECK(open().hold);
   }
   SUBCASE("but another account or CA is not held up") {
-    store::hold(store.database, some_owner().directory, store::HoldScope::account, store::AccountId{999},
-                std::chrono::hours(1), limited);
-    store::hold(store.database, "https://other.example/dir", store::HoldScope::ca, account,
+    store::hold(store.database, some_owner().directory, {.scope = LimitScope::account}, store::AccountId{999},
+                {}, {}, std::chrono::hours(1), limited);
+    store::hold(store.database, "https://other.example/dir", {.scope = LimitScope::ca}, account, {}, {},
                 std::chrono::hours(1), limited);
     CHECK(open().order);
   }
   SUBCASE("and an order that the CA has accepted goes on") {
     store.ready_order(fence);
-    store::hold(store.database, some_owner().directory, store::HoldScope::ca, account, std::chrono::hours(1),
-                limited);
+    store::hold(store.database, some_owner().directory, {.scope = LimitScope::ca}, account, {}, {},
+                std::chrono::hours(1), limited);
     CHECK(open().order);
   }
 }

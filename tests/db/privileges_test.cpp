@@ -58,7 +58,7 @@ TEST_CASE("an app cannot write what is csrq's to write") {
   }
   CHECK(denied(app.sql.refusal("DELETE FROM csrq.request")));
   CHECK(denied(app.sql.refusal("UPDATE csrq.job SET run_at = now()")));
-  CHECK(denied(app.sql.refusal("SELECT csrq.claim(1, 1, '1 minute')")));
+  CHECK(denied(app.sql.refusal("SELECT csrq.claim(1, 1, '1 minute', 'shared', 1)")));
   CHECK(denied(app.sql.refusal("SELECT FROM csrq.acme_account_key")));
   CHECK(denied(app.sql.refusal("SELECT csrq.close_orders(1)")));
 }
@@ -75,7 +75,7 @@ TEST_CASE("a worker's login does all that a worker does, sealed keys included") 
   const auto fence = store::claim(database, worker, 1, lease).at(0).fence;
   const auto account = store::find_or_create_account(database, some_owner(), some_key('a'));
   CHECK(account.key.sealed == some_key('a').sealed);
-  const auto order = store::open_order(database, fence, account.id, {"a.example"}).order.value();
+  const auto order = store::open_order(database, fence, account.id, {"a.example"}, {}).order.value();
   REQUIRE(store::record_order(database, fence, Store::order_record(order.id, "https://ca.example/o/1")));
   CHECK(store::heartbeat(database, worker, {fence}, lease).empty());
   CHECK(store::complete(database, fence, Store::issued(order.id, "01")));

@@ -89,7 +89,7 @@ TEST_CASE("under a lease that was lost nothing is written") {
     CHECK_FALSE(store::fail(store.database, fence, some_failure(FailureClass::permanent), schedule));
     CHECK_FALSE(store::put_off(store.database, fence, lease, nullptr));
     CHECK_FALSE(store::drop_cancelled(store.database, fence));
-    CHECK_THROWS_AS(store::open_order(store.database, fence, store::AccountId{1}, {"b.example"}),
+    CHECK_THROWS_AS(store::open_order(store.database, fence, store::AccountId{1}, {"b.example"}, {}),
                     store::LeaseLost);
     CHECK_THROWS_AS(
         (void)store::record_order(store.database, fence, Store::order_record(order, "https://x/1")),

@@ -96,7 +96,7 @@ struct Store {
   store::OrderId ready_order(const store::Fence& fence,
                              const std::vector<std::string>& names = {"a.example"}) {
     const auto account = store::find_or_create_account(database, some_owner(), some_key('a'));
-    const auto opened = store::open_order(database, fence, account.id, names);
+    const auto opened = store::open_order(database, fence, account.id, names, {});
     const std::string url =
         "https://ca.example/order/" + std::to_string(store::number(opened.order.value().id));
     if (!store::record_order(database, fence, order_record(opened.order->id, url)))

@@ -97,10 +97,13 @@ cas:
     orders_in_flight: 50
     abandoned: expire
     deactivate_per_hour: 0
+    limits:
+      new_orders_per_account: { burst: 10, per: 1h, renewals: exempt }
+      certificates_per_name_set: { burst: 2, per: 7d }
 accounts: { policy: per_registered_domain, key_type: rsa-3072, sealing_key_file: ../sealing.key }
 customers: { register: closed, grants: enforce }
 challenges: { default: http-01, http-01: { listen: "[::]:80", self_check: on } }
-worker: { threads: 4, in_flight: 20, lease: 90s, poll: 250ms }
+worker: { threads: 4, in_flight: 20, lease: 90s, poll: 250ms, in_flight_per_customer: 5 }
 retry: { schedule: [1s, 1.5h] }
 renewal: { at_remaining: 25%, per_run: 7 }
 notify: {}
@@ -129,6 +132,11 @@ log: { level: debug, format: json }
   CHECK(le.orders_in_flight == 50);
   CHECK(le.abandoned == AbandonedPolicy::expire);
   CHECK(le.deactivate_per_hour == 0);
+  REQUIRE(le.limits.size() == 2);
+  CHECK(le.limits.at("new_orders_per_account").burst == 10);
+  CHECK(le.limits.at("new_orders_per_account").period == 1h);
+  CHECK(le.limits.at("new_orders_per_account").renewals_exempt);
+  CHECK_FALSE(le.limits.at("certificates_per_name_set").renewals_exempt);
   CHECK(config.accounts.policy == AccountPolicy::per_registered_domain);
   CHECK(config.accounts.key_type == KeyType::rsa_3072);
   CHECK(config.accounts.sealing_key_file == "/etc/csrq/../sealing.key");
@@ -140,6 +148,7 @@ log: { level: debug, format: json }
   CHECK(config.worker.in_flight == 20);
   CHECK(config.worker.lease == 90s);
   CHECK(config.worker.poll == 250ms);
+  CHECK(config.worker.in_flight_per_customer == 5);
   CHECK(config.retry.schedule == std::vector<Duration>{1s, 90min});
   CHECK(config.renewal.at_remaining == 0.25);
   CHECK(config.renewal.per_run == 7);
@@ -163,7 +172,7 @@ TEST_CASE("An unknown key that is like no other is told with the known ones") {
 }
 
 TEST_CASE("Keys that would do nothing are refused") {
-  CHECK(has(mistake(ca("limits: {}")), ":4: unknown key `limits`"));
+  CHECK(has(mistake(ca("limit: {}")), ":4: unknown key `limit`"));
 }
 
 TEST_CASE("All mistakes are told at once, in the order of the file") {
@@ -402,6 +411,11 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "orders_in_flight",
                                 "abandoned",
                                 "deactivate_per_hour",
+                                "limits",
+                                "new_accounts_per_address",
+                                "burst",
+                                "per",
+                                "renewals",
                                 "accounts",
                                 "policy",
                                 "key_type",
@@ -419,6 +433,7 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "in_flight",
                                 "lease",
                                 "poll",
+                                "in_flight_per_customer",
                                 "retry",
                                 "schedule",
                                 "renewal",

@@ -36,6 +36,53 @@ Failure failure_of(const Response& response) {
 
 }  // namespace
 
+TEST_CASE("which limit a refusal speaks of: by its help page first, then by its sentence") {
+  using csrq::LimitScope;
+  struct Row {
+    const char* detail;
+    const char* help;
+    LimitScope scope;
+    const char* subject;
+  };
+  for (const Row& row : {
+           Row{"too many new orders (300) from this account in the last 3h0m0s, retry after 1970-01-01 "
+               "00:00:36 UTC: see "
+               "https://letsencrypt.org/docs/rate-limits/#new-orders-per-account",
+               "", LimitScope::account, ""},
+           Row{"too many certificates (50) already issued for \"Example.COM\" in the last 168h0m0s, retry "
+               "after 1970-01-01: "
+               "see https://letsencrypt.org/docs/rate-limits/#new-certificates-per-registered-domain",
+               "", LimitScope::registered_domain, "example.com"},
+           Row{"too many certificates (5) already issued for this exact set of identifiers in the last "
+               "168h0m0s",
+               "", LimitScope::name_set, ""},
+           Row{"too many failed authorizations (5) for \"a.example.com\" in the last 1h0m0s, retry after "
+               "1970-01-01",
+               "", LimitScope::identifier, "a.example.com"},
+           Row{"too many new registrations (10) from this IP address in the last 3h0m0s", "",
+               LimitScope::address, ""},
+           Row{"Service busy; retry later.", "", LimitScope::ca, ""},
+           Row{"a sentence of another CA", "", LimitScope::account, ""},
+           Row{"a sentence of another CA", "https://ca.example/limits#new-certificates-per-registered-domain",
+               LimitScope::registered_domain, ""},
+           Row{"too many certificates already issued for \"not a name; DROP\"", "",
+               LimitScope::registered_domain, ""},
+       }) {
+    CAPTURE(row.detail);
+    Headers headers;
+    if (*row.help) headers.emplace_back("link", "<" + std::string(row.help) + ">;rel=\"help\"");
+    const Failure failure = failure_of(answer(429, document("rateLimited", row.detail), headers));
+    REQUIRE(failure.limit);
+    CHECK(failure.limit->scope == row.scope);
+    CHECK(failure.limit->subject == row.subject);
+  }
+}
+
+TEST_CASE("maintenance (503 with Retry-After) is about the whole CA; other failures are about no limit") {
+  CHECK(failure_of(answer(503, "", {{"retry-after", "60"}})).limit->scope == csrq::LimitScope::ca);
+  CHECK_FALSE(failure_of(answer(500, "")).limit);
+}
+
 TEST_CASE("the class of a failure") {
   struct Row {
     const char* type;

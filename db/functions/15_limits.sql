@@ -1,0 +1,299 @@
+-- Rate limits: the generic cell rate algorithm, one row a bucket. A bucket holds `burst` tokens and gets one back each
+-- period / burst; full_at is when it is full again, so taking a token moves full_at one refill ahead.
+
+CREATE OR REPLACE FUNCTION csrq.name_set_key(p_names text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN length(s) <= 200 THEN s ELSE left(s, 120) || '… ' || encode(sha256(convert_to(s, 'UTF8')), 'hex') END
+      FROM (SELECT array_to_string(array(SELECT DISTINCT n FROM unnest(p_names) n ORDER BY n), ',') AS s) joined
+$$;
+COMMENT ON FUNCTION csrq.name_set_key(text[]) IS 'The key of a set of names in csrq.rate_bucket: the names in order, or their beginning and a digest.';
+
+CREATE OR REPLACE FUNCTION csrq.limit_for(p_directory text, p_name text, p_key text)
+RETURNS TABLE (burst int, refill interval, period interval, renewals text, source text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT l.burst, l.period / l.burst, l.period, l.renewals, l.source FROM csrq.rate_limit l
+     WHERE l.directory = p_directory AND l.name = p_name AND l.key IN ('', p_key) ORDER BY l.key DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION csrq.limit_for(text, text, text) IS 'The limit that holds for a key: its override, else the general one. No row: unlimited.';
+
+CREATE OR REPLACE FUNCTION csrq.tokens(p_directory text, p_name text, p_key text) RETURNS int
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT greatest(0, floor(extract(epoch FROM now() + l.period - greatest(coalesce(b.full_at, '-infinity'), now())) / extract(epoch FROM l.refill)))::int
+      FROM csrq.limit_for(p_directory, p_name, p_key) l
+      LEFT JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = p_name AND b.key = p_key
+$$;
+COMMENT ON FUNCTION csrq.tokens(text, text, text) IS 'Tokens in a bucket now; null: unlimited.';
+
+CREATE OR REPLACE FUNCTION csrq.next_token_at(p_directory text, p_name text, p_key text) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT greatest(now(), b.full_at - (l.burst - 1) * l.refill)
+      FROM csrq.limit_for(p_directory, p_name, p_key) l
+      LEFT JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = p_name AND b.key = p_key
+$$;
+COMMENT ON FUNCTION csrq.next_token_at(text, text, text) IS 'When a bucket has a token: now, or later. Null: unlimited.';
+
+CREATE OR REPLACE FUNCTION csrq.lock_buckets(p_directory text, p_names text[], p_keys text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO csrq.rate_bucket (directory, name, key)
+    SELECT p_directory, w.name, w.key FROM unnest(p_names, p_keys) w(name, key)
+     WHERE EXISTS (SELECT FROM csrq.limit_for(p_directory, w.name, w.key))
+     ORDER BY w.name, w.key ON CONFLICT DO NOTHING;
+    PERFORM FROM csrq.rate_bucket b JOIN unnest(p_names, p_keys) w(name, key) ON b.name = w.name AND b.key = w.key
+      WHERE b.directory = p_directory ORDER BY b.name, b.key FOR NO KEY UPDATE OF b;
+END $$;
+COMMENT ON FUNCTION csrq.lock_buckets(text, text[], text[]) IS 'Locks the buckets of those keys that are limited, always in the same order.';
+
+CREATE OR REPLACE FUNCTION csrq.spend(p_directory text, p_names text[], p_keys text[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT csrq.lock_buckets(p_directory, p_names, p_keys);
+    UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, now()) + l.refill
+      FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
+     WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key
+$$;
+COMMENT ON FUNCTION csrq.spend(text, text[], text[]) IS 'Takes a token from each of these buckets, also from an empty one: it has happened.';
+
+CREATE OR REPLACE FUNCTION csrq.give_back(p_directory text, p_names text[], p_keys text[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT csrq.lock_buckets(p_directory, p_names, p_keys);
+    UPDATE csrq.rate_bucket b SET full_at = b.full_at - l.refill
+      FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
+     WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key AND b.full_at > now()
+$$;
+COMMENT ON FUNCTION csrq.give_back(text, text[], text[]) IS 'Returns a token to each of these buckets: what it was taken for did not happen.';
+
+-- Rows that find a bucket empty are told to come back one refill apart, so that a million of them do not all come at once.
+-- Urgent ones (`p_first`) come for the next token.
+CREATE OR REPLACE FUNCTION csrq.take_tokens(p_directory text, p_names text[], p_keys text[], p_first boolean DEFAULT false,
+    OUT come_back_at timestamptz, OUT name text, OUT key text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM csrq.lock_buckets(p_directory, p_names, p_keys);
+    WITH empty AS (
+        SELECT b.name, b.key, l.refill, greatest(b.full_at - (l.burst - 1) * l.refill, CASE WHEN NOT p_first THEN b.promised_until END) AS at
+          FROM unnest(p_names, p_keys) w(name, key)
+          JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = w.name AND b.key = w.key
+          CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
+         WHERE b.full_at - (l.burst - 1) * l.refill > now()),
+    promised AS (
+        UPDATE csrq.rate_bucket b SET promised_until = empty.at + empty.refill FROM empty
+         WHERE NOT p_first AND b.directory = p_directory AND b.name = empty.name AND b.key = empty.key)
+    SELECT e.at, e.name, e.key INTO come_back_at, take_tokens.name, take_tokens.key FROM empty e ORDER BY e.at DESC LIMIT 1;
+    IF come_back_at IS NULL THEN
+        UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, now()) + l.refill
+          FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
+         WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key;
+    END IF;
+END $$;
+COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
+    IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
+
+CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, OUT wait_seconds double precision, OUT why text, OUT is_foreseen boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    refused record;
+BEGIN
+    is_foreseen := false;
+    SELECT extract(epoch FROM h.until - now()), h.error ->> 'detail' INTO wait_seconds, why FROM csrq.rate_hold h
+     WHERE h.directory = p_directory AND h.scope IN ('ca', 'address') AND h.until > now() ORDER BY h.until DESC LIMIT 1;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    is_foreseen := true;
+    SELECT * INTO refused FROM csrq.take_tokens(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+    wait_seconds := extract(epoch FROM refused.come_back_at - now());
+    why := CASE WHEN wait_seconds IS NOT NULL THEN 'no new account may be registered yet (new_accounts_per_address)' END;
+END $$;
+COMMENT ON FUNCTION csrq.take_account_token(text) IS 'Before newAccount is sent for a new key: how long to wait, why, and whether csrq has foreseen it (or the CA said so); nulls: go ahead, the token is taken.';
+
+CREATE OR REPLACE FUNCTION csrq.set_rate_limits(p_directory text, p_names text[], p_bursts int[], p_periods interval[], p_renewals text[], p_sources text[])
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    unseen text[];
+BEGIN
+    DELETE FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.key = '' AND l.source <> 'administrator' AND l.name <> ALL (p_names);
+    unseen := array(SELECT n FROM unnest(p_names) n WHERE NOT EXISTS (
+        SELECT FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.name = n AND l.key = ''));
+    INSERT INTO csrq.rate_limit AS l (directory, name, burst, period, renewals, source)
+    SELECT p_directory, w.name, w.burst, w.period, w.renewals, w.source
+      FROM unnest(p_names, p_bursts, p_periods, p_renewals, p_sources) w(name, burst, period, renewals, source) ORDER BY w.name
+    ON CONFLICT (directory, name, key) DO UPDATE SET burst = EXCLUDED.burst, period = EXCLUDED.period, renewals = EXCLUDED.renewals, source = EXCLUDED.source
+     WHERE l.source <> 'administrator' AND (l.burst, l.period, l.renewals, l.source) IS DISTINCT FROM (EXCLUDED.burst, EXCLUDED.period, EXCLUDED.renewals, EXCLUDED.source);
+    PERFORM csrq.seed_buckets(p_directory, unseen);
+END $$;
+COMMENT ON FUNCTION csrq.set_rate_limits(text, text[], int[], interval[], text[], text[])
+    IS 'What the configuration of the worker that starts says about a CA''s limits. Buckets of limits that are new are filled from the history; rows of administrators stay.';
+
+CREATE OR REPLACE FUNCTION csrq.refilled(p_times timestamptz[], p_refill interval) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    full_at timestamptz := '-infinity';
+    spent_at timestamptz;
+BEGIN
+    FOREACH spent_at IN ARRAY p_times LOOP
+        full_at := greatest(full_at, spent_at) + p_refill;
+    END LOOP;
+    RETURN full_at;
+END $$;
+COMMENT ON FUNCTION csrq.refilled(timestamptz[], interval) IS 'When a bucket is full again from which tokens were taken at these times, in order.';
+
+CREATE OR REPLACE FUNCTION csrq.seed_buckets(p_directory text, p_names text[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO csrq.rate_bucket (directory, name, key, full_at)
+    SELECT p_directory, h.name, h.key, csrq.refilled(array_agg(h.at ORDER BY h.at), l.refill)
+      FROM (SELECT 'new_accounts_per_address' AS name, '' AS key, a.created_at AS at FROM csrq.acme_account a WHERE a.directory = p_directory
+            UNION ALL
+            SELECT 'new_orders_per_account', a.id::text, o.created_at
+              FROM csrq.acme_order o JOIN csrq.acme_account a ON a.id = o.account_id WHERE a.directory = p_directory AND o.url IS NOT NULL
+            UNION ALL
+            SELECT 'certificates_per_name_set', csrq.name_set_key(r.names), c.issued_at
+              FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id JOIN csrq.acme_account a ON a.id = c.account_id
+             WHERE a.directory = p_directory
+            UNION ALL
+            SELECT w.name, z.account_id || ' ' || z.identifier, z.updated_at
+              FROM csrq.acme_authorization z JOIN csrq.acme_account a ON a.id = z.account_id,
+                   unnest(ARRAY['failed_validations_per_identifier', 'consecutive_failures_per_identifier']) w(name)
+             WHERE a.directory = p_directory AND z.status = 'invalid' AND z.identifier IS NOT NULL) h
+      JOIN LATERAL csrq.limit_for(p_directory, h.name, h.key) l ON h.at > now() - l.period
+     WHERE h.name = ANY (p_names) GROUP BY h.name, h.key, l.refill
+    ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION csrq.seed_buckets(text, text[]) IS 'Fills buckets from what the history says was spent.';
+
+-- What a CA's answers say about buckets.
+CREATE OR REPLACE FUNCTION csrq.authorization_counts() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ca_directory text;
+    bucket text := NEW.account_id || ' ' || NEW.identifier;
+BEGIN
+    SELECT a.directory INTO ca_directory FROM csrq.acme_account a WHERE a.id = NEW.account_id;
+    IF NEW.status = 'valid' THEN
+        DELETE FROM csrq.rate_bucket WHERE directory = ca_directory AND name = 'consecutive_failures_per_identifier' AND key = bucket;
+    ELSE
+        PERFORM csrq.spend(ca_directory, ARRAY['consecutive_failures_per_identifier', 'failed_validations_per_identifier'], ARRAY[bucket, bucket]);
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.authorization_counts() IS 'A failed validation costs a token; so does, at Let''s Encrypt, the deactivation of a pending authorization. A success ends a row of failures.';
+CREATE OR REPLACE TRIGGER authorization_counts AFTER UPDATE OF status ON csrq.acme_authorization FOR EACH ROW
+    WHEN (OLD.status = 'pending' AND NEW.status IN ('invalid', 'deactivated', 'valid') AND NEW.identifier IS NOT NULL)
+    EXECUTE FUNCTION csrq.authorization_counts();
+
+CREATE OR REPLACE FUNCTION csrq.order_ends_without_certificate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM csrq.give_back(a.directory, array_agg(c.item ORDER BY c.place) FILTER (WHERE c.place % 2 = 1), array_agg(c.item ORDER BY c.place) FILTER (WHERE c.place % 2 = 0))
+       FROM csrq.acme_account a, unnest(NEW.charged) WITH ORDINALITY c(item, place) WHERE a.id = NEW.account_id GROUP BY a.directory;
+    UPDATE csrq.acme_order SET charged = '{}' WHERE id = NEW.id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.order_ends_without_certificate() IS 'What only a certificate costs is given back.';
+CREATE OR REPLACE TRIGGER order_ends_without_certificate AFTER UPDATE OF closed_at ON csrq.acme_order FOR EACH ROW
+    WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NEW.status <> 'valid' AND NEW.finalize_at IS NULL AND NEW.charged <> '{}')
+    EXECUTE FUNCTION csrq.order_ends_without_certificate();
+
+CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account bigint, p_keys text[], p_wait interval, p_error jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    held_until timestamptz := now() + p_wait;
+    scope_keys text[] := CASE p_scope WHEN 'account' THEN ARRAY[p_account::text] WHEN 'identifier' THEN array(SELECT p_account || ' ' || k FROM unnest(p_keys) k)
+                              WHEN 'name_set' THEN ARRAY[csrq.name_set_key(p_keys)]
+                              WHEN 'registered_domain' THEN p_keys ELSE ARRAY[''] END;
+    limit_name text := CASE p_scope WHEN 'account' THEN 'new_orders_per_account' WHEN 'address' THEN 'new_accounts_per_address'
+                            WHEN 'registered_domain' THEN 'certificates_per_registered_domain' WHEN 'name_set' THEN 'certificates_per_name_set'
+                            WHEN 'identifier' THEN 'failed_validations_per_identifier' END;
+BEGIN
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
+    SELECT p_directory, p_scope, left(k, 500), held_until, p_error FROM unnest(scope_keys) k ORDER BY k
+    ON CONFLICT (directory, scope, key) DO UPDATE SET until = greatest(h.until, EXCLUDED.until), error = EXCLUDED.error;
+    -- The CA knows better: the bucket has its next token then.
+    PERFORM csrq.lock_buckets(p_directory, array_fill(limit_name, ARRAY[cardinality(scope_keys)]), scope_keys);
+    UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, held_until + (l.burst - 1) * l.refill)
+      FROM unnest(scope_keys) k CROSS JOIN LATERAL csrq.limit_for(p_directory, limit_name, k) l
+     WHERE b.directory = p_directory AND b.name = limit_name AND b.key = k;
+END $$;
+COMMENT ON FUNCTION csrq.hold(text, text, bigint, text[], interval, jsonb)
+    IS 'The CA asked to wait: no new order (or account) of this scope before then, whatever the buckets say, and they are corrected.';
+
+-- One statement, since every claim asks it for all whose turn it is.
+CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[])
+RETURNS TABLE (owner text, possible int, ready_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH account AS (
+        SELECT a.owner, l.period, l.period / l.burst AS refill, greatest(b.full_at, now()) AS full_at,
+               greatest(now(), b.full_at - (l.burst - 1) * (l.period / l.burst),
+                        (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = a.directory
+                            AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text)))) AS ready_at
+          FROM csrq.acme_account a
+          LEFT JOIN LATERAL (SELECT r.burst, r.period FROM csrq.rate_limit r WHERE r.directory = a.directory AND r.name = 'new_orders_per_account'
+                                AND r.key IN ('', a.id::text) ORDER BY r.key DESC LIMIT 1) l ON true
+          LEFT JOIN csrq.rate_bucket b ON b.directory = a.directory AND b.name = 'new_orders_per_account' AND b.key = a.id::text
+         WHERE a.policy = p_policy AND a.owner = ANY (p_owners) AND a.status IN ('creating', 'valid'))
+    -- An owner has as many accounts as there are CAs.
+    SELECT a.owner,
+           max(CASE WHEN a.ready_at > now() THEN 0 WHEN a.period IS NULL THEN 1000000000
+                    ELSE floor(extract(epoch FROM now() + a.period - coalesce(a.full_at, now())) / extract(epoch FROM a.refill)) END)::int,
+           min(a.ready_at)
+      FROM account a GROUP BY a.owner
+$$;
+COMMENT ON FUNCTION csrq.orders_possible(text, text[]) IS 'How many orders the accounts of these owners may open now, and when the next; no row: no account yet.';
+
+CREATE OR REPLACE FUNCTION csrq.held(p_account bigint, p_names text[], p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.until, h.error FROM csrq.acme_account a
+      JOIN (SELECT 'ca' AS scope, '' AS key
+            UNION ALL SELECT 'account', p_account::text
+            UNION ALL SELECT 'name_set', csrq.name_set_key(p_names)
+            UNION ALL SELECT 'registered_domain', d FROM unnest(p_domains) d
+            UNION ALL SELECT 'identifier', p_account || ' ' || regexp_replace(n, '^[*][.]', '') FROM unnest(p_names) n) s ON true
+      JOIN csrq.rate_hold h ON h.directory = a.directory AND h.scope = s.scope AND h.key = s.key
+     WHERE a.id = p_account AND h.until > now() ORDER BY h.until DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION csrq.held(bigint, text[], text[]) IS 'Until when the CA has asked to wait with an order for these names; no row: it has not.';
+
+CREATE OR REPLACE FUNCTION csrq.charge_order(p_request bigint, p_account bigint, p_names text[], p_domains text[],
+    OUT until timestamptz, OUT error jsonb, OUT charged text[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ca_directory text := (SELECT a.directory FROM csrq.acme_account a WHERE a.id = p_account);
+    is_urgent boolean := (SELECT j.lane = 0 FROM csrq.job j WHERE j.request_id = p_request);
+    is_renewal boolean;
+    names text[];
+    keys text[];
+    refused record;
+BEGIN
+    charged := '{}';
+    IF NOT EXISTS (SELECT FROM csrq.rate_limit l WHERE l.directory = ca_directory) THEN
+        RETURN;
+    END IF;
+    -- Failures are spent when they happen; an order waits until there is a token for one.
+    SELECT csrq.next_token_at(ca_directory, w.name, w.key) AS at, w.name, w.key INTO refused
+      FROM (SELECT l.name, p_account || ' ' || i.identifier AS key
+              FROM (SELECT DISTINCT regexp_replace(n, '^[*][.]', '') AS identifier FROM unnest(p_names) n) i,
+                   unnest(ARRAY['failed_validations_per_identifier', 'consecutive_failures_per_identifier']) l(name)) w
+     WHERE csrq.next_token_at(ca_directory, w.name, w.key) > now() ORDER BY 1 DESC LIMIT 1;
+    IF NOT FOUND THEN
+        is_renewal := EXISTS (SELECT FROM csrq.certificate c JOIN csrq.acme_account a ON a.id = c.account_id
+                               WHERE c.request_id = p_request AND a.directory = ca_directory AND c.issued_at > now() - interval '120 days');
+        SELECT array_agg(w.name), array_agg(w.key) INTO names, keys
+          FROM (SELECT 'new_orders_per_account' AS name, p_account::text AS key
+                UNION ALL SELECT 'certificates_per_name_set', csrq.name_set_key(p_names)
+                UNION ALL SELECT 'certificates_per_registered_domain', d FROM unnest(p_domains) d) w
+          CROSS JOIN LATERAL csrq.limit_for(ca_directory, w.name, w.key) l
+         WHERE NOT (is_renewal AND l.renewals = 'exempt');
+        SELECT t.come_back_at AS at, t.name, t.key INTO refused FROM csrq.take_tokens(ca_directory, names, keys, is_urgent) t;
+    END IF;
+    IF refused.at IS NOT NULL THEN
+        until := refused.at;
+        error := jsonb_build_object('limit', refused.name, 'key', refused.key,
+            'detail', format('the CA''s limit %s is used up for %s; csrq waits before the CA has to say no', refused.name, refused.key));
+        RETURN;
+    END IF;
+    charged := coalesce((SELECT array_agg(v ORDER BY place, part)
+                           FROM unnest(names, keys) WITH ORDINALITY w(name, key, place), LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)
+                          WHERE w.name <> 'new_orders_per_account'), '{}');
+END $$;
+COMMENT ON FUNCTION csrq.charge_order(bigint, bigint, text[], text[])
+    IS 'Takes what a new order costs from the buckets, or says until when to wait, and why. charged: what is given back if no certificate comes of it.';

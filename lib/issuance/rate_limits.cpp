@@ -1,0 +1,82 @@
+#include "issuance/rate_limits.hpp"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+
+#include "issuance/registered_domain.hpp"
+
+namespace csrq::issuance {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration an_hour = 1h;
+constexpr Duration a_week = std::chrono::hours(7 * 24);
+constexpr Duration a_day = std::chrono::hours(24);
+
+using Limits = std::map<std::string, RateLimit>;
+
+RateLimit known(int burst, Duration period, bool renewals_exempt = false) {
+  return {.burst = burst, .period = period, .renewals_exempt = renewals_exempt, .built_in = true};
+}
+
+/// https://letsencrypt.org/docs/rate-limits/ as of 2026-08-05.
+Limits of_lets_encrypt() {
+  return {{"new_accounts_per_address", known(10, 3 * an_hour)},
+          {"new_orders_per_account", known(300, 3 * an_hour, true)},
+          {"certificates_per_registered_domain", known(50, a_week, true)},
+          {"certificates_per_name_set", known(5, a_week)},
+          {"failed_validations_per_identifier", known(5, an_hour)},
+          {"consecutive_failures_per_identifier", known(1152, 1152 * a_day)}};
+}
+
+/// https://letsencrypt.org/docs/staging-environment/
+Limits of_lets_encrypt_staging() {
+  return {{"new_accounts_per_address", known(50, 3 * an_hour)},
+          {"new_orders_per_account", known(1500, 3 * an_hour, true)},
+          {"certificates_per_registered_domain", known(30'000, a_week, true)},
+          {"certificates_per_name_set", known(30'000, a_week)},
+          {"failed_validations_per_identifier", known(200, an_hour)},
+          {"consecutive_failures_per_identifier", known(3600, 3600 * (a_day / 2))}};
+}
+
+bool is_at(const std::string& directory, std::string_view host) {
+  const std::string origin = "https://" + std::string(host);
+  return directory.starts_with(origin + "/") || directory == origin;
+}
+
+/// Nothing if it is no IPv6 address.
+std::string network_of(const std::string& address) {
+  in6_addr octets{};
+  if (inet_pton(AF_INET6, address.c_str(), &octets) != 1) return {};
+  constexpr std::size_t network_octets = 8;
+  std::fill(std::begin(octets.s6_addr) + network_octets, std::end(octets.s6_addr), std::uint8_t{0});
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(AF_INET6, &octets, text.data(), text.size());
+  return std::string(text.data()) + "/64";
+}
+
+}  // namespace
+
+std::map<std::string, RateLimit> limits_of(const CaConfig& ca) {
+  Limits limits = ca.limits;
+  if (is_at(ca.directory, "acme-v02.api.letsencrypt.org")) limits.merge(of_lets_encrypt());
+  if (is_at(ca.directory, "acme-staging-v02.api.letsencrypt.org")) limits.merge(of_lets_encrypt_staging());
+  return limits;
+}
+
+std::vector<std::string> limited_domains(const std::vector<std::string>& names) {
+  std::vector<std::string> domains;
+  for (const std::string& name : names) {
+    std::string network = network_of(name);
+    domains.push_back(network.empty() ? registered_domain(name) : std::move(network));
+  }
+  std::ranges::sort(domains);
+  const auto repeated = std::ranges::unique(domains);
+  domains.erase(repeated.begin(), repeated.end());
+  return domains;
+}
+
+}  // namespace csrq::issuance

@@ -1,0 +1,95 @@
+#include "store/rate_limits.hpp"
+
+#include "store/jobs.hpp"
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto rate_limits_sql = R"sql(
+    SELECT ca, directory, name, key, burst, period, left_now, next_at, held_until, waiting, last_starts_at, reason, source
+      FROM csrq.rate_limits
+     WHERE ($1::text IS NULL OR ca = $1) AND ($2::text IS NULL OR customer = $2)
+     ORDER BY directory, name, key
+)sql";
+
+constexpr auto take_account_token_sql = R"sql(
+    SELECT (wait_seconds * 1000000)::bigint, why, is_foreseen FROM csrq.take_account_token($1)
+)sql";
+
+RateLimitLine line_in(const pqxx::row& row) {
+  return {.ca = text(row[0]),
+          .directory = text(row[1]),
+          .name = text(row[2]),
+          .key = text(row[3]),
+          .burst = text(row[4]),
+          .period = text(row[5]),
+          .left = text(row[6]),
+          .next_at = text(row[7]),
+          .held_until = text(row[8]),
+          .waiting = text(row[9]),
+          .last_starts_at = text(row[10]),
+          .reason = text(row[11]),
+          .source = text(row[12])};
+}
+
+}  // namespace
+
+void set_rate_limits(Database& database, const std::string& directory,
+                     const std::map<std::string, RateLimit>& limits) {
+  std::vector<std::string> names;
+  std::vector<std::int64_t> bursts;
+  std::vector<Duration> periods;
+  std::vector<std::string> renewals;
+  std::vector<std::string> sources;
+  for (const auto& [name, limit] : limits) {
+    names.push_back(name);
+    bursts.push_back(limit.burst);
+    periods.push_back(limit.period);
+    renewals.emplace_back(limit.renewals_exempt ? "exempt" : "charged");
+    sources.emplace_back(limit.built_in ? "built-in" : "configuration");
+  }
+  database.run([&](pqxx::transaction_base& transaction) {
+    execute(transaction, "SELECT csrq.set_rate_limits($1, $2, $3, $4, $5, $6)",
+            {directory, names, bursts, periods, renewals, sources});
+  });
+}
+
+std::optional<Hold> take_account_token(Database& database, const std::string& directory) {
+  std::optional<Hold> hold;
+  database.run([&](pqxx::transaction_base& transaction) {
+    hold.reset();
+    const auto row = execute(transaction, take_account_token_sql, {directory})[0];
+    if (!row[0].is_null())
+      hold = Hold{.wait = Duration(row[0].as<std::int64_t>()),
+                  .detail = text(row[1]),
+                  .is_foreseen = row[2].as<bool>()};
+  });
+  return hold;
+}
+
+void hold(Database& database, const std::string& directory, const UsedUpLimit& limit, AccountId account,
+          const std::vector<std::string>& names, const std::vector<std::string>& domains, Duration wait,
+          const Failure& why) {
+  const std::vector<std::string> subject{limit.subject};
+  const std::vector<std::string>& row_keys = limit.scope == LimitScope::registered_domain ? domains : names;
+  database.run([&](pqxx::transaction_base& transaction) {
+    execute(transaction, "SELECT csrq.hold($1, $2, $3, $4, $5, $6)",
+            {directory, to_string(limit.scope), account, limit.subject.empty() ? row_keys : subject, wait,
+             error_json(why)});
+  });
+}
+
+std::vector<RateLimitLine> rate_limits(Database& database, const std::string& ca,
+                                       const std::string& customer) {
+  std::vector<RateLimitLine> lines;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    lines.clear();
+    for (const auto& row :
+         execute(transaction, rate_limits_sql, {null_if_empty(ca), null_if_empty(customer)}))
+      lines.push_back(line_in(row));
+  });
+  return lines;
+}
+
+}  // namespace csrq::store

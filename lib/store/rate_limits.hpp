@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/config.hpp"
+#include "base/error.hpp"
+#include "store/database.hpp"
+#include "store/ids.hpp"
+
+/// What CAs allow, and how much of it is spent. Functions return after their commit.
+namespace csrq::store {
+
+/// Tells the database what the configuration says about a CA's limits, by name.
+void set_rate_limits(Database& database, const std::string& directory,
+                     const std::map<std::string, RateLimit>& limits);
+
+/// The CA asked to wait, or a limit of it is used up.
+struct Hold {
+  Duration wait{};
+  std::string detail{};
+  bool is_foreseen{};  ///< by csrq's own count; the CA has not said so
+};
+
+/// Before newAccount is sent for a new key; nothing: go ahead, its token is taken.
+std::optional<Hold> take_account_token(Database& database, const std::string& directory);
+
+/// The CA has said that `limit` is used up for so long: nothing more is sent that it would refuse. `names`
+/// and `domains` are the row's, for an answer that does not say which.
+void hold(Database& database, const std::string& directory, const UsedUpLimit& limit, AccountId account,
+          const std::vector<std::string>& names, const std::vector<std::string>& domains, Duration wait,
+          const Failure& why);
+
+/// A line of csrq.rate_limits; times are text as PostgreSQL prints them, empty for null.
+struct RateLimitLine {
+  std::string ca{};
+  std::string directory{};
+  std::string name{};
+  std::string key{};
+  std::string burst{};
+  std::string period{};
+  std::string left{};
+  std::string next_at{};
+  std::string held_until{};
+  std::string waiting{};
+  std::string last_starts_at{};
+  std::string reason{};
+  std::string source{};
+};
+/// Empty filters: all.
+std::vector<RateLimitLine> rate_limits(Database& database, const std::string& ca,
+                                       const std::string& customer);
+
+}  // namespace csrq::store

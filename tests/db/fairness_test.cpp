@@ -1,0 +1,190 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <thread>
+
+#include "db/store_fixture.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+
+namespace {
+
+/// How many rows of each customer.
+using Shares = std::map<std::string, int>;
+
+struct Queue : Store {
+  void submit_many(const std::string& customer, int rows, const std::string& priority = "normal") {
+    sql.run("INSERT INTO csrq.request (customer, csr, priority) SELECT '" + customer + "', 'x', '" +
+            priority + "' FROM generate_series(1, " + std::to_string(rows) + ")");
+  }
+
+  std::vector<store::Claim> claim(int limit, const store::ClaimRules& rules = {}) {
+    return store::claim(database, worker, limit, lease, rules);
+  }
+
+  static Shares shares(const std::vector<store::Claim>& claims) {
+    Shares shares;
+    for (const store::Claim& claim : claims) ++shares[claim.customer];
+    return shares;
+  }
+
+  /// An account of the customer; `shared` of all.
+  store::AccountId account(const std::string& customer, AccountPolicy policy = AccountPolicy::per_customer) {
+    store::AccountOwner owner = some_owner(customer);
+    owner.policy = policy;
+    return store::find_or_create_account(database, owner, some_key(customer.empty() ? 's' : customer[0])).id;
+  }
+
+  void limit_orders(int burst, Duration period) {
+    store::set_rate_limits(database, some_owner().directory,
+                           {{"new_orders_per_account", {.burst = burst, .period = period}}});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("one customer's many rows and another's single one share a claim") {
+  Queue queue;
+  queue.submit_many("flood", 1000);
+  queue.submit_many("small", 1);
+  const auto claims = queue.claim(10);
+  CHECK(claims.size() == 10);
+  CHECK(Queue::shares(claims) == Shares{{"flood", 9}, {"small", 1}});
+}
+
+TEST_CASE("whoever was served waits for the others") {
+  Queue queue;
+  for (const char* customer : {"a", "b", "c"}) queue.submit_many(customer, 3);
+  for (int round = 0; round < 3; ++round) {
+    Shares shares;
+    for (int i = 0; i < 3; ++i) ++shares[queue.claim(1).at(0).customer];
+    CHECK(shares == Shares{{"a", 1}, {"b", 1}, {"c", 1}});
+  }
+  CHECK(queue.claim(1).empty());
+}
+
+TEST_CASE("a row that comes while another customer's are being claimed is in the next claim") {
+  Queue queue;
+  queue.submit_many("flood", 1000);
+  queue.claim(64);
+  queue.submit_many("small", 1);
+  CHECK(Queue::shares(queue.claim(64))["small"] == 1);
+}
+
+TEST_CASE("a worker holds at most its share of one customer's rows") {
+  Queue queue;
+  queue.submit_many("flood", 100);
+  CHECK(queue.claim(50, {.most_per_customer = 30}).size() == 30);
+  CHECK(queue.claim(50, {.most_per_customer = 30}).empty());
+  queue.submit_many("small", 2);
+  CHECK(Queue::shares(queue.claim(50, {.most_per_customer = 30})) == Shares{{"small", 2}});
+}
+
+TEST_CASE("rows committed late, after their customer's turn was over, get another") {
+  Queue queue;
+  pqxx::connection late(queue.test.url());
+  pqxx::work transaction(late);
+  queue.submit_many("acme", 1);
+  transaction.exec("INSERT INTO csrq.request (customer, csr) VALUES ('acme', 'x')");
+  CHECK(queue.claim(10).size() == 1);
+  CHECK(queue.claim(10).empty());
+  transaction.commit();
+  CHECK(queue.claim(10).size() == 1);
+  CHECK(queue.claim(10).empty());
+}
+
+TEST_CASE("an app that keeps its insert open holds up no other insert of its customer, nor their rows") {
+  Queue queue;
+  pqxx::connection late(queue.test.url());
+  pqxx::work transaction(late);
+  transaction.exec("INSERT INTO csrq.customer (name) VALUES ('acme')");
+  transaction.exec("COMMIT; BEGIN");
+  transaction.exec("INSERT INTO csrq.request (customer, csr) VALUES ('acme', 'x')");
+  queue.sql.run("SET lock_timeout = '1s'");
+  queue.submit_many("acme", 5);
+  CHECK(queue.claim(10).size() == 5);
+}
+
+TEST_CASE("no row is left without a turn, whatever inserts and claims run at once") {
+  Queue queue;
+  constexpr int writers = 4;
+  constexpr int rows = 60;
+  std::vector<std::jthread> threads;
+  std::atomic<int> writing = writers;
+  for (int writer = 0; writer < writers; ++writer)
+    threads.emplace_back([&] {
+      Sql sql(queue.test.url());
+      for (int row = 0; row < rows; ++row)
+        sql.run("INSERT INTO csrq.request (customer, csr) VALUES ('c" + std::to_string(row % 3) + "', 'x')");
+      --writing;
+    });
+  std::size_t claimed = 0;
+  const auto claim_all = [&] {
+    for (auto claims = queue.claim(5); !claims.empty(); claims = queue.claim(5)) claimed += claims.size();
+  };
+  while (writing > 0) claim_all();
+  threads.clear();
+  claim_all();
+  CHECK(claimed == std::size_t{writers} * rows);
+}
+
+TEST_CASE("only rows whose account may open an order are claimed") {
+  Queue queue;
+  queue.limit_orders(3, std::chrono::hours(3));
+  queue.account("acme");
+  queue.account("other");
+  queue.submit_many("acme", 10);
+  queue.submit_many("other", 1);
+  CHECK(Queue::shares(queue.claim(10)) == Shares{{"acme", 3}, {"other", 1}});
+}
+
+TEST_CASE(
+    "while an account may open none, its rows are not claimed, and the line shows when it is their turn") {
+  Queue queue;
+  queue.limit_orders(2, std::chrono::hours(2));
+  const auto account = queue.account("acme");
+  queue.submit_many("acme", 5);
+  queue.sql.run("SELECT csrq.spend('" + some_owner().directory +
+                "', '{new_orders_per_account,new_orders_per_account}', ARRAY['" +
+                std::to_string(store::number(account)) + "', '" + std::to_string(store::number(account)) +
+                "'])");
+  queue.sql.run("SELECT csrq.spend('" + some_owner().directory + "', '{new_orders_per_account}', ARRAY['" +
+                std::to_string(store::number(account)) + "'])");
+  CHECK(queue.claim(10).empty());
+  CHECK(queue.sql.value("SELECT count(*) FROM csrq.turn WHERE turn_at > now() + interval '50 minutes'") ==
+        "1");
+  CHECK(queue.sql.value(
+            "SELECT bool_and(earliest_issue_at > now() + interval '50 minutes') FROM csrq.status") == "t");
+
+  queue.submit_many("small", 1);
+  CHECK(Queue::shares(queue.claim(10)) == Shares{{"small", 1}});
+}
+
+TEST_CASE("a shared account's orders are shared out among its customers") {
+  Queue queue;
+  queue.limit_orders(4, std::chrono::hours(4));
+  queue.account("", AccountPolicy::shared);
+  queue.submit_many("flood", 100);
+  queue.submit_many("small", 1);
+  const auto claims = queue.claim(10, {.policy = AccountPolicy::shared});
+  CHECK(Queue::shares(claims) == Shares{{"flood", 3}, {"small", 1}});
+}
+
+TEST_CASE("a row whose order is open is claimed although no new order may be opened") {
+  Queue queue;
+  const auto claim = [&] {
+    queue.submit();
+    return queue.claim_one();
+  }();
+  queue.ready_order(claim.fence);
+  REQUIRE(store::put_off(queue.database, claim.fence, Duration(0), nullptr));
+  store::hold(queue.database, some_owner().directory, {.scope = LimitScope::ca}, {}, {}, {},
+              std::chrono::hours(1), some_failure(FailureClass::limited));
+  queue.submit();
+  const auto claims = queue.claim(10);
+  REQUIRE(claims.size() == 1);
+  CHECK(claims[0].fence.request == claim.fence.request);
+}

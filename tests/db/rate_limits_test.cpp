@@ -1,0 +1,239 @@
+#include "store/rate_limits.hpp"
+
+#include <doctest/doctest.h>
+
+#include "db/store_fixture.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration an_hour = 1h;
+
+/// A CA with limits, and an account there.
+struct LimitedCa : Store {
+  std::string directory = some_owner().directory;
+  store::AccountId account = store::find_or_create_account(database, some_owner(), some_key('a')).id;
+
+  explicit LimitedCa(const std::map<std::string, RateLimit>& limits) {
+    store::set_rate_limits(database, directory, limits);
+  }
+
+  store::Fence claimed(const std::string& priority = "normal") {
+    submit({.priority = priority});
+    return store::claim(database, worker, 1, lease, {.policy = AccountPolicy::per_registered_domain})
+        .at(0)
+        .fence;
+  }
+
+  store::OpenOrderResult open(const store::Fence& fence, const std::vector<std::string>& names,
+                              const std::vector<std::string>& domains = {}) {
+    return store::open_order(database, fence, account, names, domains);
+  }
+
+  /// An order for these names, opened for a row of its own.
+  store::OpenOrderResult open(const std::vector<std::string>& names,
+                              const std::vector<std::string>& domains = {}) {
+    return open(claimed(), names, domains);
+  }
+
+  int left(const std::string& name, const std::string& key) {
+    return std::stoi(sql.value("SELECT csrq.tokens('" + directory + "', '" + name + "', '" + key + "')"));
+  }
+};
+
+std::map<std::string, RateLimit> one_limit(const std::string& name, int burst, Duration period,
+                                           bool renewals_exempt = false) {
+  return {{name, {.burst = burst, .period = period, .renewals_exempt = renewals_exempt}}};
+}
+
+double hours(const std::optional<store::Hold>& hold) {
+  return hold ? std::chrono::duration<double, std::ratio<3600>>(hold->wait).count() : 0;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "as many orders as the limit allows are opened at once, then one each refill, in the order of asking") {
+  LimitedCa ca(one_limit("new_orders_per_account", 3, 3 * an_hour));
+  for (const char* name : {"a.example", "b.example", "c.example"}) CHECK(ca.open({name}).order);
+  CHECK(hours(ca.open({"d.example"}).hold) == doctest::Approx(1).epsilon(0.01));
+  CHECK(hours(ca.open({"e.example"}).hold) == doctest::Approx(2).epsilon(0.01));
+  const auto sixth = ca.open({"f.example"});
+  CHECK(hours(sixth.hold) == doctest::Approx(3).epsilon(0.01));
+  CHECK(sixth.hold->is_foreseen);
+  CHECK(sixth.hold->detail.find("new_orders_per_account") != std::string::npos);
+}
+
+TEST_CASE("an urgent row is told to come for the next token") {
+  LimitedCa ca(one_limit("new_orders_per_account", 1, an_hour));
+  CHECK(ca.open({"a.example"}).order);
+  for (int i = 0; i < 3; ++i) CHECK(ca.open({"b.example"}).hold);
+  CHECK(hours(ca.open(ca.claimed("urgent"), {"c.example"}).hold) == doctest::Approx(1).epsilon(0.01));
+}
+
+TEST_CASE("a registered domain's limit holds back its rows, and no others") {
+  LimitedCa ca(one_limit("certificates_per_registered_domain", 1, 24 * an_hour));
+  CHECK(ca.open({"a.busy.example"}, {"busy.example"}).order);
+  CHECK(ca.open({"b.busy.example", "quiet.example"}, {"busy.example", "quiet.example"}).hold);
+  CHECK(ca.open({"quiet.example"}, {"quiet.example"}).order);
+}
+
+TEST_CASE("a set of names has its own limit") {
+  LimitedCa ca(one_limit("certificates_per_name_set", 1, 24 * an_hour));
+  CHECK(ca.open({"a.example", "b.example"}).order);
+  CHECK(ca.open({"a.example"}).order);
+  CHECK(ca.open({"a.example", "b.example"}).hold);
+}
+
+TEST_CASE("an order that ends without a certificate gives back what only a certificate costs") {
+  auto limits = one_limit("certificates_per_registered_domain", 2, 24 * an_hour);
+  limits["new_orders_per_account"] = {.burst = 10, .period = 24 * an_hour};
+  LimitedCa ca(limits);
+  const auto fence = ca.claimed();
+  const auto opened = ca.open(fence, {"a.example"}, {"a.example"}).order.value();
+  REQUIRE(
+      store::record_order(ca.database, fence, Store::order_record(opened.id, "https://ca.example/order/1")));
+  CHECK(ca.left("certificates_per_registered_domain", "a.example") == 1);
+  store::close_order(ca.database, fence, opened.id, OrderStatus::invalid,
+                     some_failure(FailureClass::validation));
+  CHECK(ca.left("certificates_per_registered_domain", "a.example") == 2);
+  CHECK(ca.left("new_orders_per_account", std::to_string(store::number(ca.account))) == 9);
+}
+
+TEST_CASE("what a certificate cost stays spent") {
+  LimitedCa ca(one_limit("certificates_per_registered_domain", 2, 24 * an_hour));
+  const auto fence = ca.claimed();
+  const auto opened = ca.open(fence, {"a.example"}, {"a.example"}).order.value();
+  REQUIRE(
+      store::record_order(ca.database, fence, Store::order_record(opened.id, "https://ca.example/order/1")));
+  REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
+  CHECK(ca.left("certificates_per_registered_domain", "a.example") == 1);
+}
+
+TEST_CASE("a renewal costs nothing where the CA exempts it") {
+  for (const bool exempt : {true, false}) {
+    CAPTURE(exempt);
+    LimitedCa ca(one_limit("new_orders_per_account", 1, 24 * an_hour, exempt));
+    const auto fence = ca.claimed();
+    const auto opened = ca.open(fence, {"a.example"}).order.value();
+    REQUIRE(store::record_order(ca.database, fence,
+                                Store::order_record(opened.id, "https://ca.example/order/1")));
+    REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
+    ca.sql.run("SELECT csrq.renew(1)");
+    const auto claims = store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared});
+    REQUIRE(claims.size() == 1);
+    const auto renewal = ca.open(claims[0].fence, {"a.example"});
+    CHECK(renewal.order.has_value() == exempt);
+  }
+}
+
+TEST_CASE("failed validations of a name use up its limit, and a success ends a row of failures") {
+  auto limits = one_limit("failed_validations_per_identifier", 2, 2 * an_hour);
+  limits["consecutive_failures_per_identifier"] = {.burst = 100, .period = 100 * 24 * an_hour};
+  LimitedCa ca(limits);
+  const auto fence = ca.claimed();
+  const auto opened = ca.open(fence, {"a.example"}).order.value();
+  REQUIRE(
+      store::record_order(ca.database, fence, Store::order_record(opened.id, "https://ca.example/order/1")));
+  const std::string key = std::to_string(store::number(ca.account)) + " a.example";
+  const auto validated = [&](const std::string& url, AuthorizationStatus status) {
+    ca.sql.run("INSERT INTO csrq.acme_authorization (account_id, customer, url) VALUES (" +
+               std::to_string(store::number(ca.account)) + ", 'acme', '" + url + "')");
+    for (const auto seen : {AuthorizationStatus::pending, status})
+      store::record_authorizations(ca.database, fence,
+                                   {{.url = url,
+                                     .identifier = "a.example",
+                                     .wildcard = false,
+                                     .status = seen,
+                                     .expires = {},
+                                     .challenge = {}}});
+  };
+  validated("https://ca.example/authz/1", AuthorizationStatus::invalid);
+  CHECK(ca.left("failed_validations_per_identifier", key) == 1);
+  CHECK(ca.left("consecutive_failures_per_identifier", key) == 99);
+  CHECK(ca.open({"a.example"}).order);
+  validated("https://ca.example/authz/2", AuthorizationStatus::invalid);
+  CHECK(hours(ca.open({"*.a.example", "b.example"}).hold) == doctest::Approx(1).epsilon(0.01));
+  CHECK(ca.open({"b.example"}).order);
+  validated("https://ca.example/authz/3", AuthorizationStatus::valid);
+  CHECK(ca.left("consecutive_failures_per_identifier", key) == 100);
+  CHECK(ca.left("failed_validations_per_identifier", key) == 0);
+}
+
+TEST_CASE("new accounts are counted for all workers together") {
+  LimitedCa ca(one_limit("new_accounts_per_address", 1, an_hour));
+  CHECK(hours(store::take_account_token(ca.database, ca.directory)) == doctest::Approx(1).epsilon(0.01));
+}
+
+TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says") {
+  LimitedCa ca(one_limit("certificates_per_registered_domain", 50, 7 * 24 * an_hour));
+  store::hold(ca.database, ca.directory, {.scope = LimitScope::registered_domain, .subject = "busy.example"},
+              ca.account, {"a.busy.example"}, {"busy.example"}, 5 * an_hour,
+              some_failure(FailureClass::limited));
+  const auto refused = ca.open({"b.busy.example"}, {"busy.example"});
+  CHECK(hours(refused.hold) == doctest::Approx(5).epsilon(0.01));
+  CHECK_FALSE(refused.hold->is_foreseen);
+  CHECK(ca.left("certificates_per_registered_domain", "busy.example") == 0);
+  CHECK(ca.open({"quiet.example"}, {"quiet.example"}).order);
+}
+
+TEST_CASE("each scope of a refusal holds back just its own") {
+  LimitedCa ca({});
+  const auto refuse = [&](const UsedUpLimit& limit) {
+    store::hold(ca.database, ca.directory, limit, ca.account, {"a.example", "b.example"}, {"example"},
+                an_hour, some_failure(FailureClass::limited));
+  };
+  SUBCASE("identifier") {
+    refuse({.scope = LimitScope::identifier, .subject = "a.example"});
+    CHECK(ca.open({"a.example"}).hold);
+    CHECK(ca.open({"*.a.example"}).hold);
+    CHECK(ca.open({"b.example"}).order);
+  }
+  SUBCASE("name set") {
+    refuse({.scope = LimitScope::name_set});
+    CHECK(ca.open({"b.example", "a.example"}).hold);
+    CHECK(ca.open({"a.example"}).order);
+  }
+  SUBCASE("address: new accounts only") {
+    refuse({.scope = LimitScope::address});
+    CHECK(ca.open({"a.example"}).order);
+    CHECK(store::take_account_token(ca.database, ca.directory));
+  }
+}
+
+TEST_CASE("limits that come into force are seeded from the history") {
+  LimitedCa ca({});
+  CHECK(ca.open({"a.example"}).order);
+  ca.sql.run(
+      "UPDATE csrq.acme_order SET status = 'pending', url = 'https://ca.example/order/1', finalize_url = "
+      "'x'");
+  store::set_rate_limits(ca.database, ca.directory, one_limit("new_orders_per_account", 10, an_hour));
+  CHECK(ca.left("new_orders_per_account", std::to_string(store::number(ca.account))) == 9);
+}
+
+TEST_CASE("an administrator's override holds for its key, and outlives a start of a worker") {
+  LimitedCa ca(one_limit("certificates_per_registered_domain", 1, 24 * an_hour));
+  ca.sql.run("INSERT INTO csrq.rate_limit (directory, name, key, burst, period) VALUES ('" + ca.directory +
+             "', 'certificates_per_registered_domain', 'big.example', 1000, '7 days')");
+  store::set_rate_limits(ca.database, ca.directory,
+                         one_limit("certificates_per_registered_domain", 2, 24 * an_hour));
+  CHECK(ca.left("certificates_per_registered_domain", "big.example") == 1000);
+  CHECK(ca.left("certificates_per_registered_domain", "small.example") == 2);
+}
+
+TEST_CASE("csrq.rate_limits shows what is left, when the next can start, and what the CA said") {
+  LimitedCa ca(one_limit("new_orders_per_account", 2, 2 * an_hour));
+  CHECK(ca.open({"a.example"}).order);
+  const auto lines = store::rate_limits(ca.database, "", "acme");
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].name == "new_orders_per_account");
+  CHECK(lines[0].left == "1");
+  CHECK(lines[0].source == "configuration");
+  store::hold(ca.database, ca.directory, {.scope = LimitScope::account}, ca.account, {}, {}, an_hour,
+              some_failure(FailureClass::limited));
+  CHECK(store::rate_limits(ca.database, "", "acme").at(0).reason == "no such name");
+  CHECK(store::rate_limits(ca.database, "", "acme").size() == 1);
+}
