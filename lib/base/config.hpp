@@ -26,6 +26,18 @@ struct ExternalAccountBindingConfig {
 /// What to do with a pending authorization that no open order needs.
 enum class AbandonedPolicy { deactivate, expire };
 
+/// Requests a second that the CA takes from one address, for each class of endpoints. 0: no limit; not set:
+/// what csrq knows of the CA.
+struct RequestRatesConfig {
+  std::optional<int> directory{};
+  std::optional<int> new_nonce{};
+  std::optional<int> new_account{};
+  std::optional<int> new_order{};
+  std::optional<int> revoke{};
+  std::optional<int> renewal_info{};
+  std::optional<int> other{};
+};
+
 struct CaConfig {
   std::string name{};
   std::string directory{};             ///< https URL
@@ -40,6 +52,7 @@ struct CaConfig {
   int orders_in_flight{1000};     ///< orders under way at this CA at once, per process
   AbandonedPolicy abandoned{AbandonedPolicy::deactivate};
   int deactivate_per_hour{2};  ///< for each identifier and account
+  RequestRatesConfig requests_per_second{};
 };
 
 enum class AccountPolicy { per_customer, shared, per_registered_domain };
