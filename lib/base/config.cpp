@@ -103,6 +103,7 @@ void read_cas(Section section, std::map<std::string, CaConfig>& cas, const std::
 void choose_default_ca(Section& section, Config& config) {
   section.text("default_ca", config.default_ca);
   std::vector<std::string_view> names;
+  names.reserve(config.cas.size());
   for (const auto& [name, ca] : config.cas) names.push_back(name);
   if (section.has("default_ca")) {
     if (config.cas.contains(config.default_ca)) return;

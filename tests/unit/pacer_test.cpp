@@ -21,6 +21,7 @@ RequestRates rates(EndpointClass endpoint, double rate) {
 /// When so many callers that come at `at` may send.
 std::vector<Duration> turns(Pacer& pacer, EndpointClass endpoint, int callers, Pacer::Clock::time_point at) {
   std::vector<Duration> waits;
+  waits.reserve(static_cast<std::size_t>(callers));
   for (int i = 0; i < callers; ++i) waits.push_back(pacer.take_turn(endpoint, at).wait);
   return waits;
 }
