@@ -63,6 +63,7 @@ PooledCa* CaPool::find_by_directory(const std::string& directory) const {
 
 std::vector<CaConfig> CaPool::configs() const {
   std::vector<CaConfig> configs;
+  configs.reserve(cas_.size());
   for (const auto& [name, ca] : cas_) configs.push_back(ca->config);
   return configs;
 }
