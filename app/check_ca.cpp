@@ -8,10 +8,9 @@ namespace csrq::app {
 namespace {
 
 void check_date(Checkup& checkup, const std::string& subject, const http::Response& answer) {
-  // Counted from a day ago: a date that has passed would read as zero.
-  constexpr Duration day = std::chrono::hours(24);
-  if (const auto date = http::parse_retry_after(answer.header("date"), now() - day))
-    check_clock(checkup, subject, "the CA's clock", *date - day);
+  const Time here = now();
+  if (const auto date = http::parse_http_date(answer.header("date"), here))
+    check_clock(checkup, subject, "the CA's clock", *date - here);
 }
 
 void check_terms(Checkup& checkup, const std::string& subject, const CaConfig& ca,

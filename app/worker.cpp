@@ -43,9 +43,12 @@ void Worker::work() {
 }
 
 std::vector<workers::Metric> Worker::metrics() {
-  return workers::worker_metrics(issuer_.tally(), environment_.cas.statistics(),
-                                 environment_.database->statistics(),
-                                 store::queue_depth(*environment_.database));
+  std::vector<workers::Metric> metrics = workers::worker_metrics(
+      issuer_.tally(), environment_.cas.statistics(), environment_.database->statistics(),
+      store::queue_depth(*environment_.database));
+  for (workers::Metric& metric : workers::pace_metrics(environment_.cas.pace()))
+    metrics.push_back(std::move(metric));
+  return metrics;
 }
 
 }  // namespace csrq::app

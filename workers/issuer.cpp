@@ -37,6 +37,7 @@ Issuer::Issuer(const Config& config, store::Database& database, issuance::CaPool
                issuance::Accounts& accounts, IssuerObserver observer)
     : config_(config),
       database_(database),
+      cas_(cas),
       issuance_(config, database, cas, accounts),
       observer_(std::move(observer)),
       capacity_(capacity_of(config, cas)) {}
@@ -133,6 +134,7 @@ void Issuer::beat() {
   const std::vector<store::Fence> held = leases_.held();
   leases_.mark_dropped(store::heartbeat(database_, worker_, held, config_.worker.lease));
   next_beat_ = Clock::now() + heartbeat_interval;
+  cas_.share_among(store::live_workers(database_));
 }
 
 /// In bunches, so that a worker that is nearly full does not claim row by row.

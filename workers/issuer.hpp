@@ -80,6 +80,7 @@ class Issuer {
 
   const Config& config_;
   store::Database& database_;
+  issuance::CaPool& cas_;
   issuance::Issuance issuance_;
   IssuerObserver observer_;
   const std::size_t capacity_;

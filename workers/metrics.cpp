@@ -20,6 +20,20 @@ void append_head(std::string& text, const Metric& metric) {
   text += "# TYPE " + metric.name + (metric.name.ends_with("_total") ? " counter\n" : " gauge\n");
 }
 
+/// As the text format wants the value of a label.
+std::string quoted(std::string_view text) {
+  std::string value = "\"";
+  for (const char character : text) {
+    if (character == '\n') {
+      value += "\\n";
+      continue;
+    }
+    if (character == '"' || character == '\\') value += '\\';
+    value += character;
+  }
+  return value + "\"";
+}
+
 http::ServerResponse answer(const http::ServerRequest& request,
                             const std::function<std::vector<Metric>()>& collect) {
   if (request.target != "/metrics") return {.status = 404, .body = "csrq: the metrics are at /metrics\n"};
@@ -68,6 +82,30 @@ std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatist
       {"csrq_jobs", jobs, "state=\"leased\"", value(queue.leased)},
       {"csrq_jobs", jobs, "state=\"waiting\"", value(queue.waiting)},
   };
+}
+
+std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas) {
+  std::vector<Metric> waited;
+  std::vector<Metric> sent_away;
+  std::vector<Metric> refused;
+  for (const issuance::CaPace& ca : cas) {
+    for (const acme::EndpointClass endpoint : acme::endpoint_classes) {
+      const acme::PaceStatistics& pace = ca.statistics[endpoint];
+      const std::string labels =
+          "ca=" + quoted(ca.ca) + ",endpoint=\"" + std::string(acme::to_string(endpoint)) + "\"";
+      waited.push_back({"csrq_ca_pace_wait_seconds_total", "Time that requests to CAs waited for their turn.",
+                        labels, seconds(pace.waited)});
+      sent_away.push_back({"csrq_ca_paced_total",
+                           "Requests to CAs put off because their turn was too far away.", labels,
+                           value(pace.sent_away)});
+      const char* help = "Answers of CAs that ask for fewer requests, by status.";
+      refused.push_back({"csrq_ca_refused_total", help, labels + ",status=\"429\"", value(pace.too_many)});
+      refused.push_back({"csrq_ca_refused_total", help, labels + ",status=\"503\"", value(pace.busy)});
+    }
+  }
+  waited.insert(waited.end(), sent_away.begin(), sent_away.end());
+  waited.insert(waited.end(), refused.begin(), refused.end());
+  return waited;
 }
 
 MetricsServer::MetricsServer(const std::string& listen, std::function<std::vector<Metric>()> collect)

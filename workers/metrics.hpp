@@ -6,6 +6,7 @@
 
 #include "http/client.hpp"
 #include "http/server.hpp"
+#include "issuance/ca_pool.hpp"
 #include "store/database.hpp"
 #include "store/requests.hpp"
 #include "workers/issuer.hpp"
@@ -28,6 +29,9 @@ std::string exposition(const std::vector<Metric>& metrics);
 /// the queue of all workers.
 std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatistics& requests,
                                    const store::DatabaseStatistics& database, const store::QueueDepth& queue);
+
+/// For each CA and class of endpoints: time that requests waited for their turn, and answers 429 and 503.
+std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas);
 
 /// Serves /metrics; everything else is 404.
 class MetricsServer {

@@ -62,7 +62,7 @@ Authorization read_authorization(const http::Response& response, const std::stri
   authorization.status = status_of(object.required_text("status"));
   authorization.expires = parse_rfc3339(object.text("expires"));
   authorization.challenges = read_challenges(object, source);
-  authorization.retry_after = http::parse_retry_after(response.header("retry-after"), now());
+  authorization.retry_after = http::retry_after_of(response, now());
   return authorization;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <thread>
 
 #include "acme/directory_cache.hpp"
 #include "acme/json.hpp"
@@ -38,6 +39,12 @@ std::string host_of(const std::string& url) {
   return usual_port ? origin.host : origin.host + ":" + std::to_string(origin.port);
 }
 
+/// Something in front of the CA, or the CA as a whole: not a limit of one account or name.
+bool asks_to_slow_down(const http::Response& response) {
+  if (response.status == 503) return !response.header("retry-after").empty();
+  return response.status == 429 && problem_of(response).type.empty();
+}
+
 /// RFC 8555 §6.1 asks for a language: it is that of the problem documents.
 http::Headers headers_with(std::string_view accept) {
   http::Headers headers{{"accept-language", "en"}};
@@ -48,21 +55,25 @@ http::Headers headers_with(std::string_view accept) {
 }  // namespace
 
 struct Ca::State {
-  State(std::string ca_name, std::string url, http::Client& http_client)
+  State(std::string ca_name, std::string url, http::Client& http_client, const RequestRates& limits)
       : name(std::move(ca_name)),
         directory_url(std::move(url)),
         host(host_of(directory_url)),
-        client(http_client) {}
+        client(http_client),
+        pacer(limits) {}
 
   /// "newOrder at ca.example": how an Error names a request.
   std::string action(std::string_view doing) const { return std::string(doing) + " at " + host; }
 
+  EndpointClass endpoint_of(const std::string& url);
+  void wait_for_turn(EndpointClass endpoint, std::string_view doing);
   http::Response send(const http::Request& request, std::string_view doing);
   Directory read_directory();
   void refuse_foreign(const std::string& url, std::string_view doing);
   http::Response send_allowing_move(const std::string& url,
                                     const std::function<http::Response(const std::string&)>& send_to);
   std::string fresh_nonce();
+  http::Response send_with(const std::string& nonce, const http::Request& request, std::string_view doing);
   [[noreturn]] void fail_as_unanswered(std::string_view doing, const http::Request& request) const;
   http::Response send_signed(const Signer& signer, const std::string& url, std::string_view payload,
                              std::string_view doing, std::string_view accept);
@@ -73,16 +84,39 @@ struct Ca::State {
   const std::string directory_url;
   const std::string host;
   http::Client& client;
+  Pacer pacer;
   NoncePool nonces{};
   DirectoryCache directory{[this] { return read_directory(); }};
 };
 
-/// An Error of the client says which host; this adds what was asked of it.
+/// Asked for the directory's own URL, it must not ask for the directory, which is being read.
+EndpointClass Ca::State::endpoint_of(const std::string& url) {
+  if (url == directory_url) return EndpointClass::directory;
+  return class_of(url, *directory.current(now()));
+}
+
+void Ca::State::wait_for_turn(EndpointClass endpoint, std::string_view doing) {
+  const Pacer::Turn turn = pacer.take_turn(endpoint, Clock::now());
+  if (turn.is_too_far)
+    throw Error({.failure_class = FailureClass::limited,
+                 .code = std::string(paced_code),
+                 .detail = action(doing) +
+                           ": not sent yet, so that this CA gets no more requests of the kind " +
+                           std::string(to_string(endpoint)) + " than it takes",
+                 .problem = {},
+                 .retry_after = turn.wait});
+  if (turn.wait > Duration::zero()) std::this_thread::sleep_for(turn.wait);
+}
+
+/// Waits for its turn. An Error of the client says which host; this adds what was asked of it.
 http::Response Ca::State::send(const http::Request& request, std::string_view doing) {
+  const EndpointClass endpoint = endpoint_of(request.url);
+  wait_for_turn(endpoint, doing);
   const Clock::time_point start = Clock::now();
   try {
     failpoint("before request", doing);
     http::Response response = client.send(request);
+    pacer.answered(endpoint, response.status, asks_to_slow_down(response), start, Clock::now());
     failpoint("after request", doing);
     return response;
   } catch (const Error& error) {
@@ -149,6 +183,17 @@ std::string Ca::State::fresh_nonce() {
   return std::string(nonce);
 }
 
+/// A nonce whose request was not sent serves another one.
+http::Response Ca::State::send_with(const std::string& nonce, const http::Request& request,
+                                    std::string_view doing) {
+  try {
+    return send(request, doing);
+  } catch (const Error& error) {
+    if (error.failure().code == paced_code) nonces.put(nonce);
+    throw;
+  }
+}
+
 /// The nonce was used up by the first copy of a request that was sent twice: what became of that is not
 /// known.
 void Ca::State::fail_as_unanswered(std::string_view doing, const http::Request& request) const {
@@ -168,7 +213,7 @@ http::Response Ca::State::send_signed(const Signer& signer, const std::string& u
     if (!nonce) nonce = fresh_nonce();
     request.body =
         crypto::sign(signer.key, {.url = url, .nonce = *nonce, .kid = signer.account_url}, payload);
-    http::Response response = send(request, doing);
+    http::Response response = send_with(*nonce, request, doing);
     const std::string_view next = response.header("replay-nonce");
     const bool bad_nonce = response.status >= 400 && problem_of(response).is("badNonce");
     if (!bad_nonce) {
@@ -192,8 +237,8 @@ http::Response Ca::State::post(const Signer& signer, const std::string& url, std
   return response;
 }
 
-Ca::Ca(std::string name, std::string directory_url, http::Client& client)
-    : state_(std::make_unique<State>(std::move(name), std::move(directory_url), client)) {}
+Ca::Ca(std::string name, std::string directory_url, http::Client& client, const RequestRates& limits)
+    : state_(std::make_unique<State>(std::move(name), std::move(directory_url), client, limits)) {}
 
 Ca::~Ca() = default;
 
@@ -231,6 +276,10 @@ http::Response Ca::plain_get(const std::string& url, std::string_view doing) {
 
 http::Client& Ca::client() {
   return state_->client;
+}
+
+Pacer& Ca::pacer() {
+  return state_->pacer;
 }
 
 }  // namespace csrq::acme

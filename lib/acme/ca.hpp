@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "acme/directory.hpp"
+#include "acme/pacer.hpp"
 #include "crypto/key.hpp"
 #include "http/client.hpp"
 
@@ -18,11 +19,12 @@ struct Signer {
 };
 
 /// One ACME server: its directory, its pool of nonces (RFC 8555 §6.5) and signed requests. Thread-safe;
-/// callers wait for the network.
+/// callers wait for the network, and for the CA's pace: a request whose turn is too far away (pacer.hpp) is
+/// not sent, Error{limited, "paced"}.
 class Ca {
  public:
-  /// `client` must outlive the Ca. Nothing is requested yet.
-  Ca(std::string name, std::string directory_url, http::Client& client);
+  /// `client` must outlive the Ca. `limits`: what the CA takes from one address. Nothing is requested yet.
+  Ca(std::string name, std::string directory_url, http::Client& client, const RequestRates& limits = {});
   ~Ca();
 
   const std::string& name() const;
@@ -46,6 +48,7 @@ class Ca {
   http::Response plain_get(const std::string& url, std::string_view doing);
 
   http::Client& client();
+  Pacer& pacer();
 
  private:
   struct State;

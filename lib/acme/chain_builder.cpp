@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 
+#include "acme/pacer.hpp"
 #include "acme/problem.hpp"
 #include "base/encoding.hpp"
 #include "base/error.hpp"
@@ -134,6 +135,7 @@ std::optional<Certificates> preferred_alternate(const CertificateSource& source,
     Certificates chain = crypto::checked_chain(sent, demand);
     if (is_preferred(chain, sent, preferred)) return chain;
   } catch (const Error& error) {
+    if (error.failure().code == paced_code) throw;  // our own doing
     log::warning("an alternate chain is passed over", {{"url", url}, {"cause", error.what()}});
   }
   return std::nullopt;

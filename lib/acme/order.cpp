@@ -47,7 +47,7 @@ Order read_order(const http::Response& response, const std::string& url) {
     object.refuse("the order is valid, but the member `certificate` is missing");
   if (const auto error = object.json().find("error"); error != object.json().end() && error->is_object())
     order.error = parse_problem(dump_json(*error));
-  order.retry_after = http::parse_retry_after(response.header("retry-after"), now());
+  order.retry_after = http::retry_after_of(response, now());
   return order;
 }
 

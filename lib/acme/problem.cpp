@@ -237,7 +237,7 @@ Error error_of(const http::Response& response, std::string_view doing) {
       .code = problem.type.empty() ? "http_" + std::to_string(response.status) : problem.short_type(),
       .detail = sentence(problem, doing),
       .problem = problem.json,
-      .retry_after = http::parse_retry_after(response.header("retry-after"), now())};
+      .retry_after = http::retry_after_of(response, now())};
   if (response.status == 503 && failure.retry_after && failure.failure_class == FailureClass::transient)
     failure.failure_class = FailureClass::limited;
   if (failure.failure_class == FailureClass::limited) failure.limit = used_up_limit(problem, response);

@@ -70,6 +70,23 @@ void read_limits(Section section, std::map<std::string, RateLimit>& limits) {
   section.finish();
 }
 
+void read_rate(Section& section, std::string_view key, std::optional<int>& rate) {
+  int number = -1;
+  section.number(key, number, 0, 100'000);
+  if (number >= 0) rate = number;
+}
+
+void read_request_rates(Section section, RequestRatesConfig& rates) {
+  read_rate(section, "directory", rates.directory);
+  read_rate(section, "new_nonce", rates.new_nonce);
+  read_rate(section, "new_account", rates.new_account);
+  read_rate(section, "new_order", rates.new_order);
+  read_rate(section, "revoke", rates.revoke);
+  read_rate(section, "renewal_info", rates.renewal_info);
+  read_rate(section, "other", rates.other);
+  section.finish();
+}
+
 void read_ca(Section section, CaConfig& ca, const std::string& file) {
   section.text("directory", ca.directory);
   check_directory(section, ca.directory);
@@ -89,6 +106,7 @@ void read_ca(Section section, CaConfig& ca, const std::string& file) {
                  {{"deactivate", AbandonedPolicy::deactivate}, {"expire", AbandonedPolicy::expire}});
   section.number("deactivate_per_hour", ca.deactivate_per_hour, 0, 1'000);
   read_limits(section.section("limits"), ca.limits);
+  read_request_rates(section.section("requests_per_second"), ca.requests_per_second);
   section.finish();
 }
 
@@ -104,6 +122,7 @@ void read_cas(Section section, std::map<std::string, CaConfig>& cas, const std::
 void choose_default_ca(Section& section, Config& config) {
   section.text("default_ca", config.default_ca);
   std::vector<std::string_view> names;
+  names.reserve(config.cas.size());
   for (const auto& [name, ca] : config.cas) names.push_back(name);
   if (section.has("default_ca")) {
     if (config.cas.contains(config.default_ca)) return;

@@ -36,6 +36,18 @@ struct RateLimit {
 /// What to do with a pending authorization that no open order needs.
 enum class AbandonedPolicy { deactivate, expire };
 
+/// Requests a second that the CA takes from one address, for each class of endpoints. 0: no limit; not set:
+/// what csrq knows of the CA.
+struct RequestRatesConfig {
+  std::optional<int> directory{};
+  std::optional<int> new_nonce{};
+  std::optional<int> new_account{};
+  std::optional<int> new_order{};
+  std::optional<int> revoke{};
+  std::optional<int> renewal_info{};
+  std::optional<int> other{};
+};
+
 struct CaConfig {
   std::string name{};
   std::string directory{};             ///< https URL
@@ -51,6 +63,7 @@ struct CaConfig {
   AbandonedPolicy abandoned{AbandonedPolicy::deactivate};
   int deactivate_per_hour{2};                 ///< for each identifier and account
   std::map<std::string, RateLimit> limits{};  ///< by name (limit_names)
+  RequestRatesConfig requests_per_second{};
 };
 
 /// csrq.rate_limit.name.

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <chrono>
 #include <cstdint>
+#include <limits>
+#include <string>
 
 #include "http/text.hpp"
 
@@ -12,19 +14,22 @@ namespace csrq::http {
 
 namespace {
 
-constexpr std::chrono::seconds longest = std::chrono::hours(24 * 366);
 constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 constexpr std::array<std::string_view, 7> days{"Sunday",   "Monday", "Tuesday", "Wednesday",
                                                "Thursday", "Friday", "Saturday"};
 
+bool is_number(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+/// The largest one there is, if it overflows.
 template <class Number>
 std::optional<Number> number(std::string_view digits) {
-  const bool all_digits = !digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos;
+  if (!is_number(digits)) return std::nullopt;
   Number value{};
-  if (!all_digits || std::from_chars(digits.data(), digits.data() + digits.size(), value).ec != std::errc())
-    return std::nullopt;
-  return value;
+  const std::errc error = std::from_chars(digits.data(), digits.data() + digits.size(), value).ec;
+  return error == std::errc() ? value : std::numeric_limits<Number>::max();
 }
 
 /// Takes the fields of a date one after the other; any that does not fit makes the whole date unreadable.
@@ -125,7 +130,9 @@ std::optional<Time> asctime_date(DateReader reader) {
   return instant(reader, year, month, day, time);
 }
 
-std::optional<Time> http_date(std::string_view text, Time now) {
+}  // namespace
+
+std::optional<Time> parse_http_date(std::string_view text, Time now) {
   DateReader reader(text);
   for (std::string_view name : days) {
     if (reader.take(name)) {
@@ -137,15 +144,22 @@ std::optional<Time> http_date(std::string_view text, Time now) {
   return std::nullopt;
 }
 
-}  // namespace
-
 std::optional<Duration> parse_retry_after(std::string_view value, Time now) {
   const std::string_view text = trimmed(value);
-  if (const std::optional<std::int64_t> delay = number<std::int64_t>(text))
-    return Duration(std::chrono::seconds(std::min<std::int64_t>(*delay, longest.count())));
-  const std::optional<Time> date = http_date(text, now);
+  if (const std::optional<std::int64_t> delay = number<std::int64_t>(text)) {
+    constexpr auto longest = std::chrono::duration_cast<std::chrono::seconds>(longest_retry_after);
+    return std::chrono::seconds(std::min<std::int64_t>(*delay, longest.count()));
+  }
+  const std::optional<Time> date = parse_http_date(text, now);
   if (!date) return std::nullopt;
-  return std::clamp<Duration>(*date - now, Duration::zero(), longest);
+  return std::clamp<Duration>(*date - now, Duration::zero(), longest_retry_after);
+}
+
+std::optional<Duration> retry_after_of(const Response& response, Time now) {
+  std::optional<Duration> longest;
+  for (const std::string& value : response.headers_named("retry-after"))
+    longest = std::max(longest, parse_retry_after(value, now));  // nothing is less than anything
+  return longest;
 }
 
 }  // namespace csrq::http

@@ -5,11 +5,32 @@
 #include "base/error.hpp"
 
 namespace csrq::issuance {
+namespace {
+
+/// What is published of the CA, unless the configuration knows better.
+acme::RequestRates limits_of(const CaConfig& config) {
+  using acme::EndpointClass;
+  acme::RequestRates limits = acme::known_rates(config.directory);
+  const RequestRatesConfig& wanted = config.requests_per_second;
+  const auto set = [&](EndpointClass endpoint, std::optional<int> rate) {
+    if (rate) limits[endpoint] = *rate;
+  };
+  set(EndpointClass::directory, wanted.directory);
+  set(EndpointClass::new_nonce, wanted.new_nonce);
+  set(EndpointClass::new_account, wanted.new_account);
+  set(EndpointClass::new_order, wanted.new_order);
+  set(EndpointClass::revoke, wanted.revoke);
+  set(EndpointClass::renewal_info, wanted.renewal_info);
+  set(EndpointClass::other, wanted.other);
+  return limits;
+}
+
+}  // namespace
 
 PooledCa::PooledCa(const CaConfig& ca_config)
     : config(ca_config),
       client(http::ClientOptions{.ca_file = ca_config.ca_file, .connections = ca_config.connections}),
-      ca(ca_config.name, ca_config.directory, client),
+      ca(ca_config.name, ca_config.directory, client, limits_of(ca_config)),
       free_slots_(ca_config.orders_in_flight) {}
 
 OrderSlot PooledCa::try_take_slot() {
@@ -42,6 +63,7 @@ PooledCa* CaPool::find_by_directory(const std::string& directory) const {
 
 std::vector<CaConfig> CaPool::configs() const {
   std::vector<CaConfig> configs;
+  configs.reserve(cas_.size());
   for (const auto& [name, ca] : cas_) configs.push_back(ca->config);
   return configs;
 }
@@ -64,6 +86,20 @@ int CaPool::orders_in_flight() const {
   int sum = 0;
   for (const auto& [name, ca] : cas_) sum += ca->config.orders_in_flight;
   return sum;
+}
+
+void CaPool::share_among(int workers) const {
+  for (const auto& [name, ca] : cas_) ca->ca.pacer().share_among(workers);
+}
+
+std::vector<CaPace> CaPool::pace() const {
+  std::vector<CaPace> list;
+  for (const auto& [name, ca] : cas_) {
+    CaPace& pace = list.emplace_back(CaPace{.ca = name});
+    for (const acme::EndpointClass endpoint : acme::endpoint_classes)
+      pace.statistics[endpoint] = ca->ca.pacer().statistics(endpoint);
+  }
+  return list;
 }
 
 http::ClientStatistics CaPool::statistics() const {

@@ -53,6 +53,12 @@ class PooledCa {
   std::atomic<int> free_slots_;
 };
 
+/// How requests to one CA were paced.
+struct CaPace {
+  std::string ca{};
+  acme::ByEndpoint<acme::PaceStatistics> statistics{};
+};
+
 /// Every configured CA, ready to use. Nothing is requested before a CA is first used.
 class CaPool {
  public:
@@ -71,6 +77,9 @@ class CaPool {
   std::vector<std::string> out_of_reach() const;
   /// How many orders may be under way at all CAs together.
   int orders_in_flight() const;
+  /// The CAs' limits are divided among so many worker processes.
+  void share_among(int workers) const;
+  std::vector<CaPace> pace() const;
   /// Of all CAs together.
   http::ClientStatistics statistics() const;
 

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <array>
 #include <ranges>
+#include <utility>
 
 #include "acme/order.hpp"
+#include "acme/pacer.hpp"
 #include "base/log.hpp"
 #include "issuance/issuance.hpp"
 
@@ -46,7 +48,7 @@ bool may_be_resumed(const acme::Order& order) {
 acme::Order Issuance::order_for_intent(Task& task, acme::Session& session) {
   if (!task.order->fresh)
     if (std::optional<acme::Order> found = find_lost_order(task, session)) return *found;
-  task.order->fresh = false;
+  const bool was_fresh = std::exchange(task.order->fresh, false);
   try {
     return acme::new_order(session, task.csr->identifiers,
                            first_not_empty(task.claim.profile, task.ca->config.profile));
@@ -55,6 +57,9 @@ acme::Order Issuance::order_for_intent(Task& task, acme::Session& session) {
       store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, refusal.failure());
       task.forget_order();
     }
+    throw;
+  } catch (const Error& error) {
+    if (error.failure().code == acme::paced_code) task.order->fresh = was_fresh;  // it was not sent
     throw;
   }
 }

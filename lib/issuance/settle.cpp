@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "acme/pacer.hpp"
 #include "base/log.hpp"
 #include "issuance/issuance.hpp"
 #include "issuance/rate_limits.hpp"
@@ -67,7 +68,7 @@ Progress Issuance::settle(Task& task, Failure failure) {
   if (failure.failure_class == FailureClass::limited) {
     const Duration wait =
         std::clamp<Duration>(failure.retry_after.value_or(default_limit), 1s, longest_limit);
-    hold_others(task, failure, wait);
+    if (failure.code != acme::paced_code) hold_others(task, failure, wait);
     return put_off(task, wait, std::move(failure));
   }
   const bool written = store::fail(database_, task.claim.fence, failure, config_.retry.schedule);

@@ -97,6 +97,10 @@ std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vec
   return to_drop;
 }
 
+int live_workers(Database& database) {
+  return static_cast<int>(call_for_number(database, "SELECT csrq.live_workers()"));
+}
+
 std::int64_t rescue(Database& database) {
   return call_for_number(database, "SELECT csrq.rescue()");
 }

@@ -62,6 +62,8 @@ std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duratio
 /// Prolongs these leases; returns those that the worker must drop: lost, or their rows cancelled.
 std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held,
                              Duration lease);
+/// Worker processes that are not taken for dead; at least 1.
+int live_workers(Database& database);
 /// Takes leases from dead workers; returns how many.
 std::int64_t rescue(Database& database);
 /// Moves due renewals into the queue; returns how many.

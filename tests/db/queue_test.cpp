@@ -41,6 +41,7 @@ TEST_CASE("four workers that claim at once never get the same row, and get them 
     return mine;
   };
   std::vector<std::future<std::vector<store::RequestId>>> workers;
+  workers.reserve(4);
   for (int i = 0; i < 4; ++i) workers.push_back(std::async(std::launch::async, work));
   std::size_t claimed = 0;
   std::set<store::RequestId> rows;
@@ -162,4 +163,16 @@ TEST_CASE("a worker that stops gives its rows back, and no attempt is counted") 
   CHECK(store::worker_stop(store.database, store.worker) == 1);
   const auto other = store::worker_start(store.database, "other", 2, "test");
   CHECK(store::claim(store.database, other, 1, lease).at(0).attempt == 1);
+}
+
+TEST_CASE("workers that have neither stopped nor gone silent are counted as alive, and at least one is") {
+  Store store;
+  CHECK(store::live_workers(store.database) == 1);
+  const auto second = store::worker_start(store.database, "second", 2, "test");
+  store::worker_start(store.database, "third", 3, "test");
+  CHECK(store::live_workers(store.database) == 3);
+  store::worker_stop(store.database, second);
+  CHECK(store::live_workers(store.database) == 2);
+  store.worker_dies();
+  CHECK(store::live_workers(store.database) == 1);
 }

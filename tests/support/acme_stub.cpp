@@ -13,6 +13,7 @@
 #include "crypto/certificate.hpp"
 #include "support/client_connections.hpp"
 #include "support/stub_ca.hpp"
+#include "support/stub_limits.hpp"
 #include "support/test_cluster.hpp"
 
 namespace csrq::test {
@@ -51,6 +52,7 @@ struct AcmeStub::Impl {
   std::string anchor_file;
   ClientConnections connections{};
   FaultPlan plan{};
+  StubLimits limits{};
   std::array<std::atomic<std::uint64_t>, kinds> counts{};
   std::array<std::atomic<std::uint64_t>, kinds> accepted{};
   httplib::SSLServer server;
@@ -86,6 +88,8 @@ struct AcmeStub::Impl {
   }
 
   std::optional<StubAnswer> answer(const StubHttpRequest& request, StubRequest kind) {
+    if (!limits.admits(kind))
+      return faults::problem(503, "rateLimited", "Service busy; retry later.", {}, "1").answer;
     const std::optional<Fault> fault = plan.arrive(kind);
     if (fault && !fault->carried_out) return fault->answer;
     std::optional<StubAnswer> right = ca->handle(request, kind);
@@ -142,6 +146,14 @@ void AcmeStub::fail_next(StubRequest kind, Fault fault, int count, int skip) {
 
 Hold AcmeStub::hold_next(StubRequest kind, HoldPoint point) {
   return impl_->plan.hold_next(kind, point);
+}
+
+void AcmeStub::limit(StubRequest kind, int per_second) {
+  impl_->limits.set(kind, per_second);
+}
+
+std::uint64_t AcmeStub::turned_away() const {
+  return impl_->limits.turned_away();
 }
 
 std::uint64_t AcmeStub::requests() const {

@@ -120,6 +120,10 @@ class AcmeStub {
   /// Stops the next request of that kind; see Hold.
   Hold hold_next(StubRequest kind, HoldPoint point = HoldPoint::before);
 
+  /// Requests a second that are let through; one too many is answered 503 with Retry-After. See StubLimits.
+  void limit(StubRequest kind, int per_second);
+  std::uint64_t turned_away() const;
+
   std::uint64_t requests() const;  ///< nonces and directory included
   std::uint64_t requests(StubRequest kind) const;
   std::map<StubRequest, std::uint64_t> requests_by_kind() const;

@@ -100,6 +100,7 @@ cas:
     limits:
       new_orders_per_account: { burst: 10, per: 1h, renewals: exempt }
       certificates_per_name_set: { burst: 2, per: 7d }
+    requests_per_second: { new_nonce: 20, new_order: 0, other: 100000 }
 accounts: { policy: per_registered_domain, key_type: rsa-3072, sealing_key_file: ../sealing.key }
 customers: { register: closed, grants: enforce }
 challenges: { default: http-01, http-01: { listen: "[::]:80", self_check: on } }
@@ -137,6 +138,11 @@ log: { level: debug, format: json }
   CHECK(le.limits.at("new_orders_per_account").period == 1h);
   CHECK(le.limits.at("new_orders_per_account").renewals_exempt);
   CHECK_FALSE(le.limits.at("certificates_per_name_set").renewals_exempt);
+  CHECK(le.requests_per_second.new_nonce == 20);
+  CHECK(le.requests_per_second.new_order == 0);
+  CHECK(le.requests_per_second.other == 100'000);
+  CHECK_FALSE(le.requests_per_second.directory);
+  CHECK_FALSE(le.requests_per_second.new_account);
   CHECK(config.accounts.policy == AccountPolicy::per_registered_domain);
   CHECK(config.accounts.key_type == KeyType::rsa_3072);
   CHECK(config.accounts.sealing_key_file == "/etc/csrq/../sealing.key");
@@ -335,6 +341,13 @@ TEST_CASE("load_config names a file that it cannot read, and why") {
   CHECK(has(refusal("/"), "directory"));
 }
 
+TEST_CASE("A limit of requests must be one, for a class of endpoints that there is") {
+  CHECK(has(mistake(ca("requests_per_second: { other: -1 }")),
+            "`cas.le.requests_per_second.other` is `-1`; it must be a whole number from 0 to 100000"));
+  CHECK(has(mistake(ca("requests_per_second: { new_nonces: 20 }")),
+            "unknown key `new_nonces`; did you mean `new_nonce`?"));
+}
+
 TEST_CASE("config.example.yaml is read, with its paths beside it") {
   const Config config = load_config(CSRQ_SOURCE_DIR "/config.example.yaml");
   CHECK(config.default_ca == "pebble");
@@ -385,6 +398,10 @@ TEST_CASE("The keys that config.example.yaml comments out are valid, too") {
   const CaConfig& pebble = config.cas.at("pebble");
   CHECK(pebble.eab);
   CHECK_FALSE(pebble.profile.empty());
+  const RequestRatesConfig& rates = pebble.requests_per_second;
+  for (const auto& rate : {rates.directory, rates.new_nonce, rates.new_account, rates.new_order, rates.revoke,
+                           rates.renewal_info, rates.other})
+    CHECK(rate);
   CHECK_FALSE(pebble.preferred_chain.empty());
   CHECK_FALSE(config.challenges.http_01.listen.empty());
   CHECK_FALSE(config.metrics.listen.empty());
@@ -416,6 +433,13 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "burst",
                                 "per",
                                 "renewals",
+                                "requests_per_second",
+                                "new_nonce",
+                                "new_account",
+                                "new_order",
+                                "revoke",
+                                "renewal_info",
+                                "other",
                                 "accounts",
                                 "policy",
                                 "key_type",

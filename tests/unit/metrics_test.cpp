@@ -25,3 +25,17 @@ TEST_CASE("a worker's metrics tell its tally and the queue of all workers") {
         "csrq_database_commits_total 9\n", "csrq_jobs{state=\"due\"} 5\n"})
     CHECK(text.find(line) != std::string::npos);
 }
+
+TEST_CASE("metrics of the pace tell waits and refusals for each CA and class of endpoints") {
+  csrq::issuance::CaPace pace{.ca = "a \"b\" \\ c"};
+  pace.statistics[csrq::acme::EndpointClass::new_order] = {
+      .waited = std::chrono::milliseconds(1500), .sent_away = 4, .busy = 3, .too_many = 2};
+  const std::string text = exposition(pace_metrics({pace, {.ca = "other"}}));
+  const std::string labels = R"(ca="a \"b\" \\ c",endpoint="new_order")";
+  for (const std::string& line :
+       {"csrq_ca_pace_wait_seconds_total{" + labels + "} 1.5\n", "csrq_ca_paced_total{" + labels + "} 4\n",
+        "csrq_ca_refused_total{" + labels + ",status=\"429\"} 2\n",
+        "csrq_ca_refused_total{" + labels + ",status=\"503\"} 3\n",
+        std::string("csrq_ca_paced_total{ca=\"other\",endpoint=\"directory\"} 0\n")})
+    CHECK_MESSAGE(text.find(line) != std::string::npos, line);
+}

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 
 using namespace std::chrono_literals;
 using csrq::Duration;
@@ -13,7 +14,7 @@ namespace {
 
 /// "Sun, 06 Nov 1994 08:49:37 GMT", the example of RFC 9110 §5.6.7.
 constexpr csrq::Time example{784111777s};
-constexpr Duration longest = std::chrono::hours(24 * 366);
+constexpr Duration longest = std::chrono::hours(24 * 7);
 
 }  // namespace
 
@@ -27,7 +28,8 @@ TEST_CASE("parse_retry_after reads all three forms of an HTTP-date") {
   CHECK(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", example - 90s) == Duration(90s));
   CHECK(parse_retry_after("Sunday, 06-Nov-94 08:49:37 GMT", example - 90s) == Duration(90s));
   CHECK(parse_retry_after("Sun Nov  6 08:49:37 1994", example - 90s) == Duration(90s));
-  CHECK(parse_retry_after("Wed Nov 16 08:49:37 1994", example) == Duration(240h));
+  CHECK(parse_retry_after("Wed Nov 16 08:49:37 1994", example) == longest);
+  CHECK(parse_retry_after("Wed Nov 16 08:49:37 1994", example + 240h - 90s) == Duration(90s));
   CHECK(parse_retry_after("Sun, 06 Nov 1994 08:49:60 GMT", example) == Duration(23s));
 }
 
@@ -44,14 +46,41 @@ TEST_CASE("a two-digit year is at most 50 years ahead") {
   CHECK(parse_retry_after("Wednesday, 23-Nov-77 00:00:00 GMT", in_2026) == Duration(0));
 }
 
-TEST_CASE("more than 366 days are cut to 366 days") {
-  CHECK(parse_retry_after("31622400", example) == longest);
-  CHECK(parse_retry_after("31622401", example) == longest);
+TEST_CASE("days are waited for, more than 7 of them are cut to 7 days") {
+  CHECK(parse_retry_after("86400", example) == Duration(24h));
+  CHECK(parse_retry_after("94621", example) == Duration(94621s));
+  CHECK(parse_retry_after("604799", example) == longest - 1s);
+  CHECK(parse_retry_after("604800", example) == longest);
+  CHECK(parse_retry_after("604801", example) == longest);
   CHECK(parse_retry_after("9223372036854775807", example) == longest);
+  CHECK(parse_retry_after("9223372036854775808", example) == longest);
+  CHECK(parse_retry_after(std::string(10'000, '9'), example) == longest);
+  CHECK(parse_retry_after("Sun, 13 Nov 1994 08:49:38 GMT", example) == longest);
   CHECK(parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", example) == longest);
 }
 
-TEST_CASE("nonsense, negative numbers and overflow are nothing") {
+TEST_CASE("of several Retry-After headers the longest counts, and those that cannot be read do not") {
+  const auto retry_after = [](const csrq::http::Headers& headers) {
+    return csrq::http::retry_after_of({.status = 503, .headers = headers}, example);
+  };
+  CHECK(retry_after({}) == std::nullopt);
+  CHECK(retry_after({{"retry-after", "5"}}) == Duration(5s));
+  CHECK(retry_after({{"retry-after", "0"}}) == Duration(0));
+  CHECK(retry_after({{"retry-after", "5"}, {"server", "x"}, {"retry-after", "60"}, {"retry-after", "7"}}) ==
+        Duration(60s));
+  CHECK(retry_after({{"retry-after", "soon"}, {"retry-after", "Sun, 06 Nov 1994 08:51:07 GMT"}}) ==
+        Duration(90s));
+  CHECK(retry_after({{"retry-after", "5, 60"}}) == std::nullopt);
+  CHECK(retry_after({{"retry-after", "-5"}, {"retry-after", ""}}) == std::nullopt);
+}
+
+TEST_CASE("an HTTP-date is read whether it is ahead or behind") {
+  CHECK(csrq::http::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT", example + 24h) == example);
+  CHECK(csrq::http::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT", example - 1000h) == example);
+  CHECK(csrq::http::parse_http_date("120", example) == std::nullopt);
+}
+
+TEST_CASE("nonsense and negative numbers are nothing") {
   for (const char* text : {"",
                            " ",
                            "-1",
@@ -59,8 +88,9 @@ TEST_CASE("nonsense, negative numbers and overflow are nothing") {
                            "1.5",
                            "1s",
                            "0x10",
-                           "9223372036854775808",
-                           "99999999999999999999999999",
+                           "-99999999999999999999999999",
+                           "1e9",
+                           "\xc2\xb2",
                            "soon",
                            "Sun, 06 Nov 1994 08:49:37",
                            "Sun, 06 Nov 1994 08:49:37 CET",
