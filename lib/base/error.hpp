@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/time.hpp"
 
@@ -36,6 +37,7 @@ struct Failure {
   std::string problem{};  ///< the CA's problem document (RFC 9457) whole, as JSON text; empty if it sent none
   std::optional<Duration> retry_after{};  ///< how long the CA asked to wait
   std::optional<FailedRequest> request{};
+  std::vector<std::string> failed_names{};  ///< of the row's names, those that it is about; empty: not known
 };
 
 /// The one exception a step throws on purpose. Anything else that escapes a step counts as transient.

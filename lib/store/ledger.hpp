@@ -24,12 +24,17 @@ struct OpenOrder {
   OrderId id{};
   std::string url{};  ///< empty: newOrder was not answered, as far as we know
   bool fresh{};       ///< its intent was written by this call: no newOrder was sent for it yet
+  /// A cancelled row had left it at the CA, and this call took it over: it may be dead by now.
+  bool is_adopted() const { return fresh && !url.empty(); }
 };
 
-/// The CA asked to wait before the next new order of this CA or account.
+/// The CA asked to wait before the next new order of this CA or account; or, with a code, csrq waits by
+/// itself.
 struct Hold {
   Duration wait{};
   std::string detail{};
+  std::string code{};      ///< "recent_failure"; empty: the CA asked
+  std::string document{};  ///< JSON, with a code only
 };
 
 struct OpenOrderResult {
