@@ -131,6 +131,7 @@ Exit run(const Arguments& arguments) {
     throw UsageError("--reference is the name of one request: submit one file with it");
   std::vector<store::Submission> submissions;
   std::vector<File> files;
+  files.reserve(paths.size());
   for (const std::string& path : paths) files.push_back(add_file(arguments, path, submissions));
   const auto database = open_database(arguments.config());
   const std::vector<store::Submitted> submitted = store::submit(*database, submissions);
