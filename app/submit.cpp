@@ -1,47 +1,89 @@
+#include <algorithm>
 #include <fstream>
 #include <iostream>
-#include <iterator>
+#include <set>
+#include <stdexcept>
 
 #include <nlohmann/json.hpp>
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "base/identifier.hpp"
 #include "crypto/csr.hpp"
+#include "crypto/pem.hpp"
 #include "store/requests.hpp"
 
 namespace csrq::app {
 namespace {
 
-/// One octet more than a CSR may have: enough to see that a file is too large, whatever its size.
-constexpr std::size_t most_octets = crypto::max_csr_octets + 1;
+constexpr std::size_t most_csrs_in_a_file = 100;
 
-std::string read_octets(std::istream& in) {
-  std::string octets(most_octets, '\0');
+/// One octet more than the limit: enough to see that a file is too large, whatever its size.
+std::string read_octets(std::istream& in, std::size_t limit) {
+  std::string octets(limit + 1, '\0');
   in.read(octets.data(), static_cast<std::streamsize>(octets.size()));
   octets.resize(static_cast<std::size_t>(in.gcount()));
   return octets;
 }
 
-std::string read_file(const std::string& path) {
-  if (path == "-") return read_octets(std::cin);
+std::string read_file(const std::string& path, std::size_t limit) {
+  if (path == "-") return read_octets(std::cin, limit);
   std::ifstream file(path, std::ios::binary);
-  std::string octets = file ? read_octets(file) : std::string();
+  std::string octets = file ? read_octets(file, limit) : std::string();
   if (!file.is_open() || file.bad() || (octets.empty() && !file.eof()))
     throw UsageError(path + ": cannot be read");
   return octets;
 }
 
-std::string read_csr_file(const std::string& path) {
+std::set<std::string> names_of(const crypto::Csr& csr) {
+  std::set<std::string> names(csr.ip_addresses.begin(), csr.ip_addresses.end());
+  for (const std::string& name : csr.dns_names) names.insert(to_lower_ascii(name));
+  return names;
+}
+
+/// CSRs in PEM, each but the first for some of the first one's names.
+std::vector<crypto::Csr> read_bundle(const std::string& path) {
+  std::vector<crypto::Csr> csrs;
+  for (const crypto::PemBlock& block :
+       crypto::read_pem(read_file(path, most_csrs_in_a_file * crypto::max_csr_octets), most_csrs_in_a_file)) {
+    if (block.label != "CERTIFICATE REQUEST" && block.label != "NEW CERTIFICATE REQUEST")
+      throw std::invalid_argument("holds a block \"" + block.label + "\": --split takes CSRs only");
+    csrs.push_back(crypto::read_csr(block.der));
+  }
+  if (csrs.size() < 2)
+    throw std::invalid_argument(
+        "--split wants several CSRs in PEM: one for all names, then others for some of them");
+  const std::set<std::string> all = names_of(csrs.front());
+  for (std::size_t i = 1; i < csrs.size(); ++i) {
+    const std::set<std::string> some = names_of(csrs[i]);
+    if (some == all || !std::ranges::includes(all, some))
+      throw std::invalid_argument("CSR " + std::to_string(i + 1) +
+                                  " is not for some of the names of the first one, but not all");
+  }
+  return csrs;
+}
+
+std::vector<crypto::Csr> read_csrs(const std::string& path, bool split) {
   try {
-    return crypto::csr_pem(crypto::read_csr(read_file(path)).der);
-  } catch (const Error& error) {
+    if (split) return read_bundle(path);
+    return {crypto::read_csr(read_file(path, crypto::max_csr_octets))};
+  } catch (const UsageError&) {
+    throw;
+  } catch (const std::exception& error) {
     throw UsageError((path == "-" ? "standard input" : path) + ": " + error.what());
   }
 }
 
-store::Submission submission_of(const Arguments& arguments, const std::string& path) {
+/// What was submitted from one file.
+struct File {
+  std::string path{};
+  std::size_t first{};  ///< of its submissions
+  std::size_t count{};
+};
+
+store::Submission submission_of(const Arguments& arguments, const crypto::Csr& csr) {
   return {.customer = arguments.text("customer"),
-          .csr = read_csr_file(path),
+          .csr = crypto::csr_pem(csr.der),
           .reference = arguments.text("reference"),
           .ca = arguments.text("ca"),
           .profile = arguments.text("profile"),
@@ -51,16 +93,34 @@ store::Submission submission_of(const Arguments& arguments, const std::string& p
           .auto_renew = !arguments.has("no-renew")};
 }
 
-void print(const std::string& path, const store::Submitted& submitted, bool as_json) {
-  if (as_json)
-    std::cout << nlohmann::json{{"file", path},
-                                {"id", store::number(submitted.id)},
-                                {"created", submitted.created}}
-                     .dump()
-              << "\n";
-  else
-    std::cout << path << ": request " << store::number(submitted.id)
-              << (submitted.created ? "\n" : " (was there already)\n");
+File add_file(const Arguments& arguments, const std::string& path,
+              std::vector<store::Submission>& submissions) {
+  File file{.path = path, .first = submissions.size()};
+  for (const crypto::Csr& csr : read_csrs(path, arguments.has("split"))) {
+    store::Submission submission = submission_of(arguments, csr);
+    if (file.count > 0) {
+      submission.stands_in_for = file.first;
+      if (!submission.reference.empty()) submission.reference += "/" + std::to_string(file.count);
+    }
+    submissions.push_back(std::move(submission));
+    ++file.count;
+  }
+  return file;
+}
+
+void print(const File& file, const std::vector<store::Submitted>& submitted, bool as_json) {
+  const std::int64_t whole = store::number(submitted[file.first].id);
+  for (std::size_t i = file.first; i < file.first + file.count; ++i) {
+    const std::int64_t id = store::number(submitted[i].id);
+    nlohmann::json line{{"file", file.path}, {"id", id}, {"created", submitted[i].created}};
+    if (i != file.first) line["split_of"] = whole;
+    if (as_json)
+      std::cout << line.dump() << "\n";
+    else
+      std::cout << file.path << ": request " << id
+                << (i == file.first ? "" : ", stands in for " + std::to_string(whole))
+                << (submitted[i].created ? "\n" : " (was there already)\n");
+  }
 }
 
 Exit run(const Arguments& arguments) {
@@ -70,10 +130,12 @@ Exit run(const Arguments& arguments) {
   if (arguments.has("reference") && paths.size() > 1)
     throw UsageError("--reference is the name of one request: submit one file with it");
   std::vector<store::Submission> submissions;
-  for (const std::string& path : paths) submissions.push_back(submission_of(arguments, path));
+  std::vector<File> files;
+  files.reserve(paths.size());
+  for (const std::string& path : paths) files.push_back(add_file(arguments, path, submissions));
   const auto database = open_database(arguments.config());
   const std::vector<store::Submitted> submitted = store::submit(*database, submissions);
-  for (std::size_t i = 0; i < paths.size(); ++i) print(paths[i], submitted[i], arguments.json());
+  for (const File& file : files) print(file, submitted, arguments.json());
   return Exit::done;
 }
 
@@ -86,7 +148,13 @@ const Command submit_command{
     .help =
         "Each FILE is a certificate signing request, PEM or DER; - is standard input. All of them are "
         "inserted, or, if one\n"
-        "cannot be, none. The same as INSERT INTO csrq.request (customer, csr).\n",
+        "cannot be, none. The same as INSERT INTO csrq.request (customer, csr).\n\n"
+        "With --split each FILE holds several CSRs in PEM: the first for all names, the others for some of "
+        "them, "
+        "made with the\nkey of your choice. The others wait. If names of the first one fail, those without "
+        "such "
+        "a name are issued, the largest\nfirst choice; if it is issued, they are cancelled. (Nobody but the "
+        "holder of the key can take a name out of a CSR.)\n",
     .describe =
         [](OptionsDescription& options) {
           options.text("customer", "NAME", "on whose behalf")
@@ -96,7 +164,8 @@ const Command submit_command{
               .text("challenge", "TYPE", "challenge type")
               .text("preferred-chain", "NAME", "issuer common name, or SHA-256 fingerprint of a root")
               .text("priority", "LEVEL", "urgent, normal (default) or bulk")
-              .flag("no-renew", "do not renew by itself");
+              .flag("no-renew", "do not renew by itself")
+              .flag("split", "the first CSR of a file is wanted, its others stand in for it if names fail");
         },
     .run = run};
 

@@ -20,6 +20,12 @@ BEGIN
         END IF;
         INSERT INTO csrq.customer (name) VALUES (NEW.customer) ON CONFLICT DO NOTHING;
     END IF;
+    IF NEW.split_of IS NOT NULL
+       AND NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = NEW.split_of AND r.customer = NEW.customer AND r.split_of IS NULL) THEN
+        RAISE EXCEPTION 'customer "%" has no request % that another one could stand in for', NEW.customer, NEW.split_of
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'split_of_is_a_request',
+                  HINT = 'split_of is the id of a request of the same customer that stands for itself.';
+    END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION csrq.request_before_insert() IS 'Refuses private keys and oversized CSRs; registers unknown customers.';

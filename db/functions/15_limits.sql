@@ -89,23 +89,22 @@ END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
 
-CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, OUT wait_seconds double precision, OUT why text, OUT is_foreseen boolean)
+CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     refused record;
 BEGIN
-    is_foreseen := false;
     SELECT extract(epoch FROM h.until - now()), h.error ->> 'detail' INTO wait_seconds, why FROM csrq.rate_hold h
      WHERE h.directory = p_directory AND h.scope IN ('ca', 'address') AND h.until > now() ORDER BY h.until DESC LIMIT 1;
     IF FOUND THEN
         RETURN;
     END IF;
-    is_foreseen := true;
     SELECT * INTO refused FROM csrq.take_tokens(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
     wait_seconds := extract(epoch FROM refused.come_back_at - now());
+    hold_code := 'rate_limit';
     why := CASE WHEN wait_seconds IS NOT NULL THEN 'no new account may be registered yet (new_accounts_per_address)' END;
 END $$;
-COMMENT ON FUNCTION csrq.take_account_token(text) IS 'Before newAccount is sent for a new key: how long to wait, why, and whether csrq has foreseen it (or the CA said so); nulls: go ahead, the token is taken.';
+COMMENT ON FUNCTION csrq.take_account_token(text) IS 'Before newAccount is sent for a new key: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
 
 CREATE OR REPLACE FUNCTION csrq.set_rate_limits(p_directory text, p_names text[], p_bursts int[], p_periods interval[], p_renewals text[], p_sources text[])
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -287,7 +286,7 @@ BEGIN
     END IF;
     IF refused.at IS NOT NULL THEN
         until := refused.at;
-        error := jsonb_build_object('limit', refused.name, 'key', refused.key,
+        error := jsonb_build_object('hold_code', 'rate_limit', 'limit', refused.name, 'key', refused.key,
             'detail', format('the CA''s limit %s is used up for %s; csrq waits before the CA has to say no', refused.name, refused.key));
         RETURN;
     END IF;

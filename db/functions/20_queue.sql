@@ -123,6 +123,7 @@ BEGIN
             ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at;
     END IF;
     PERFORM csrq.remove_responses(p_order);
+    PERFORM csrq.wake_splits(p_request);
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, done.customer, CASE done.kind WHEN 'renew' THEN 'renewed' ELSE 'issued' END, p_worker, p_lease,
                 jsonb_build_object('serial', p_serial, 'not_after', p_not_after, 'attempt', done.attempt));
@@ -173,7 +174,10 @@ BEGIN
      WHERE id = p_request;
     IF p_permanent THEN
         PERFORM csrq.close_orders(p_request);
+    ELSE
+        PERFORM csrq.remember_failure(p_request);
     END IF;
+    PERFORM csrq.wake_splits(p_request);
     PERFORM csrq.park_if_suspended(p_request);
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, failed.customer, CASE WHEN p_permanent THEN 'parked' ELSE 'failed' END, p_worker, p_lease,

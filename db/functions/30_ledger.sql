@@ -65,6 +65,15 @@ BEGIN
         PERFORM csrq.close_orders(p_request);
         found_order := NULL;
     END IF;
+    IF found_order.id IS NULL THEN
+        RETURN QUERY SELECT w.seconds IS NOT NULL, NULL::bigint, NULL::text, false, w.seconds, w.error
+          FROM (SELECT * FROM csrq.split_wait(p_request) UNION ALL SELECT * FROM csrq.recent_failure(p_request, p_account, p_names)) w LIMIT 1;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+        found_order := csrq.adopt_order(p_worker, p_request, p_lease, p_account, p_names);
+        is_fresh := found_order.id IS NOT NULL;
+    END IF;
     IF found_order.id IS NULL OR found_order.url IS NULL THEN
         -- Only a new order is held back; one that the CA has accepted goes on.
         SELECT * INTO limited FROM csrq.held(p_account, p_names, p_domains);
@@ -97,7 +106,7 @@ BEGIN
     RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, NULL::double precision, NULL::jsonb;
 END $$;
 COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[])
-    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA). Not held: the lease was lost. A hold: the CA asked to wait, or a limit of it is used up.';
+    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted). Not held: the lease was lost. A hold: the CA asked to wait, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
 
 CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text,
     p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text
@@ -183,6 +192,7 @@ DECLARE
     closed bigint;
 BEGIN
     UPDATE csrq.acme_order SET closed_at = now(), updated_at = now(), status = CASE status WHEN 'creating' THEN 'lost' ELSE status END,
+           names_sha256 = (SELECT csrq.name_set_sha256(r.names) FROM csrq.request r WHERE r.id = p_request),
            expires_at = CASE WHEN status = 'creating' THEN created_at + interval '7 days' ELSE expires_at END
      WHERE request_id = p_request AND closed_at IS NULL RETURNING id INTO closed;
     IF closed IS NOT NULL THEN

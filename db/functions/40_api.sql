@@ -45,42 +45,97 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.requests_of(text) IS 'Requests that name a domain or anything below it.';
 
-CREATE OR REPLACE FUNCTION csrq.retry(id bigint DEFAULT NULL, domain text DEFAULT NULL, customer text DEFAULT NULL,
-    everything boolean DEFAULT false, spread interval DEFAULT '0') RETURNS bigint
+CREATE OR REPLACE FUNCTION csrq.retry_rows(id bigint, domain text, customer text, everything boolean, spread interval, class text, code text)
+RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    at_once CONSTANT int := 100;
+    per_minute CONSTANT int := 600;
     everyone boolean := pg_has_role(session_user, 'csrq_admin', 'MEMBER') OR pg_has_role(session_user, 'csrq_worker', 'MEMBER')
                         OR '*' = ANY (csrq.my_customers());
     mine text[] := csrq.my_customers();
-    retried bigint;
+    below bigint[];
 BEGIN
-    IF num_nonnulls(retry.id, retry.domain, retry.customer) = 0 AND NOT everything THEN
-        RAISE EXCEPTION 'say what to retry: an id, domain => …, customer => … or everything => true' USING ERRCODE = 'invalid_parameter_value';
+    IF num_nonnulls(retry_rows.id, retry_rows.domain, retry_rows.customer, retry_rows.class, retry_rows.code) = 0 AND everything IS NOT TRUE THEN
+        RAISE EXCEPTION 'say what to retry: an id, domain => …, customer => …, class => …, code => … or everything => true' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF retry.spread IS NULL OR retry.spread < interval '0' OR retry.spread > interval '30 days' THEN
+    IF retry_rows.spread < interval '0' OR retry_rows.spread > interval '30 days' THEN
         RAISE EXCEPTION 'spread is a time from 0 to 30 days' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF retry_rows.class NOT IN ('transient', 'limited', 'validation', 'permanent', 'administrative') THEN
+        RAISE EXCEPTION 'there is no failure class "%"', retry_rows.class USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'There are transient, limited, validation, permanent and administrative; code => … takes a code such as ''dns''.';
+    END IF;
+    IF retry_rows.domain IS NOT NULL THEN
+        below := ARRAY(SELECT csrq.requests_of(retry_rows.domain));
+    END IF;
+    RETURN QUERY
     WITH pick AS MATERIALIZED (
-        SELECT j.request_id FROM csrq.job j
+        SELECT j.request_id, j.lane, r.run_after FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
          WHERE (j.status = 'ready' AND j.run_at > now() OR j.status = 'parked' AND j.parked_because <> 'suspended')
-           AND (retry.id IS NULL OR j.request_id = retry.id)
-           AND (retry.customer IS NULL OR j.customer = retry.customer)
-           AND (retry.domain IS NULL OR j.request_id = ANY (ARRAY(SELECT csrq.requests_of(retry.domain))))
+           AND (retry_rows.id IS NULL OR j.request_id = retry_rows.id)
+           AND (retry_rows.customer IS NULL OR j.customer = retry_rows.customer)
+           AND (below IS NULL OR j.request_id = ANY (below))
+           AND (retry_rows.class IS NULL OR r.error ->> 'class' = retry_rows.class)
+           AND (retry_rows.code IS NULL OR r.error ->> 'code' = retry_rows.code)
+           -- What the app wants later, or only in case something fails, is not waiting for another try.
+           AND (retry_rows.id IS NOT NULL OR coalesce(r.run_after <= now(), true) AND r.error ->> 'code' IS DISTINCT FROM 'split_waits')
            AND (everyone OR j.customer = ANY (mine))
          FOR NO KEY UPDATE OF j SKIP LOCKED),
+    placed AS (
+        SELECT p.request_id, row_number() OVER (ORDER BY p.lane, p.request_id) - 1 AS place, count(*) OVER () AS of_all FROM pick p),
     due AS (
-        UPDATE csrq.job j SET status = 'ready', parked_because = NULL, run_at = now() + random() * retry.spread, rescues = 0, failures = 0
-          FROM pick WHERE j.request_id = pick.request_id RETURNING j.request_id, j.customer),
+        UPDATE csrq.job j SET status = 'ready', parked_because = NULL, rescues = 0, failures = 0, retried_at = now(),
+               run_at = now() + p.place * coalesce(retry_rows.spread, CASE WHEN p.of_all > at_once THEN p.of_all * interval '1 minute' / per_minute
+                                                                           ELSE interval '0' END) / p.of_all
+          FROM placed p WHERE j.request_id = p.request_id RETURNING j.request_id, j.customer, j.run_at),
     reopened AS (UPDATE csrq.request r SET status = 'pending' FROM due WHERE r.id = due.request_id AND r.status = 'failed'),
     told AS (INSERT INTO csrq.event (request_id, customer, what, detail)
-             SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user) FROM due)
-    SELECT count(*) INTO retried FROM due;
+             SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user, 'next_attempt_at', run_at) FROM due)
+    SELECT request_id FROM due;
     PERFORM csrq.park_suspended();
-    RETURN retried;
 END $$;
-COMMENT ON FUNCTION csrq.retry(bigint, text, text, boolean, interval)
-    IS 'Ends the wait of rows now: by id, by domain (with all below it), by customer, or everything => true; spread => interval levels a large one. Returns how many rows.';
+COMMENT ON FUNCTION csrq.retry_rows(bigint, text, text, boolean, interval, text, text) IS 'What csrq.retry() and csrq.retry_report() do: returns the rows.';
+
+CREATE OR REPLACE FUNCTION csrq.retry(id bigint DEFAULT NULL, domain text DEFAULT NULL, customer text DEFAULT NULL,
+    everything boolean DEFAULT false, spread interval DEFAULT NULL, class text DEFAULT NULL, code text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*) FROM csrq.retry_rows($1, $2, $3, $4, $5, $6, $7)
+$$;
+COMMENT ON FUNCTION csrq.retry(bigint, text, text, boolean, interval, text, text)
+    IS 'Ends the wait of rows now: by id, by domain (with all below it), by customer, by class or code of their error, or everything => true. More than 100 rows are spread, 600 a minute, unless spread says over how long. Returns how many rows.';
+
+CREATE OR REPLACE FUNCTION csrq.retry_report(id bigint DEFAULT NULL, domain text DEFAULT NULL, customer text DEFAULT NULL,
+    everything boolean DEFAULT false, spread interval DEFAULT NULL, class text DEFAULT NULL, code text DEFAULT NULL)
+RETURNS TABLE (rows bigint, first_at timestamptz, last_at timestamptz, last_issue_at timestamptz, limited bigint, limited_until timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    retried bigint[] := ARRAY(SELECT csrq.retry_rows($1, $2, $3, $4, $5, $6, $7));
+BEGIN
+    RETURN QUERY
+    WITH held AS (
+        SELECT r.id, max(h.until) AS until
+          FROM unnest(retried) retried_id JOIN csrq.request r ON r.id = retried_id JOIN csrq.customer c ON c.name = r.customer
+          LEFT JOIN LATERAL (SELECT o.account_id FROM csrq.acme_order o WHERE o.request_id = r.id ORDER BY o.id DESC LIMIT 1) latest ON true
+          -- One that never got to an order will use an account of its customer, or a shared one.
+          JOIN csrq.acme_account a ON a.id = latest.account_id
+               OR latest.account_id IS NULL AND a.ca = coalesce(r.ca, c.ca, a.ca) AND (a.policy = 'per_customer' AND a.owner = r.customer OR a.policy = 'shared')
+          JOIN csrq.rate_hold h ON h.directory = a.directory AND h.until > now()
+               AND (h.scope = 'ca' AND h.key = '' OR h.scope = 'account' AND h.key = a.id::text)
+         WHERE EXISTS (SELECT FROM csrq.rate_hold any_hold WHERE any_hold.until > now())
+         GROUP BY r.id),
+    line AS (
+        SELECT s.next_attempt_at, greatest(s.earliest_issue_at, held.until) AS issue_at
+          FROM csrq.status s LEFT JOIN held ON held.id = s.id WHERE s.id = ANY (retried))
+    SELECT count(*), min(l.next_attempt_at), max(l.next_attempt_at), max(l.issue_at),
+           count(*) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now())),
+           max(l.issue_at) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now()))
+      FROM line l;
+END $$;
+COMMENT ON FUNCTION csrq.retry_report(bigint, text, text, boolean, interval, text, text)
+    IS 'As csrq.retry(), and says when: how many rows, when the first and the last is tried, when the last can be issued as the limits stand; and how many of them wait for a limit of the CA, which nobody here can end, until when.';
 
 CREATE OR REPLACE FUNCTION csrq.cancel(id bigint) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -99,6 +154,7 @@ BEGIN
     DELETE FROM csrq.renewal n WHERE n.request_id = cancel.id;
     UPDATE csrq.request r SET status = 'cancelled', auto_renew = false, renew_at = NULL WHERE r.id = cancel.id;
     INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (cancel.id, its_customer, 'cancelled', jsonb_build_object('by', session_user));
+    PERFORM csrq.wake_splits(cancel.id);
     UPDATE csrq.job j SET cancel_requested = true WHERE j.request_id = cancel.id AND j.status = 'leased';
     IF FOUND THEN
         RETURN 'cancelled; a worker is busy with it and stops at its next step';

@@ -31,10 +31,11 @@ GRANT USAGE ON SCHEMA csrq TO csrq_app, csrq_worker, csrq_responder, csrq_admin,
 GRANT SELECT ON csrq.schema_version, csrq.legal_move TO csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
 
 -- Apps: insert the columns that are theirs, read their own rows, ask for what they may ask for.
-GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_app;
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of) ON csrq.request TO csrq_app;
 GRANT SELECT ON csrq.request, csrq.job, csrq.renewal, csrq.certificate, csrq.issuer_chain, csrq.status, csrq.backlog, csrq.failures, csrq.expiring TO csrq_app;
 GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
-GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval), csrq.cancel(bigint), csrq.renew(bigint),
+GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval, text, text),
+    csrq.retry_report(bigint, text, text, boolean, interval, text, text), csrq.cancel(bigint), csrq.renew(bigint),
     csrq.revoke(bigint, int), csrq.events_since(pg_snapshot) TO csrq_app, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.earliest_start(text, smallint, timestamptz, boolean) TO csrq_app, csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.tokens(text, text, text), csrq.next_token_at(text, text, text), csrq.limit_for(text, text, text), csrq.name_set_key(text[])
@@ -47,7 +48,7 @@ REVOKE ALL ON csrq.acme_account_key FROM csrq_admin, csrq_dba;
 GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, spki_sha256) ON csrq.acme_account_key TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA csrq TO csrq_worker;
 REVOKE EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text) FROM csrq_worker;
-GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_worker;
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of) ON csrq.request TO csrq_worker;
 
 -- The responder answers the public: it may look up a token, nothing else.
 GRANT EXECUTE ON FUNCTION csrq.key_authorization(text) TO csrq_responder;
@@ -56,7 +57,7 @@ GRANT EXECUTE ON FUNCTION csrq.key_authorization(text) TO csrq_responder;
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.requests_of(text), csrq.events_since(pg_snapshot) TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.rescue(interval, int), csrq.make_event_partitions(int), csrq.prune(interval) TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.abandoned_authorizations(text, bigint), csrq.is_needed(bigint) TO csrq_admin, csrq_dba;
-GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew),
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of),
       UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_admin;
 GRANT INSERT, UPDATE ON csrq.customer TO csrq_admin;
 GRANT INSERT, UPDATE, DELETE ON csrq.app_access, csrq.name_grant, csrq.rate_hold, csrq.rate_limit, csrq.rate_bucket TO csrq_admin;

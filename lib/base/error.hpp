@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/time.hpp"
 
@@ -47,6 +48,7 @@ struct Failure {
   std::optional<Duration> retry_after{};  ///< how long the CA asked to wait
   std::optional<FailedRequest> request{};
   std::optional<UsedUpLimit> limit{};
+  std::vector<std::string> failed_names{};  ///< of the row's names, those that it is about; empty: not known
 };
 
 /// The one exception a step throws on purpose. Anything else that escapes a step counts as transient.

@@ -142,7 +142,7 @@ void Accounts::register_key(PooledCa& ca, Account& account) {
                           .eab = nullptr};
   if (const std::optional<store::Hold> held = store::take_account_token(database_, ca.config.directory))
     throw Error({.failure_class = FailureClass::limited,
-                 .code = held->is_foreseen ? "rate_limit" : "on_hold",
+                 .code = held->code.empty() ? "on_hold" : held->code,
                  .detail = described(account.owner) + " waits to be registered: " + held->detail,
                  .problem = {},
                  .retry_after = held->wait});

@@ -5,6 +5,7 @@
 
 #include "acme/certificate.hpp"
 #include "acme/revocation.hpp"
+#include "issuance/order_failure.hpp"
 #include "issuance/rate_limits.hpp"
 #include "issuance/renewal_time.hpp"
 
@@ -45,6 +46,15 @@ bool has_lost_answer(const Task& task) {
          task.account->orders_url.empty();
 }
 
+/// With the names that a refusal of the CA is about.
+Failure about_names(Failure failure, const Task& task) {
+  const bool may_be_about_some =
+      failure.failure_class == FailureClass::validation || failure.failure_class == FailureClass::permanent;
+  if (may_be_about_some && failure.failed_names.empty() && !failure.problem.empty() && task.csr)
+    failure.failed_names = refused_names(failure, task.csr->names);
+  return failure;
+}
+
 bool has_expired(const acme::Order& order) {
   return order.expires && *order.expires + expiry_tolerance < now();
 }
@@ -66,7 +76,7 @@ Progress Issuance::advance(Task& task) {
   } catch (const Unreachable&) {
     throw;
   } catch (const Error& error) {
-    return settle(task, error.failure());
+    return settle(task, about_names(error.failure(), task));
   } catch (const std::exception& error) {
     return settle(task, {.failure_class = FailureClass::transient,
                          .code = "internal",
@@ -88,6 +98,7 @@ Progress Issuance::issue(Task& task) {
     if (std::optional<Progress> held = open_order(task)) return *held;
 
   acme::Session session{.ca = task.ca->ca, .signer = task.account->signer};
+  if (task.order->is_adopted() && !keeps_adopted_order(task, session)) return waiting({});
   std::optional<acme::Order> order = current_order(task, session);
   if (!order)
     return put_off(task, 2 * longest_leased_wait,
@@ -124,18 +135,25 @@ void Issuance::prepare(Task& task) {
 std::optional<Progress> Issuance::open_order(Task& task) {
   store::OpenOrderResult result = store::open_order(database_, task.claim.fence, task.account->id,
                                                     task.csr->names, limited_domains(task.csr->names));
-  if (result.hold) {
-    return put_off(task, result.hold->wait,
-                   {.failure_class = FailureClass::limited,
-                    .code = result.hold->is_foreseen ? "rate_limit" : "on_hold",
-                    .detail = result.hold->detail,
-                    .problem = {},
-                    .retry_after = {}});
-  }
+  if (result.hold) return hold_back(task, *result.hold);
   task.order = std::move(result.order);
   if (!has_lost_answer(task)) return std::nullopt;
   give_up_intent(task);
   return open_order(task);
+}
+
+Progress Issuance::hold_back(Task& task, const store::Hold& hold) {
+  Failure why{.failure_class = FailureClass::limited,
+              .code = hold.code.empty() ? "on_hold" : hold.code,
+              .detail = hold.detail,
+              .problem = hold.document,
+              .retry_after = {}};
+  if (hold.code.empty()) return put_off(task, hold.wait, std::move(why));
+  // However short: its reason is to be read, and csrq.retry() to end it, which takes rows in the queue only.
+  const bool written = store::put_off(database_, task.claim.fence, hold.wait, &why);
+  return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,
+          .wait = hold.wait,
+          .failure = std::move(why)};
 }
 
 /// A row that finds its CA busy for long makes room for those of other CAs.

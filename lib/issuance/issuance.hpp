@@ -94,12 +94,14 @@ class Issuance {
   Progress wait_for_slot(Task& task);
   std::optional<Progress> wait_for_ca(Task& task);
   std::optional<Progress> open_order(Task& task);
+  Progress hold_back(Task& task, const store::Hold& hold);
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);
 
   // new_order.cpp
   acme::Order order_for_intent(Task& task, acme::Session& session);
   std::optional<acme::Order> find_lost_order(const Task& task, acme::Session& session);
   void give_up_intent(Task& task);
+  bool keeps_adopted_order(Task& task, acme::Session& session);
 
   // issuance.cpp
   Progress wait_for(Task& task, Task::Phase phase, const acme::Order& order);

@@ -98,4 +98,27 @@ void Issuance::give_up_intent(Task& task) {
   task.forget_order();
 }
 
+/// Nobody has looked at it since its row was cancelled. One that is of no use any more is closed, and no
+/// failure of this row: what comes next opens another.
+bool Issuance::keeps_adopted_order(Task& task, acme::Session& session) {
+  OrderStatus found = OrderStatus::lost;
+  Failure why{.failure_class = FailureClass::transient,
+              .code = "order_lost",
+              .detail = "the order that a cancelled row had left is of no use any more",
+              .problem = {},
+              .retry_after = {}};
+  try {
+    const acme::Order order = acme::get_order(session, task.order->url);
+    task.order->fresh = false;
+    if (may_be_resumed(order)) return true;
+    found = OrderStatus::invalid;
+  } catch (const Error& error) {
+    if (!is_useless(error.failure())) throw;
+    why = error.failure();
+  }
+  store::close_order(database_, task.claim.fence, task.order->id, found, why);
+  task.forget_order();
+  return false;
+}
+
 }  // namespace csrq::issuance

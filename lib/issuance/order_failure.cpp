@@ -1,5 +1,8 @@
 #include "issuance/order_failure.hpp"
 
+#include <algorithm>
+#include <ranges>
+
 #include <nlohmann/json.hpp>
 
 #include "acme/problem.hpp"
@@ -9,20 +12,38 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t told_names = 3;
+
 struct FailedIdentifier {
-  Identifier identifier{};
+  Identifier identifier{};  ///< a wildcard with its "*."
   acme::Problem problem{};
 };
+
+Identifier ordered_identifier(const acme::Authorization& authorization) {
+  Identifier identifier = authorization.identifier;
+  if (authorization.wildcard) identifier.value.insert(0, "*.");
+  return identifier;
+}
 
 std::vector<FailedIdentifier> failed_identifiers(const std::vector<acme::Authorization>& authorizations) {
   std::vector<FailedIdentifier> failed;
   for (const acme::Authorization& authorization : authorizations) {
     if (authorization.status != AuthorizationStatus::invalid) continue;
-    for (const acme::Challenge& challenge : authorization.challenges)
-      if (challenge.error)
-        failed.push_back({.identifier = authorization.identifier, .problem = *challenge.error});
+    const auto& challenges = authorization.challenges;
+    const auto tried =
+        std::ranges::find_if(challenges, [](const auto& one) { return one.error.has_value(); });
+    if (tried != challenges.end())
+      failed.push_back({.identifier = ordered_identifier(authorization), .problem = *tried->error});
   }
   return failed;
+}
+
+std::vector<std::string> invalid_names(const std::vector<acme::Authorization>& authorizations) {
+  std::vector<std::string> names;
+  for (const acme::Authorization& authorization : authorizations)
+    if (authorization.status == AuthorizationStatus::invalid)
+      names.push_back(ordered_identifier(authorization).value);
+  return names;
 }
 
 json subproblem(const FailedIdentifier& failed) {
@@ -45,10 +66,22 @@ std::string sentence(const acme::Order& order, const acme::Problem* first,
   if (failed.empty())
     return first ? "the CA gave the order up: " + first->detail
                  : "the CA gave the order " + order.url + " up without saying why";
-  std::string text = failed.front().identifier.value + ": " + failed.front().problem.detail;
-  if (failed.size() > 1)
-    text += " (and " + std::to_string(failed.size() - 1) + " other names, see subproblems)";
+  std::string text;
+  for (const FailedIdentifier& one : failed | std::views::take(told_names))
+    text += (text.empty() ? "" : "; ") + one.identifier.value + ": " + one.problem.detail;
+  if (failed.size() > told_names)
+    text += "; and " + std::to_string(failed.size() - told_names) + " more names, see subproblems";
   return text;
+}
+
+/// RFC 8555 §6.7.1, as if the CA had put them together.
+FailureClass class_of_all(const std::vector<FailedIdentifier>& failed) {
+  if (failed.size() == 1) return acme::classify(failed.front().problem);
+  acme::Problem all{.type = "urn:ietf:params:acme:error:compound"};
+  for (const FailedIdentifier& one : failed)
+    all.subproblems.push_back(
+        {.type = one.problem.type, .detail = one.problem.detail, .identifier = one.identifier.value});
+  return acme::classify(all);
 }
 
 }  // namespace
@@ -63,6 +96,7 @@ Failure order_failure(const acme::Order& order, const std::vector<acme::Authoriz
                   .detail = sentence(order, first, failed),
                   .problem = {},
                   .retry_after = {}};
+  failure.failed_names = invalid_names(authorizations);
   if (!first) {
     if (order.status != OrderStatus::invalid) {
       failure.code = "order_expired";
@@ -70,11 +104,30 @@ Failure order_failure(const acme::Order& order, const std::vector<acme::Authoriz
     }
     return failure;
   }
-  failure.failure_class = acme::classify(*first);
+  failure.failure_class = failed.empty() ? acme::classify(*first) : class_of_all(failed);
+  for (const FailedIdentifier& one : failed) {
+    if (acme::classify(one.problem) != failure.failure_class) continue;
+    first = &one.problem;
+    break;
+  }
   if (!first->type.empty()) failure.code = first->short_type();
   const acme::Problem& outer = order.error ? *order.error : *first;
   failure.problem = problem_document(outer, failed).dump(-1, ' ', false, json::error_handler_t::replace);
   return failure;
+}
+
+std::vector<std::string> refused_names(const Failure& failure, const std::vector<std::string>& names) {
+  const acme::Problem problem = acme::parse_problem(failure.problem);
+  std::vector<std::string> refused;
+  for (const std::string& name : names)
+    if (std::ranges::any_of(problem.subproblems, [&](const acme::Subproblem& one) {
+          return to_lower_ascii(one.identifier) == name;
+        }))
+      refused.push_back(name);
+  if (!refused.empty()) return refused;
+  for (const std::string& name : names)
+    if (problem.detail.find('"' + name + '"') != std::string::npos) refused.push_back(name);
+  return refused.empty() && names.size() == 1 ? names : refused;
 }
 
 }  // namespace csrq::issuance

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "acme/authorization.hpp"
@@ -8,9 +9,13 @@
 
 namespace csrq::issuance {
 
-/// Why an order died, put together from the order and its authorizations: class, code and sentence of the
-/// first error found; the problem document has one subproblem (RFC 8555 §6.7.1) for each identifier that
-/// failed.
+/// Why an order died, put together from the order and its authorizations: the class of the worst error found
+/// and the code of the first of that class; a sentence that names the first few identifiers that failed; all
+/// of them in failed_names, and a subproblem (RFC 8555 §6.7.1) for each in the problem document.
 Failure order_failure(const acme::Order& order, const std::vector<acme::Authorization>& authorizations);
+
+/// Which of these names a refused request was about: those of its subproblems, else those that its sentence
+/// has in quotes, else the only one there is.
+std::vector<std::string> refused_names(const Failure& failure, const std::vector<std::string>& names);
 
 }  // namespace csrq::issuance

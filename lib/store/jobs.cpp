@@ -149,6 +149,8 @@ std::string error_json(const Failure& failure) {
   error["class"] = to_string(failure.failure_class);
   error["code"] = failure.code;
   error["detail"] = failure.detail;
+  error.erase("failed_names");  // of the CA's document: ours are names of the row
+  if (!failure.failed_names.empty()) error["failed_names"] = failure.failed_names;
   if (failure.request)
     error["request"] = {
         {"method", failure.request->method},

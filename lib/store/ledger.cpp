@@ -12,7 +12,8 @@ namespace csrq::store {
 namespace {
 
 constexpr auto open_order_sql = R"sql(
-    SELECT held, order_id, url, fresh, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail', hold_error ? 'limit'
+    SELECT held, order_id, url, fresh, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail',
+           hold_error ->> 'hold_code', (hold_error - 'hold_code')::text
       FROM csrq.open_order($1, $2, $3, $4, $5, $6)
 )sql";
 
@@ -64,9 +65,9 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     held = row[0].as<bool>();
     if (!held) return;
     if (row[1].is_null()) {
-      answer.hold = Hold{.wait = Duration(row[4].as<std::int64_t>()),
-                         .detail = text(row[5]),
-                         .is_foreseen = row[6].as<bool>()};
+      answer.hold =
+          Hold{.wait = Duration(row[4].as<std::int64_t>()), .detail = text(row[5]), .code = text(row[6])};
+      if (!answer.hold->code.empty()) answer.hold->document = text(row[7]);
     } else {
       answer.order = OpenOrder{
           .id = OrderId{row[1].as<std::int64_t>()}, .url = text(row[2]), .fresh = row[3].as<bool>()};

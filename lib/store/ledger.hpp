@@ -25,6 +25,8 @@ struct OpenOrder {
   OrderId id{};
   std::string url{};  ///< empty: newOrder was not answered, as far as we know
   bool fresh{};       ///< its intent was written by this call: no newOrder was sent for it yet
+  /// A cancelled row had left it at the CA, and this call took it over: it may be dead by now.
+  bool is_adopted() const { return fresh && !url.empty(); }
 };
 
 struct OpenOrderResult {

@@ -18,11 +18,12 @@ namespace csrq::store {
 void set_rate_limits(Database& database, const std::string& directory,
                      const std::map<std::string, RateLimit>& limits);
 
-/// The CA asked to wait, or a limit of it is used up.
+/// No new order (or account) yet: the CA asked to wait, or, with a code, csrq waits by itself.
 struct Hold {
   Duration wait{};
   std::string detail{};
-  bool is_foreseen{};  ///< by csrq's own count; the CA has not said so
+  std::string code{};      ///< "rate_limit", "recent_failure", …; empty: the CA asked
+  std::string document{};  ///< JSON, with a code only
 };
 
 /// Before newAccount is sent for a new key; nothing: go ahead, its token is taken.

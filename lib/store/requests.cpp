@@ -11,8 +11,8 @@ namespace csrq::store {
 namespace {
 
 constexpr auto insert_sql = R"sql(
-    INSERT INTO csrq.request (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, auto_renew)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    INSERT INTO csrq.request (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, auto_renew, split_of)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (customer, reference) DO NOTHING RETURNING id
 )sql";
 
@@ -37,15 +37,21 @@ constexpr auto depth_sql = R"sql(
 )sql";
 
 constexpr auto retry_sql = R"sql(
-    SELECT csrq.retry(id => $1, domain => $2, customer => $3, everything => $4, spread => $5)
+    SELECT csrq.retry(id => $1, domain => $2, customer => $3, everything => $4, spread => $5, class => $6, code => $7)
 )sql";
 
-Submitted submit_one(pqxx::transaction_base& transaction, const Submission& submission) {
+constexpr auto retry_report_sql = R"sql(
+    SELECT rows, first_at <= now(), first_at, last_at, last_issue_at, limited, limited_until
+      FROM csrq.retry_report(id => $1, domain => $2, customer => $3, everything => $4, spread => $5, class => $6, code => $7)
+)sql";
+
+Submitted submit_one(pqxx::transaction_base& transaction, const Submission& submission,
+                     std::optional<RequestId> split_of) {
   const auto inserted = execute(
       transaction, insert_sql,
       {submission.customer, submission.csr, null_if_empty(submission.reference), null_if_empty(submission.ca),
        null_if_empty(submission.profile), null_if_empty(submission.challenge),
-       null_if_empty(submission.preferred_chain), submission.priority, submission.auto_renew});
+       null_if_empty(submission.preferred_chain), submission.priority, submission.auto_renew, split_of});
   if (!inserted.empty()) return {RequestId{inserted[0][0].as<std::int64_t>()}, true};
   const auto found = execute(transaction, find_sql, {submission.customer, submission.reference});
   if (found.empty())
@@ -71,6 +77,14 @@ StatusLine line_in(const pqxx::row& row) {
           .updated_at = text(row[13])};
 }
 
+pqxx::result select_retry(pqxx::transaction_base& transaction, const char* statement,
+                          const RetrySelection& selection) {
+  return execute(
+      transaction, statement,
+      {selection.id, null_if_empty(selection.domain), null_if_empty(selection.customer), selection.everything,
+       selection.spread, null_if_empty(selection.failure_class), null_if_empty(selection.code)});
+}
+
 template <class Answer>
 Answer ask(Database& database, const char* statement, Parameters parameters) {
   Answer answer{};
@@ -87,8 +101,11 @@ std::vector<Submitted> submit(Database& database, const std::vector<Submission>&
   try {
     run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
       submitted.clear();
-      for (const Submission& submission : submissions)
-        submitted.push_back(submit_one(transaction, submission));
+      for (const Submission& submission : submissions) {
+        const std::optional<std::size_t> whole = submission.stands_in_for;
+        submitted.push_back(submit_one(transaction, submission,
+                                       whole ? std::optional(submitted.at(*whole).id) : std::nullopt));
+      }
     });
   } catch (const UsageError& error) {
     if (submissions.size() == 1) throw;
@@ -146,9 +163,26 @@ std::optional<std::string> chain(Database& database, RequestId id) {
 }
 
 std::int64_t retry(Database& database, const RetrySelection& selection) {
-  return ask<std::int64_t>(database, retry_sql,
-                           {selection.id, null_if_empty(selection.domain), null_if_empty(selection.customer),
-                            selection.everything, selection.spread});
+  std::int64_t rows = 0;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    rows = select_retry(transaction, retry_sql, selection)[0][0].as<std::int64_t>();
+  });
+  return rows;
+}
+
+RetryReport retry_report(Database& database, const RetrySelection& selection) {
+  RetryReport report;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    const auto row = select_retry(transaction, retry_report_sql, selection)[0];
+    report = {.rows = row[0].as<std::int64_t>(),
+              .first_is_due = !row[1].is_null() && row[1].as<bool>(),
+              .first_at = text(row[2]),
+              .last_at = text(row[3]),
+              .last_issue_at = text(row[4]),
+              .limited = row[5].as<std::int64_t>(),
+              .limited_until = text(row[6])};
+  });
+  return report;
 }
 
 std::string cancel(Database& database, RequestId id) {

@@ -22,6 +22,7 @@ struct Submission {
   std::string preferred_chain{};
   std::string priority{"normal"};
   bool auto_renew{true};
+  std::optional<std::size_t> stands_in_for{};  ///< index of an earlier submission of the same call
 };
 struct Submitted {
   RequestId id{};
@@ -70,15 +71,29 @@ QueueDepth queue_depth(Database& database);
 /// Nothing: no such request, or no chain yet.
 std::optional<std::string> chain(Database& database, RequestId id);
 
-/// csrq.retry(); exactly one of the first three, or everything. Returns how many rows.
+/// What csrq.retry() takes; what is given is combined by "and".
 struct RetrySelection {
   std::optional<RequestId> id{};
   std::string domain{};
   std::string customer{};
   bool everything{};
-  Duration spread{};
+  std::string failure_class{};
+  std::string code{};
+  std::optional<Duration> spread{};  ///< none: more than 100 rows are spread, 600 a minute
 };
+/// How many rows. Throws UsageError for a selection that selects nothing.
 std::int64_t retry(Database& database, const RetrySelection& selection);
+/// Times are text as PostgreSQL prints them, empty for none.
+struct RetryReport {
+  std::int64_t rows{};
+  bool first_is_due{};
+  std::string first_at{};
+  std::string last_at{};
+  std::string last_issue_at{};  ///< as the limits stand
+  std::int64_t limited{};       ///< of the rows: those that a limit of the CA lets go later only
+  std::string limited_until{};
+};
+RetryReport retry_report(Database& database, const RetrySelection& selection);
 /// The sentence of csrq.cancel(). Throws UsageError for an unknown id or a missing privilege; so do renew and
 /// revoke.
 std::string cancel(Database& database, RequestId id);

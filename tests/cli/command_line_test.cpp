@@ -45,6 +45,8 @@ TEST_CASE("what the command line does not know ends with 2 and is named") {
       {{"status", "seven"}, "\"seven\" is not the ID of a request"},
       {{"retry"}, "say what to retry"},
       {{"retry", "1", "--everything"}, "say what to retry"},
+      {{"retry", "1", "--class", "dns"}, "say what to retry"},
+      {{"retry", "--domain", "a.example", "--customer", "acme"}, "say what to retry"},
       {{"retry", "1", "--spread", "long"}, "--spread wants a duration"},
       {{"revoke", "1", "--reason", "none"}, "--reason wants one of"},
       {{"chain"}, "name the ID"},
@@ -148,6 +150,33 @@ TEST_CASE("submit refuses what is no CSR, names the file, and inserts nothing") 
   CHECK(installation.json({"status"}).empty());
 }
 
+TEST_CASE("submit --split takes several CSRs of a file: the others stand in for the first") {
+  const Installation installation;
+  const std::string all = make_csr("DNS:a.example,DNS:B.example");
+  const std::string some = make_csr("DNS:b.example");
+  const fs::path bundle = write_file(installation.folder / "bundle", all + some);
+  const embedded::Outcome two =
+      installation({"submit", bundle, "--split", "--customer", "acme", "--reference", "x"});
+  CHECK_MESSAGE(two.exit_code == 0, two.output);
+  CHECK(says(two.output, "bundle: request 1\n"));
+  CHECK(says(two.output, "bundle: request 2, stands in for 1\n"));
+  CHECK(Sql(installation.test.url()).value("SELECT split_of || reference FROM csrq.request WHERE id = 2") ==
+        "1x/1");
+  CHECK(says(installation({"submit", bundle, "--split", "--customer", "acme", "--reference", "x"}).output,
+             "bundle: request 2, stands in for 1 (was there already)\n"));
+  for (const auto& [octets, complaint] : std::vector<std::pair<std::string, std::string>>{
+           {all, "--split wants several CSRs"},
+           {some + all, "CSR 2 is not for some of the names"},
+           {all + all, "CSR 2 is not for some of the names"},
+           {all + "-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----\n", "PRIVATE KEY"},
+           {"", "--split wants several CSRs"}}) {
+    const fs::path file = write_file(installation.folder / "broken", octets);
+    const embedded::Outcome refused = installation({"submit", file, "--split", "--customer", "acme"});
+    CHECK(refused.exit_code == 2);
+    CHECK_MESSAGE(says(refused.output, complaint), refused.output);
+  }
+}
+
 TEST_CASE("status, chain, cancel and retry tell people and programs the same") {
   const Installation installation;
   installation.submit("a.example");
@@ -168,6 +197,39 @@ TEST_CASE("status, chain, cancel and retry tell people and programs the same") {
   CHECK(installation.json({"cancel", "1"}).at("id") == 1);
   CHECK(installation.json({"status", "1"}).at(0).at("state") == "cancelled");
   CHECK(installation({"cancel", "99"}).exit_code == 2);
+}
+
+TEST_CASE("retry says how many rows it takes, when the first and the last go, and what the CA holds back") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  const auto wait = [&](const std::string& rows) {
+    sql.run("INSERT INTO csrq.request (customer, csr) SELECT 'acme', 'x' FROM generate_series(1, " + rows +
+            ")");
+    sql.run("UPDATE csrq.job SET run_at = now() + interval '1 hour'");
+  };
+  CHECK(says(installation({"retry", "--everything"}).output, "no row was waiting"));
+  wait("1");
+  CHECK(says(installation({"retry", "1"}).output, "1 row will be tried again now"));
+  wait("2");
+  CHECK(says(installation({"retry", "--customer", "acme"}).output, "3 rows will be tried again, all now"));
+  wait("0");
+  CHECK(says(installation({"retry", "--everything", "--spread", "3h"}).output,
+             "3 rows will be tried again, the first now, the last at 20"));
+  wait("0");
+  sql.run("UPDATE csrq.request SET error = '{\"class\": \"validation\", \"code\": \"dns\"}' WHERE id = 2");
+  CHECK(installation.json({"retry", "--class", "validation", "--customer", "acme"}).at("rows") == 1);
+  CHECK(installation.json({"retry", "--code", "caa"}).at("rows") == 0);
+  CHECK(says(installation({"retry", "--class", "dns"}).output, "there is no failure class \"dns\""));
+
+  store::Database database({.url = installation.test.url()});
+  const auto account = store::find_or_create_account(database, some_owner(), some_key('a')).id;
+  store::hold(database, some_owner().directory, store::HoldScope::account, account, std::chrono::hours(3),
+              some_failure(FailureClass::limited));
+  wait("0");
+  CHECK(says(installation({"retry", "--everything"}).output,
+             "3 of them wait for a limit of the CA, which csrq cannot end, until 20"));
+  wait("0");
+  CHECK(installation.json({"retry", "--everything"}).at("limited") == 3);
 }
 
 TEST_CASE("chain prints an issued chain as it is") {

@@ -39,6 +39,7 @@ TEST_CASE("an app inserts and reads the rows of its customers only") {
     CHECK(app.sql.value("SELECT string_agg(customer, ' ') FROM csrq." + table) == "acme");
   }
   CHECK(app.sql.value("SELECT csrq.retry(everything => true)") == "0");
+  CHECK(app.sql.value("SELECT rows FROM csrq.retry_report(everything => true)") == "0");
   CHECK(app.sql.refusal("SELECT csrq.cancel(1)").find("there is no request 1 that login") !=
         std::string::npos);
   CHECK(app.sql.value("SELECT csrq.cancel(id) FROM csrq.request") == "cancelled");
@@ -61,6 +62,10 @@ TEST_CASE("an app cannot write what is csrq's to write") {
   CHECK(denied(app.sql.refusal("SELECT csrq.claim(1, 1, '1 minute', 'shared', 1)")));
   CHECK(denied(app.sql.refusal("SELECT FROM csrq.acme_account_key")));
   CHECK(denied(app.sql.refusal("SELECT csrq.close_orders(1)")));
+  CHECK(
+      app.sql.refusal("INSERT INTO csrq.request (customer, csr, split_of) VALUES ('acme', 'x', 1)").empty());
+  CHECK(denied(app.sql.refusal("UPDATE csrq.request SET split_of = NULL")));
+  CHECK(denied(app.sql.refusal("SELECT FROM csrq.name_set_failure")));
 }
 
 TEST_CASE("a worker's login does all that a worker does, sealed keys included") {

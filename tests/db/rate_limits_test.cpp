@@ -63,7 +63,7 @@ TEST_CASE(
   CHECK(hours(ca.open({"e.example"}).hold) == doctest::Approx(2).epsilon(0.01));
   const auto sixth = ca.open({"f.example"});
   CHECK(hours(sixth.hold) == doctest::Approx(3).epsilon(0.01));
-  CHECK(sixth.hold->is_foreseen);
+  CHECK(sixth.hold->code == "rate_limit");
   CHECK(sixth.hold->detail.find("new_orders_per_account") != std::string::npos);
 }
 
@@ -175,7 +175,7 @@ TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says"
               some_failure(FailureClass::limited));
   const auto refused = ca.open({"b.busy.example"}, {"busy.example"});
   CHECK(hours(refused.hold) == doctest::Approx(5).epsilon(0.01));
-  CHECK_FALSE(refused.hold->is_foreseen);
+  CHECK(refused.hold->code.empty());
   CHECK(ca.left("certificates_per_registered_domain", "busy.example") == 0);
   CHECK(ca.open({"quiet.example"}, {"quiet.example"}).order);
 }

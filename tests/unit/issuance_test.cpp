@@ -108,7 +108,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "order failure: the first failed name gives class, code and sentence; all of them are subproblems") {
+    "order failure: the failed names are in the sentence, all of them in failed_names and subproblems") {
   const acme::Order order{.url = "https://ca/order/1", .status = OrderStatus::invalid};
   const Failure failure =
       order_failure(order, {authorization("ok.example", AuthorizationStatus::valid),
@@ -116,13 +116,67 @@ TEST_CASE(
                             authorization("b.example", AuthorizationStatus::invalid, caa_problem)});
   CHECK(failure.failure_class == FailureClass::validation);
   CHECK(failure.code == "dns");
-  CHECK(failure.detail == "a.example: no such name (and 1 other names, see subproblems)");
+  CHECK(failure.detail == "a.example: no such name; b.example: not allowed");
+  CHECK(failure.failed_names == std::vector<std::string>{"a.example", "b.example"});
   const json document = json::parse(failure.problem);
   CHECK(document["detail"] == "no such name");
   CHECK(document["more"] == 1);
   REQUIRE(document["subproblems"].size() == 2);
   CHECK(document["subproblems"][1]["type"] == "urn:ietf:params:acme:error:caa");
   CHECK(document["subproblems"][1]["identifier"] == json{{"type", "dns"}, {"value", "b.example"}});
+}
+
+TEST_CASE("order failure: of many failed names the sentence tells three, the rest is counted, none is lost") {
+  const acme::Order order{.url = "https://ca/order/1", .status = OrderStatus::invalid};
+  std::vector<acme::Authorization> authorizations;
+  for (int i = 0; i < 100; ++i)
+    authorizations.push_back(
+        authorization("n" + std::to_string(i) + ".example",
+                      i % 10 == 0 ? AuthorizationStatus::valid : AuthorizationStatus::invalid,
+                      i % 10 == 0 ? "" : dns_problem));
+  const Failure failure = order_failure(order, authorizations);
+  CHECK(
+      failure.detail ==
+      "n1.example: no such name; n2.example: no such name; n3.example: no such name; and 87 more names, see "
+      "subproblems");
+  CHECK(failure.failed_names.size() == 90);
+  CHECK(json::parse(failure.problem)["subproblems"].size() == 90);
+}
+
+TEST_CASE("order failure: the worst error decides class and code, whatever the order of the names") {
+  const acme::Order order{.url = "https://ca/order/1", .status = OrderStatus::invalid};
+  const Failure failure = order_failure(
+      order, {authorization("a.example", AuthorizationStatus::invalid,
+                            R"({"type":"urn:ietf:params:acme:error:serverInternal","detail":"sorry"})"),
+              authorization("b.example", AuthorizationStatus::invalid, dns_problem)});
+  CHECK(failure.failure_class == FailureClass::validation);
+  CHECK(failure.code == "dns");
+  CHECK(failure.detail == "a.example: sorry; b.example: no such name");
+}
+
+TEST_CASE("order failure: a failed wildcard is told from its base name") {
+  const acme::Order order{.url = "https://ca/order/1", .status = OrderStatus::invalid};
+  acme::Authorization wildcard = authorization("a.example", AuthorizationStatus::invalid, dns_problem);
+  wildcard.wildcard = true;
+  const Failure failure =
+      order_failure(order, {authorization("a.example", AuthorizationStatus::valid), wildcard});
+  CHECK(failure.failed_names == std::vector<std::string>{"*.a.example"});
+  CHECK(failure.detail == "*.a.example: no such name");
+}
+
+TEST_CASE("refused names: subproblems, else what the sentence has in quotes, else the only name") {
+  const std::vector<std::string> names{"a.example", "b.example"};
+  const auto refused = [&](const std::string& problem, const std::vector<std::string>& of) {
+    return refused_names({.problem = problem}, of);
+  };
+  CHECK(refused(R"({"detail":"x","subproblems":[{"identifier":{"type":"dns","value":"B.example"}},)"
+                R"({"identifier":{"type":"dns","value":"foreign.example"}}]})",
+                names) == std::vector<std::string>{"b.example"});
+  CHECK(refused(R"({"detail":"Cannot issue for \"a.example\": forbidden by policy"})", names) ==
+        std::vector<std::string>{"a.example"});
+  CHECK(refused(R"({"detail":"policy forbids it"})", names).empty());
+  CHECK(refused(R"({"detail":"policy forbids it"})", {"a.example"}) == std::vector<std::string>{"a.example"});
+  CHECK(refused("", names).empty());
 }
 
 TEST_CASE("order failure: subproblems that the CA sent are left as they are") {

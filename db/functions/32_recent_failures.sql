@@ -1,0 +1,90 @@
+-- Rows for the same names under the same account: a fresh one waits for one that has just failed, and goes on with what a
+-- cancelled one has left at the CA.
+
+CREATE OR REPLACE FUNCTION csrq.name_set_sha256(p_names text[]) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT sha256(convert_to(coalesce(string_agg(n, ' ' ORDER BY n COLLATE "C"), ''), 'UTF8')) FROM (SELECT DISTINCT n FROM unnest(p_names) n) names
+$$;
+COMMENT ON FUNCTION csrq.name_set_sha256(text[]) IS 'Stands for an exact set of names, in whatever order.';
+
+CREATE OR REPLACE FUNCTION csrq.remember_failure(p_request bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO csrq.name_set_failure (request_id, account_id, failed_at, names_sha256)
+    SELECT r.id, o.account_id, now(), csrq.name_set_sha256(r.names)
+      FROM csrq.request r
+      JOIN csrq.job j ON j.request_id = r.id AND j.kind <> 'revoke'
+      JOIN LATERAL (SELECT k.account_id FROM csrq.acme_order k WHERE k.request_id = r.id ORDER BY k.id DESC LIMIT 1) o ON true
+     WHERE r.id = p_request
+    ON CONFLICT (request_id) DO UPDATE SET account_id = EXCLUDED.account_id, failed_at = EXCLUDED.failed_at, names_sha256 = EXCLUDED.names_sha256
+$$;
+COMMENT ON FUNCTION csrq.remember_failure(bigint) IS 'A row has failed and backs off: fresh rows for its names under its account wait for it, if it got as far as an order.';
+
+-- Only a row that has not failed itself waits, and only for one that has: no two wait for each other.
+-- And not for ever: what fails for a reason of its own (its challenge type, its profile) would take others with it.
+CREATE OR REPLACE FUNCTION csrq.recent_failure(p_request bigint, p_account bigint, p_names text[])
+RETURNS TABLE (seconds double precision, error jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH fresh AS (
+        SELECT r.id, r.customer, coalesce(r.challenge, c.challenge) AS challenge, coalesce(r.profile, c.profile) AS profile,
+               greatest(j.created_at, r.run_after) + interval '1 day' AS patience
+          FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id JOIN csrq.customer c ON c.name = r.customer
+         WHERE r.id = p_request AND j.kind = 'issue' AND j.failures = 0 AND j.retried_at IS NULL),
+    failing AS (
+        -- One that is being tried at this moment, or is about to be, is looked at again in a minute.
+        SELECT f.customer = r.customer AS is_own, r.id, r.error, f.patience,
+               greatest(CASE j.status WHEN 'ready' THEN j.run_at + interval '10 seconds' END, now() + interval '1 minute') AS until
+          FROM fresh f
+          JOIN csrq.name_set_failure n ON n.account_id = p_account AND n.names_sha256 = csrq.name_set_sha256(p_names) AND n.request_id <> f.id
+          JOIN csrq.job j ON j.request_id = n.request_id AND j.failures > 0 AND j.status IN ('ready', 'leased') AND NOT j.cancel_requested
+          JOIN csrq.request r ON r.id = n.request_id
+          JOIN csrq.customer c ON c.name = r.customer
+         WHERE n.failed_at > now() - interval '25 hours'
+           AND coalesce(r.challenge, c.challenge) IS NOT DISTINCT FROM f.challenge AND coalesce(r.profile, c.profile) IS NOT DISTINCT FROM f.profile)
+    SELECT extract(epoch FROM least(w.until, w.patience) - now())::double precision,
+           jsonb_strip_nulls(jsonb_build_object('hold_code', 'recent_failure', 'other_request', CASE WHEN w.is_own THEN w.id END,
+               'detail', format('%s failed for the same names under the same account a short time ago%s; this one waits for its next attempt (csrq.retry starts it at once)',
+                                CASE WHEN w.is_own THEN 'request ' || w.id ELSE 'a request of another customer' END,
+                                CASE WHEN w.is_own THEN coalesce(' (' || left(w.error ->> 'detail', 500) || ')', '') ELSE '' END)))
+      FROM failing w WHERE w.patience > now() ORDER BY w.until DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION csrq.recent_failure(bigint, bigint, text[])
+    IS 'How long a fresh row is held back because another row for exactly these names, under this account and by the same challenge and profile, has failed and backs off; no row: not at all. Never for more than a day, nor after csrq.retry().';
+
+CREATE OR REPLACE FUNCTION csrq.adopt_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[]) RETURNS csrq.acme_order
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    left_behind csrq.acme_order;
+    adopted csrq.acme_order;
+BEGIN
+    FOR attempt IN 1..2 LOOP
+        SELECT o.* INTO left_behind
+          FROM csrq.acme_order o
+          JOIN csrq.request old ON old.id = o.request_id AND old.status = 'cancelled' JOIN csrq.customer c ON c.name = old.customer
+          JOIN csrq.request fresh ON fresh.id = p_request AND fresh.customer = o.customer
+         WHERE o.account_id = p_account AND o.names_sha256 = csrq.name_set_sha256(p_names) AND o.closed_at IS NOT NULL
+           AND o.status IN ('pending', 'ready') AND o.finalize_at IS NULL AND o.error IS NULL AND o.url IS NOT NULL
+           AND coalesce(o.expires_at, o.created_at + interval '1 day') > now() + interval '10 minutes'
+           AND coalesce(old.profile, c.profile) IS NOT DISTINCT FROM coalesce(fresh.profile, c.profile)
+           -- Another row of the ledger for the same order may know more of it.
+           AND NOT EXISTS (SELECT FROM csrq.acme_order k WHERE k.url = o.url AND k.id <> o.id AND (k.id > o.id OR k.closed_at IS NULL OR k.finalize_at IS NOT NULL))
+           AND NOT EXISTS (SELECT FROM csrq.acme_order_authorization oa JOIN csrq.acme_authorization a ON a.id = oa.authorization_id
+                            WHERE oa.order_id = o.id AND (a.status NOT IN ('pending', 'valid') OR a.deactivation_at IS NOT NULL
+                                                          OR a.expires_at < now() + interval '10 minutes'))
+         ORDER BY o.id DESC LIMIT 1;
+        IF left_behind.id IS NULL THEN
+            RETURN NULL;
+        END IF;
+        -- What was seen before the lock may have changed: the janitor, which locks the account against this, may have begun to deactivate.
+        EXIT WHEN attempt = 2;
+        PERFORM FROM csrq.acme_account a WHERE a.id = p_account FOR KEY SHARE;
+    END LOOP;
+    INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number, status, url, finalize_url, expires_at)
+        VALUES (p_request, p_account, left_behind.customer, p_worker, p_lease, left_behind.status, left_behind.url, left_behind.finalize_url, left_behind.expires_at)
+        ON CONFLICT (url) WHERE closed_at IS NULL AND url IS NOT NULL DO NOTHING  -- another row was faster
+        RETURNING * INTO adopted;
+    INSERT INTO csrq.acme_order_authorization (order_id, authorization_id)
+        SELECT adopted.id, oa.authorization_id FROM csrq.acme_order_authorization oa WHERE oa.order_id = left_behind.id AND adopted.id IS NOT NULL;
+    RETURN adopted;
+END $$;
+COMMENT ON FUNCTION csrq.adopt_order(bigint, bigint, bigint, bigint, text[])
+    IS 'The order that a cancelled row of the same customer left open at the CA, for exactly these names, becomes this row''s. Null: there is none that nobody works on, that was not finalized and whose authorizations are untouched.';

@@ -1,0 +1,156 @@
+#include <doctest/doctest.h>
+
+#include <functional>
+
+#include "base/error.hpp"
+#include "db/store_fixture.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+
+namespace {
+
+struct Retries : Store {
+  /// A row that has failed so.
+  store::RequestId failed(FailureClass failure_class, const std::string& code,
+                          const std::string& customer = "acme") {
+    const auto id = submit({.customer = customer});
+    const auto claim = claim_one();
+    Failure failure = some_failure(failure_class);
+    failure.code = code;
+    REQUIRE(store::fail(database, claim.fence, failure, schedule));
+    return id;
+  }
+
+  /// Rows that wait until tomorrow.
+  void waiting(int rows) {
+    sql.run("INSERT INTO csrq.request (customer, csr) SELECT 'acme', 'x' FROM generate_series(1, " +
+            std::to_string(rows) + ")");
+    sql.run("UPDATE csrq.job SET run_at = now() + interval '1 day'");
+  }
+
+  std::string seconds(const std::string& what) {
+    return sql.value("SELECT round(extract(epoch FROM " + what + ")) FROM csrq.job");
+  }
+};
+
+std::string refusal_of(const std::function<void()>& action) {
+  try {
+    action();
+    return {};
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("retry by the class or code of the error") {
+  Retries store;
+  const auto dns = store.failed(FailureClass::validation, "dns");
+  const auto caa = store.failed(FailureClass::validation, "caa", "other");
+  const auto bad = store.failed(FailureClass::permanent, "badCSR");
+  CHECK(store::retry(store.database, {.failure_class = "transient"}) == 0);
+  CHECK(store::retry(store.database, {.code = "caa"}) == 1);
+  CHECK(store.job(caa, "failures") == "0");
+  CHECK(store::retry(store.database, {.customer = "other", .failure_class = "permanent"}) == 0);
+  CHECK(store::retry(store.database, {.customer = "acme", .failure_class = "permanent"}) == 1);
+  CHECK(store.request(bad, "status") == "pending");
+  CHECK(store::retry(store.database, {.failure_class = "validation"}) == 1);
+  CHECK(store.job(dns, "failures") == "0");
+  CHECK(refusal_of([&] {
+          store::retry(store.database, {.failure_class = "dns"});
+        }).find("there is no failure class \"dns\"") != std::string::npos);
+}
+
+TEST_CASE("retry has the names that apps use") {
+  Retries store;
+  const auto id = std::to_string(store::number(store.failed(FailureClass::validation, "dns")));
+  CHECK(store.sql.value("SELECT csrq.retry(" + id + ")") == "1");
+  for (const std::string arguments :
+       {"customer => 'x'", "everything => true", "everything => true, spread => interval '1 hour'",
+        "class => 'validation'", "code => 'dns'", "domain => 'a.example'"}) {
+    CAPTURE(arguments);
+    CHECK(store.sql.value("SELECT csrq.retry(" + arguments + ")") == "0");
+  }
+  CHECK(store.sql.refusal("SELECT csrq.retry()").find("say what to retry") != std::string::npos);
+  CHECK(store.sql.refusal("SELECT csrq.retry(everything => NULL)").find("say what to retry") !=
+        std::string::npos);
+}
+
+TEST_CASE("a retry of up to a hundred rows starts them at once") {
+  Retries store;
+  store.waiting(100);
+  CHECK(store::retry(store.database, {.everything = true}) == 100);
+  CHECK(store.seconds("max(run_at) - min(run_at)") == "0");
+}
+
+TEST_CASE("a large retry is spread by itself, 600 rows a minute, the urgent ones first") {
+  Retries store;
+  const auto urgent = store.submit({.priority = "urgent"});
+  store.waiting(1199);
+  const store::RetryReport report = store::retry_report(store.database, {.everything = true});
+  CHECK(report.rows == 1200);
+  CHECK(report.first_is_due);
+  CHECK(report.limited == 0);
+  CHECK(store.seconds("max(run_at) - min(run_at)") == "120");
+  CHECK(store.job(urgent, "run_at = (SELECT min(run_at) FROM csrq.job)") == "t");
+  CHECK(report.last_at == store.sql.value("SELECT max(run_at) FROM csrq.job"));
+}
+
+TEST_CASE("a retry is spread as told") {
+  Retries store;
+  store.waiting(200);
+  SUBCASE("over two hours") {
+    CHECK(store::retry(store.database, {.everything = true, .spread = std::chrono::hours(2)}) == 200);
+    CHECK(store.seconds("max(run_at) - min(run_at)") == "7164");
+  }
+  SUBCASE("not at all") {
+    CHECK(store::retry(store.database, {.everything = true, .spread = Duration{}}) == 200);
+    CHECK(store.seconds("max(run_at) - min(run_at)") == "0");
+  }
+  SUBCASE("not over more than 30 days") {
+    CHECK(refusal_of([&] {
+            store::retry(store.database, {.everything = true, .spread = std::chrono::hours(24 * 31)});
+          }).find("30 days") != std::string::npos);
+  }
+}
+
+TEST_CASE("a row that the app wants later is not retried unless it is named") {
+  Retries store;
+  const auto id = store.submit();
+  store.sql.run("UPDATE csrq.request SET run_after = now() + interval '1 day'");
+  CHECK(store::retry(store.database, {.everything = true}) == 0);
+  CHECK(store::retry(store.database, {.customer = "acme"}) == 0);
+  CHECK(store::retry(store.database, {.id = id}) == 1);
+}
+
+TEST_CASE("a retry says which rows wait for a limit of the CA all the same, and until when") {
+  Retries store;
+  const auto id = store.submit();
+  const auto claim = store.claim_one();
+  store.ready_order(claim.fence);
+  REQUIRE(store::fail(store.database, claim.fence, some_failure(FailureClass::validation), schedule));
+  const auto fresh = store.submit();
+  store.submit({.customer = "other"});
+  store.sql.run("UPDATE csrq.job SET run_at = now() + interval '1 hour'");
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  store::hold(store.database, some_owner().directory, {.scope = LimitScope::account}, account, {}, {},
+              std::chrono::hours(3), some_failure(FailureClass::limited));
+  const store::RetryReport report = store::retry_report(store.database, {.everything = true});
+  CHECK(report.rows == 3);
+  CHECK(report.limited == 2);
+  CHECK(report.limited_until == store.sql.value("SELECT until FROM csrq.rate_hold"));
+  CHECK(report.last_issue_at == report.limited_until);
+  CHECK(store.job(id, "run_at <= now()") == "t");
+  CHECK(store.job(fresh, "run_at <= now()") == "t");
+  CHECK(store.count("rate_hold") == "1");
+}
+
+TEST_CASE("a retry of nothing reports nothing") {
+  Retries store;
+  const store::RetryReport report = store::retry_report(store.database, {.everything = true});
+  CHECK(report.rows == 0);
+  CHECK(report.first_at.empty());
+  CHECK(report.limited == 0);
+}
