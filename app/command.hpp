@@ -24,6 +24,7 @@ extern const Command dev_command;
 extern const Command doctor_command;
 extern const Command keygen_command;
 extern const Command migrate_command;
+extern const Command notify_command;
 extern const Command prune_command;
 extern const Command renew_command;
 extern const Command respond_command;
