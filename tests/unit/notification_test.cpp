@@ -125,13 +125,13 @@ TEST_CASE("a body that is not plain ASCII goes as base64 in short lines") {
 
 TEST_CASE("a digest as mail has cause, count and examples, and hostile text stays on its line") {
   const auto text = workers::notification_text(
-      R"({"id":7,"kind":"digest","created_at":"2026-11-25T12:00:00Z","summary":"10000 failures: dns (validation)","count":10000,
+      R"json({"id":7,"kind":"digest","created_at":"2026-11-25T12:00:00Z","summary":"10000 failures: dns (validation)","count":10000,
           "causes":[{"class":"validation","code":"dns","count":10000,"need_a_person":0,"first_at":"a","last_at":"b",
           "examples":[{"request":1,"customer":"acme","names":["a.example"],"detail":"no such name\nFrom: forged"}]}],
-          "causes_left_out":0})");
+          "causes_left_out":0})json");
   CHECK(text.subject == "csrq: 10000 failures: dns (validation)");
-CHECK(has(text.body, "dns (validation): 10000 from a to b\n"));
-CHECK(has(text.body, "  request 1 of acme, a.example: no such name From: forged\n"));
+  CHECK(has(text.body, "dns (validation): 10000 from a to b\n"));
+  CHECK(has(text.body, "  request 1 of acme, a.example: no such name From: forged\n"));
 }
 
 TEST_CASE("alarms and late renewals as mail") {
