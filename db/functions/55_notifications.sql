@@ -299,6 +299,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         RETURNING d.notification_id, d.channel, d.attempts, d.recipient)
     SELECT c.notification_id, c.channel, c.attempts, c.recipient, n.kind, n.payload::text, u.notify_webhook, u.notify_email
       FROM claimed c JOIN csrq.notification n ON n.id = c.notification_id LEFT JOIN csrq.customer u ON u.name = c.recipient
+     ORDER BY c.recipient, c.channel
 $$;
 COMMENT ON FUNCTION csrq.claim_deliveries(text[], bigint, int, interval)
     IS 'Takes due messages (or only this one), for this long: whoever calls this sends them and tells csrq.delivery_done().';

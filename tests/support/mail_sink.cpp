@@ -77,15 +77,17 @@ void MailSink::serve(int connection) {
       return;
     }
     if (!say(connection, answer(line, mail))) return;
+    if (line.starts_with("AUTH")) {
+      mail.credentials = read_line(connection);
+      mail.credentials.resize(mail.credentials.find_last_not_of("\r\n") + 1);
+      say(connection, "235 welcome");
+    }
   }
 }
 
 std::string MailSink::answer(const std::string& line, Mail& mail) {
   if (line.starts_with("EHLO")) return "250-sink\r\n250 AUTH PLAIN";
-  if (line.starts_with("AUTH PLAIN ")) {
-    mail.credentials = line.substr(11, line.size() - 13);
-    return "235 welcome";
-  }
+  if (line == "AUTH PLAIN\r\n") return "334 ";
   if (line.starts_with("MAIL FROM:")) mail.from = path_in(line);
   if (line.starts_with("RCPT TO:")) {
     if (refusing_) return "550 no such mailbox here";
