@@ -88,6 +88,7 @@ void print_alarms(const std::vector<store::OpenAlarm>& alarms) {
     return;
   }
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(alarms.size());
   for (const auto& alarm : alarms)
     rows.push_back({alarm.raised_at.substr(0, whole_seconds), alarm.code, alarm.key, alarm.detail});
   print_table(std::cout, {"ALARM SINCE", "CODE", "KEY", "WHAT"}, rows);
@@ -99,6 +100,7 @@ void print_undelivered(const std::vector<store::Undelivered>& messages) {
     return;
   }
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(messages.size());
   for (const auto& message : messages)
     rows.push_back({std::to_string(message.id), message.created_at.substr(0, whole_seconds), message.kind,
                     shortened(message.customer, 20), message.channel, message.state,

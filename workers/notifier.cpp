@@ -57,6 +57,7 @@ void Notifier::round(const std::function<bool()>& stopped) {
         store::claim_deliveries(database_, channels_.can(), at_once, claim);
     if (due.empty()) return;
     std::vector<std::future<void>> sending;
+    sending.reserve(due.size());
     for (const store::Delivery& delivery : due)
       sending.push_back(std::async(std::launch::async, [&] { deliver(delivery, stopped); }));
     for (std::future<void>& one : sending) one.wait();
