@@ -112,6 +112,7 @@ TEST_CASE("notifier: rows are issued while the webhook refuses and the mail serv
                              {.pause = 10ms, .soon = {}, .outage = {}});
   notifier.start();
   std::vector<store::RequestId> rows;
+  rows.reserve(20);
   for (int i = 0; i < 20; ++i) rows.push_back(told.submit({"n" + std::to_string(i) + ".example"}));
   CHECK(told.run().issued == 20);
   for (const auto id : rows) CHECK(told.row(id).status == "issued");
@@ -177,6 +178,7 @@ TEST_CASE(
   Told told;
   told.ca_config().terms_of_service_agreed = false;
   std::vector<store::RequestId> rows;
+  rows.reserve(3);
   for (int i = 0; i < 3; ++i) rows.push_back(told.submit({"n" + std::to_string(i) + ".example"}));
   told.run();
   told.notifier().round();

@@ -217,6 +217,7 @@ TEST_CASE("notifiers of several workers count every failure once, while failures
   constexpr int transactions = 60;
   std::atomic<bool> over{false};
   std::vector<std::thread> notifiers;
+  notifiers.reserve(2);
   for (int i = 0; i < 2; ++i)
     notifiers.emplace_back([&] {
       store::Database database({.url = outbox.test.url()});
@@ -224,6 +225,7 @@ TEST_CASE("notifiers of several workers count every failure once, while failures
         store::make_notifications(database, {.can = {}, .default_channels = {}, .digest = 1ms, .soon = {}});
     });
   std::vector<std::thread> workers;
+  workers.reserve(2);
   for (int i = 0; i < 2; ++i)
     workers.emplace_back([&] {
       Sql sql(outbox.test.url());
