@@ -25,6 +25,7 @@ extern const Command doctor_command;
 extern const Command keygen_command;
 extern const Command limits_command;
 extern const Command migrate_command;
+extern const Command notify_command;
 extern const Command prune_command;
 extern const Command renew_command;
 extern const Command respond_command;

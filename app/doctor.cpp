@@ -5,6 +5,7 @@
 #include "app/environment.hpp"
 #include "store/diagnosis.hpp"
 #include "store/migrations.hpp"
+#include "workers/notification_channels.hpp"
 
 namespace csrq::app {
 namespace {
@@ -68,6 +69,17 @@ void check_sealing_key(Checkup& checkup, const Config& config, store::Database* 
                file + (in_use ? " opens the accounts in the database" : " can be read; no accounts yet"));
 }
 
+void check_notify(Checkup& checkup, const NotifyConfig& config) {
+  const workers::NotificationChannels channels(config);
+  std::string ways;
+  for (const std::string& channel : channels.default_channels()) ways += (ways.empty() ? "" : ", ") + channel;
+  if (ways.empty())
+    checkup.warn("notify", "nobody is told of failures",
+                 "set notify.webhook or notify.smtp, then try `csrq notify --test`");
+  else
+    checkup.ok("notify", ways + "; `csrq notify --test` sends a message");
+}
+
 std::unique_ptr<store::Database> check_database(Checkup& checkup, const Config& config) {
   std::unique_ptr<store::Database> database;
   checkup.guard("database", [&] {
@@ -96,6 +108,7 @@ Exit run(const Arguments& arguments) {
                  "for a worker, name a CA");
   else
     checkup.guard("sealing key", [&] { check_sealing_key(checkup, *config, database.get()); });
+  if (!config->cas.empty()) checkup.guard("notify", [&] { check_notify(checkup, config->notify); });
   for (const auto& [name, ca] : config->cas) check_ca(checkup, ca);
   check_challenge_path(checkup, config->challenges.http_01.listen, arguments.text("name"));
   return checkup.conclude();

@@ -1,7 +1,10 @@
 #include "app/environment.hpp"
 
 #include "base/error.hpp"
+#include "base/log.hpp"
+#include "issuance/alarms.hpp"
 #include "store/migrations.hpp"
+#include "store/notifications.hpp"
 
 namespace csrq::app {
 
@@ -22,9 +25,34 @@ crypto::SealingKey open_sealing_key(const Config& config) {
   return crypto::SealingKey::from_file(config.accounts.sealing_key_file);
 }
 
+/// This process cannot work without the key, but others can tell.
+void raise_sealing_key_alarm(store::Database& database, const std::string& detail) {
+  try {
+    store::raise_alarm(database, {.key = issuance::sealing_key_alarm(),
+                                  .code = "sealing_key",
+                                  .detail = detail,
+                                  .directory = {},
+                                  .owner = std::nullopt,
+                                  .request = std::nullopt});
+  } catch (const std::exception& error) {
+    log::warning("nobody can be told of the sealing key", {{"error", error.what()}});
+  }
+}
+
+crypto::SealingKey open_sealing_key_or_raise_alarm(store::Database& database, const Config& config) {
+  try {
+    crypto::SealingKey key = open_sealing_key(config);
+    store::clear_alarm(database, issuance::sealing_key_alarm());
+    return key;
+  } catch (const UsageError& error) {
+    raise_sealing_key_alarm(database, error.what());
+    throw;
+  }
+}
+
 IssuingEnvironment::IssuingEnvironment(const Config& config)
     : database(open_database(config)),
-      sealing_key(open_sealing_key(config)),
+      sealing_key(open_sealing_key_or_raise_alarm(*database, config)),
       cas(config),
       accounts(*database, sealing_key, config.accounts) {
   if (config.cas.empty()) throw UsageError(config.file + ": `cas` names no CA");

@@ -8,6 +8,7 @@
 #include "app/stop_switch.hpp"
 #include "store/requests.hpp"
 #include "workers/janitor.hpp"
+#include "workers/notifier.hpp"
 #include "workers/responder.hpp"
 #include "workers/signals.hpp"
 
@@ -15,6 +16,8 @@ namespace csrq::app {
 namespace {
 
 constexpr std::int64_t default_limit = 1000;
+/// There may be no worker to tell it later.
+constexpr workers::NotifierPace at_once{.soon = {}, .outage = {}};
 constexpr auto longest_sweep = std::chrono::seconds(30);
 
 BatchReport::Style style_of(const Arguments& arguments) {
@@ -38,10 +41,12 @@ Exit run(const Arguments& arguments) {
                          report.observer());
   stop_switch.connect([&] { issuer.stop(); });
   workers::Janitor janitor(*environment.database, environment.cas, environment.accounts);
+  workers::Notifier notifier(config.notify, database_options(config), environment.cas, at_once);
   const workers::Tally tally = issuer.run(limit);
   stop_switch.connect({});
   const auto until = std::chrono::steady_clock::now() + longest_sweep;
   janitor.round([&] { return stop_switch.stopped() || std::chrono::steady_clock::now() > until; });
+  notifier.round([&] { return stop_switch.stopped() || std::chrono::steady_clock::now() > until; });
   report.summary(tally);
   if (tally.failed > 0) return Exit::some_failed;
   const std::vector<std::string> out = environment.cas.out_of_reach();

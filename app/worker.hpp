@@ -6,6 +6,7 @@
 #include "workers/issuer.hpp"
 #include "workers/janitor.hpp"
 #include "workers/metrics.hpp"
+#include "workers/notifier.hpp"
 #include "workers/responder.hpp"
 
 namespace csrq::app {
@@ -30,6 +31,7 @@ class Worker {
   std::optional<workers::Responder> responder_{};
   workers::Issuer issuer_;
   workers::Janitor janitor_;
+  workers::Notifier notifier_;
   std::optional<workers::MetricsServer> metrics_server_{};
 };
 

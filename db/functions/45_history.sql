@@ -71,6 +71,7 @@ BEGIN
     DELETE FROM csrq.rate_hold WHERE until < now() - interval '1 day';
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'rate holds'; removed := count_of; RETURN NEXT;
+    RETURN QUERY SELECT n.what, n.removed FROM csrq.prune_notifications(p_keep) n;
     -- Last, since it locks the table that every worker writes to.
     PERFORM set_config('lock_timeout', '5s', true);
     PERFORM csrq.make_event_partitions();
@@ -85,4 +86,4 @@ BEGIN
     what := 'months of events'; removed := partitions; RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION csrq.prune(interval)
-    IS 'Removes history older than this: events by month, closed orders, settled authorizations, replaced certificates that have ended, workers. Never a request, its chain, or anything open.';
+    IS 'Removes history older than this: events by month, closed orders, settled authorizations, replaced certificates that have ended, workers, messages, alarms that are over. Never a request, its chain, or anything open.';

@@ -1,7 +1,6 @@
 #include "crypto/jws.hpp"
 
 #include <openssl/core_names.h>
-#include <openssl/hmac.h>
 
 #include <nlohmann/json.hpp>
 
@@ -69,15 +68,6 @@ std::string joined_halves(const std::string& der, int length) {
 std::string jose_signature(const PrivateKey& key, std::string_view input) {
   std::string signature = signature_of(key, input);
   return key.jws_algorithm() == "RS256" ? signature : joined_halves(signature, coordinate_length(key));
-}
-
-std::string hmac_sha256(std::string_view key, std::string_view input) {
-  std::string mac(32, '\0');
-  unsigned int length = 0;
-  const unsigned char* made = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), octets_of(input),
-                                   input.size(), octets_of(mac), &length);
-  check(made ? 1 : 0, "HMAC");
-  return mac;
 }
 
 /// Header and payload as they are signed, then all three parts as JSON.

@@ -3,9 +3,6 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -14,6 +11,7 @@
 #include "base/error.hpp"
 #include "http/text.hpp"
 #include "http/transfer.hpp"
+#include "http/trust.hpp"
 
 namespace csrq::http {
 
@@ -22,46 +20,6 @@ namespace {
 constexpr int longest_poll_ms = 60'000;
 constexpr long kept_connections = 64;
 constexpr std::size_t kept_handles = 128;
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-void check_ca_file(const std::string& ca_file) {
-  const std::string text = read_file(ca_file);
-  if (text.find("-----BEGIN ") == std::string::npos || text.find("CERTIFICATE-----") == std::string::npos)
-    throw UsageError("ca_file " + ca_file + " cannot be read or holds no certificate; give it a PEM file");
-}
-
-/// Whether a folder's files are named as c_rehash names them ("002c0b4f.0"): then OpenSSL opens the one it
-/// needs.
-bool is_hashed(const std::filesystem::path& folder) {
-  constexpr std::size_t hash_digits = 8;
-  std::error_code missing;
-  const std::filesystem::directory_iterator files(folder, missing);
-  return std::ranges::any_of(begin(files), end(files), [](const std::filesystem::directory_entry& file) {
-    return file.path().extension() == ".0" && file.path().stem().string().size() == hash_digits;
-  });
-}
-
-/// Reading the system's whole bundle costs some 100 ms of CPU a connection, so that is done only where there
-/// is no hashed folder.
-TrustAnchors find_trust_anchors(const std::string& ca_file) {
-  if (!ca_file.empty()) check_ca_file(ca_file);
-  const curl_version_info_data* built_in = curl_version_info(CURLVERSION_NOW);
-  if (built_in->capath != nullptr && is_hashed(built_in->capath))
-    return {.folder = built_in->capath, .file = ca_file};
-  const std::string bundle =
-      built_in->cainfo != nullptr ? built_in->cainfo : "/etc/ssl/certs/ca-certificates.crt";
-  if (ca_file.empty()) return {.file = bundle};
-  return {.pem = read_file(bundle) + "\n" + read_file(ca_file)};
-}
-
-void initialize_libcurl() {
-  static const CURLcode result = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (result != CURLE_OK) throw std::runtime_error("libcurl does not start");
-}
 
 }  // namespace
 

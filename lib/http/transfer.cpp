@@ -8,18 +8,11 @@
 #include "base/error.hpp"
 #include "http/link.hpp"
 #include "http/text.hpp"
+#include "http/trust.hpp"
 
 namespace csrq::http {
 
 namespace {
-
-template <class Value>
-void set(CURL* handle, CURLoption option, Value value) {
-  const CURLcode code = curl_easy_setopt(handle, option, value);
-  if (code != CURLE_OK)
-    throw std::runtime_error(std::string("this libcurl cannot do what csrq needs: ") +
-                             curl_easy_strerror(code));
-}
 
 long milliseconds(Duration duration) {
   // Rounded up: libcurl takes zero for "no limit".
@@ -65,7 +58,7 @@ Transfer::Transfer(EasyHandle handle, const Request& request, const ClientOption
                    const TrustAnchors& trust_anchors)
     : handle_(std::move(handle)), request_(request), options_(options) {
   set_connection();
-  set_tls(trust_anchors);
+  set_tls(handle_.get(), trust_anchors);
   set_method();
   set_headers();
   set(handle_.get(), CURLOPT_PRIVATE, this);
@@ -94,22 +87,6 @@ void Transfer::set_connection() {
   // A burst waits for the first TLS handshake to offer HTTP/2 and shares that connection. Without TLS there
   // is no such offer, and all would wait for the first answer instead.
   set(handle, CURLOPT_PIPEWAIT, request_.url.starts_with("http:") ? 0L : 1L);
-}
-
-void Transfer::set_tls(const TrustAnchors& trust_anchors) {
-  CURL* handle = handle_.get();
-  set(handle, CURLOPT_SSL_VERIFYPEER, 1L);
-  set(handle, CURLOPT_SSL_VERIFYHOST, 2L);
-  set(handle, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
-  if (trust_anchors.pem.empty()) {
-    const auto null_if_empty = [](const std::string& text) { return text.empty() ? nullptr : text.c_str(); };
-    set(handle, CURLOPT_CAPATH, null_if_empty(trust_anchors.folder));
-    set(handle, CURLOPT_CAINFO, null_if_empty(trust_anchors.file));
-  } else {
-    const std::string& pem = trust_anchors.pem;
-    curl_blob blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_NOCOPY};
-    set(handle, CURLOPT_CAINFO_BLOB, &blob);
-  }
 }
 
 void Transfer::set_method() {

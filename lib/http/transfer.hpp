@@ -9,17 +9,11 @@
 
 #include "base/error.hpp"
 #include "http/client.hpp"
+#include "http/trust.hpp"
 
 namespace csrq::http {
 
 using EasyHandle = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
-
-/// Whom TLS trusts. Either `pem` is set or any of the others.
-struct TrustAnchors {
-  std::string folder{};  ///< hashed, as c_rehash leaves it
-  std::string file{};
-  std::string pem{};
-};
 
 /// One request on its way: a libcurl easy handle, set up, and what has arrived so far. Stays where it is
 /// until libcurl is done with it. Belongs to its caller, except from the moment it is queued until `done`.
@@ -46,7 +40,6 @@ class Transfer {
 
  private:
   void set_connection();
-  void set_tls(const TrustAnchors& trust_anchors);
   void set_method();
   void set_headers();
   bool add_header_line(std::string_view line);

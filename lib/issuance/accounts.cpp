@@ -61,12 +61,17 @@ std::shared_ptr<Accounts::Entry> Accounts::entry(const store::AccountOwner& owne
   return found;
 }
 
+store::AccountOwner Accounts::owner_of(const PooledCa& ca, const std::string& customer,
+                                       const std::vector<std::string>& names) const {
+  return {.ca = ca.config.name,
+          .directory = ca.config.directory,
+          .policy = config_.policy,
+          .owner = owner_name(config_.policy, customer, names)};
+}
+
 std::shared_ptr<const Account> Accounts::find_or_register(PooledCa& ca, const std::string& customer,
                                                           const std::vector<std::string>& names) {
-  const store::AccountOwner owner{.ca = ca.config.name,
-                                  .directory = ca.config.directory,
-                                  .policy = config_.policy,
-                                  .owner = owner_name(config_.policy, customer, names)};
+  const store::AccountOwner owner = owner_of(ca, customer, names);
   const std::shared_ptr<Entry> cached = entry(owner);
   if (std::shared_ptr<const Account> account = cached->account) return account;
   const std::unique_lock lock(cached->registering, std::try_to_lock);

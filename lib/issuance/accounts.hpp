@@ -32,6 +32,9 @@ class Accounts {
   /// All three must outlive this.
   Accounts(store::Database& database, const crypto::SealingKey& sealing_key, const AccountsConfig& config);
 
+  /// Whose account an order for `names` uses.
+  store::AccountOwner owner_of(const PooledCa& ca, const std::string& customer,
+                               const std::vector<std::string>& names) const;
   /// The account that an order for `names` uses. Null: another thread is registering it this moment, come
   /// back soon. Throws Error: what the CA answered, or {administrative, "account_deactivated" |
   /// "sealed_key"}.

@@ -82,6 +82,12 @@ std::vector<std::string> CaPool::out_of_reach() const {
   return names;
 }
 
+std::vector<const PooledCa*> CaPool::all() const {
+  std::vector<const PooledCa*> pooled;
+  for (const auto& [name, ca] : cas_) pooled.push_back(ca.get());
+  return pooled;
+}
+
 int CaPool::orders_in_flight() const {
   int sum = 0;
   for (const auto& [name, ca] : cas_) sum += ca->config.orders_in_flight;

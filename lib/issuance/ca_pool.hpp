@@ -75,6 +75,8 @@ class CaPool {
   std::vector<std::string> directories_in_reach() const;
   /// Names of the CAs whose last request got no answer.
   std::vector<std::string> out_of_reach() const;
+  /// In the order of their names; they live as long as this.
+  std::vector<const PooledCa*> all() const;
   /// How many orders may be under way at all CAs together.
   int orders_in_flight() const;
   /// The CAs' limits are divided among so many worker processes.

@@ -8,11 +8,15 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto shortest_pause = 5s;
 constexpr auto longest_pause = 300s;
+constexpr auto old_news = 3 * longest_pause;
 
 }  // namespace
 
-bool Outage::failed(Clock::time_point at) {
+bool Outage::failed(Clock::time_point at, const std::string& cause) {
   const std::scoped_lock lock(mutex_);
+  if (failures_ == 0) first_failure_ = at;
+  last_failure_ = at;
+  if (!cause.empty()) cause_ = cause;
   if (at < until_) return false;  // one of many requests that were under way
   constexpr int most_doublings = 6;
   const auto pause =
@@ -31,6 +35,7 @@ bool Outage::answered(Clock::time_point at) {
   last_answer_ = at;
   const bool was_out = failures_ > 0;
   failures_ = 0;
+  cause_.clear();
   until_ = {};
   return was_out;
 }
@@ -38,6 +43,12 @@ bool Outage::answered(Clock::time_point at) {
 bool Outage::is_out() const {
   const std::scoped_lock lock(mutex_);
   return failures_ > 0;
+}
+
+std::optional<Outage::Silence> Outage::silence(Clock::time_point at) const {
+  const std::scoped_lock lock(mutex_);
+  if (failures_ == 0 || at - last_failure_ > old_news) return std::nullopt;
+  return Silence{.lasting = std::chrono::floor<Duration>(at - first_failure_), .cause = cause_};
 }
 
 std::optional<Duration> Outage::remaining(Clock::time_point at) const {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "base/time.hpp"
 
@@ -14,19 +15,29 @@ class Outage {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// A request got no answer. True: the CA was thought to be in reach.
-  bool failed(Clock::time_point at);
+  /// A request got no answer. True: the CA was thought to be in reach. `cause`: a sentence, if there is one.
+  bool failed(Clock::time_point at, const std::string& cause = {});
   /// A request got an answer. True: the CA was thought to be out of reach.
   bool answered(Clock::time_point at);
   bool answered_since(Clock::time_point at) const;
   /// The last request got no answer.
   bool is_out() const;
+  /// Since when no request has got an answer, and why; nothing if the CA is in reach, or nobody has asked it
+  /// for a quarter of an hour.
+  struct Silence {
+    Duration lasting{};
+    std::string cause{};
+  };
+  std::optional<Silence> silence(Clock::time_point at) const;
   /// How long nothing shall be sent; nothing if the CA is in reach, or it is time to look again.
   std::optional<Duration> remaining(Clock::time_point at) const;
 
  private:
   mutable std::mutex mutex_{};
   int failures_{0};
+  Clock::time_point first_failure_{};
+  Clock::time_point last_failure_{};
+  std::string cause_{};
   Clock::time_point until_{};
   std::optional<Clock::time_point> last_answer_{};
 };

@@ -2,6 +2,7 @@
 
 #include "acme/pacer.hpp"
 #include "base/log.hpp"
+#include "issuance/alarms.hpp"
 #include "issuance/issuance.hpp"
 #include "issuance/rate_limits.hpp"
 #include "store/ledger.hpp"
@@ -43,7 +44,7 @@ bool Issuance::is_outage(Task& task, const Failure& failure) {
   if (task.unanswered++ == 0) task.unanswered_since = now - failure.request->took;
   if (task.unanswered >= most_unanswered && task.ca->outage.answered_since(task.unanswered_since))
     return false;
-  if (task.ca->outage.failed(now))
+  if (task.ca->outage.failed(now, failure.detail))
     log::error("a CA is out of reach; its rows wait",
                {{"ca", task.ca->config.name}, {"cause", failure.detail}});
   return true;
@@ -71,6 +72,7 @@ Progress Issuance::settle(Task& task, Failure failure) {
     if (failure.code != acme::paced_code) hold_others(task, failure, wait);
     return put_off(task, wait, std::move(failure));
   }
+  if (failure.failure_class == FailureClass::administrative) raise_alarm(database_, accounts_, task, failure);
   const bool written = store::fail(database_, task.claim.fence, failure, config_.retry.schedule);
   return {.kind = written ? Progress::Kind::failed : Progress::Kind::dropped,
           .wait = {},

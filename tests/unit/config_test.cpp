@@ -107,7 +107,10 @@ challenges: { default: http-01, http-01: { listen: "[::]:80", self_check: on } }
 worker: { threads: 4, in_flight: 20, lease: 90s, poll: 250ms, in_flight_per_customer: 5 }
 retry: { schedule: [1s, 1.5h] }
 renewal: { at_remaining: 25%, per_run: 7 }
-notify: {}
+notify:
+  digest: 1h
+  webhook: { url: "https://hooks.example/x", hmac_key_file: hook.key, ca_file: root.pem }
+  smtp: { url: "smtps://mail.example:465", from: csrq@example.net, to: [ops@example.net], user: csrq, password_file: /secrets/smtp, ca_file: root.pem }
 metrics: { listen: "127.0.0.1:9464" }
 log: { level: debug, format: json }
 )",
@@ -150,6 +153,16 @@ log: { level: debug, format: json }
   CHECK(config.customers.grants == Grants::enforce);
   CHECK(config.challenges.http_01.listen == "[::]:80");
   CHECK(config.challenges.http_01.self_check);
+  CHECK(config.notify.digest == 1h);
+  CHECK(config.notify.webhook.url == "https://hooks.example/x");
+  CHECK(config.notify.webhook.hmac_key_file == "/etc/csrq/hook.key");
+  CHECK(config.notify.webhook.ca_file == "/etc/csrq/root.pem");
+  CHECK(config.notify.smtp.url == "smtps://mail.example:465");
+  CHECK(config.notify.smtp.from == "csrq@example.net");
+  CHECK(config.notify.smtp.to == Texts{"ops@example.net"});
+  CHECK(config.notify.smtp.user == "csrq");
+  CHECK(config.notify.smtp.password_file == "/secrets/smtp");
+  CHECK(config.notify.smtp.ca_file == "/etc/csrq/root.pem");
   CHECK(config.worker.threads == 4);
   CHECK(config.worker.in_flight == 20);
   CHECK(config.worker.lease == 90s);
@@ -174,7 +187,7 @@ TEST_CASE("An unknown key is named with file, line and the nearest known key") {
 
 TEST_CASE("An unknown key that is like no other is told with the known ones") {
   CHECK(mistake("retry: { limit: 3 }") == "csrq.yaml:1: unknown key `limit`; known here: schedule");
-  CHECK(mistake("notify: { webhook: x }") == "csrq.yaml:1: unknown key `webhook`; `notify` has no keys");
+  CHECK(has(mistake("notify: { webhok: {} }"), "unknown key `webhok`; did you mean `webhook`?"));
 }
 
 TEST_CASE("Keys that would do nothing are refused") {
@@ -312,6 +325,23 @@ TEST_CASE("An external account binding is whole or absent") {
   CHECK_FALSE(parse_text(ca("")).cas.at("le").eab);
 }
 
+TEST_CASE("Messages go over https, signed, or through a mail server whose connection is encrypted") {
+  const auto webhook = [](const std::string& keys) { return "notify: { webhook: { " + keys + " } }"; };
+  const auto smtp = [](const std::string& keys) { return "notify: { smtp: { " + keys + " } }"; };
+  CHECK(has(mistake(webhook("url: \"https://h.example/\"")), "`notify.webhook.hmac_key_file` is missing"));
+  CHECK(has(mistake(webhook("url: \"http://h.example/\", hmac_key_file: k")), "must be an https URL"));
+  CHECK(has(mistake(webhook("url: \"https://u:p@h.example/\", hmac_key_file: k")), "without a user name"));
+  CHECK(mistakes(webhook("url: \"http://127.0.0.1:8080/\", hmac_key_file: k")).empty());
+  CHECK(mistakes(webhook("hmac_key_file: k")).empty());
+  CHECK(has(mistake(smtp("url: \"smtps://m.example\"")), "`notify.smtp.from` is missing"));
+  CHECK(has(mistake(smtp("url: \"http://m.example\", from: a@b.example")), "must be smtps://HOST:465"));
+  CHECK(has(mistake(smtp("from: a@b.example")), "`notify.smtp.url` is missing"));
+  CHECK(has(mistake(smtp("url: \"smtps://m.example\", from: a@b.example, to: [\"Ops <o@b.example>\"]")),
+            "write a mail address alone"));
+  CHECK(has(mistake(smtp("url: \"smtps://m.example\", from: a@b.example, user: x")), "go together"));
+  CHECK(has(mistake("notify: { digest: 10s }"), "from 1m to 7d"));
+}
+
 TEST_CASE("default_ca is one of the configured CAs") {
   const std::string two =
       "cas: { a: { directory: https://a.example/ }, b: { directory: https://b.example/ } }\n";
@@ -405,6 +435,8 @@ TEST_CASE("The keys that config.example.yaml comments out are valid, too") {
   CHECK_FALSE(pebble.preferred_chain.empty());
   CHECK_FALSE(config.challenges.http_01.listen.empty());
   CHECK_FALSE(config.metrics.listen.empty());
+  CHECK_FALSE(config.notify.webhook.url.empty());
+  CHECK_FALSE(config.notify.smtp.to.empty());
 }
 
 TEST_CASE("config.example.yaml shows every key") {
@@ -464,6 +496,12 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "at_remaining",
                                 "per_run",
                                 "notify",
+                                "digest",
+                                "webhook",
+                                "smtp",
+                                "from",
+                                "to",
+                                "user",
                                 "metrics",
                                 "log",
                                 "level",

@@ -43,3 +43,16 @@ TEST_CASE("an answer ends an outage, and tells so once") {
   CHECK(outage.answered_since(start + 1s));
   CHECK_FALSE(outage.answered_since(start + 3s));
 }
+
+TEST_CASE("a CA is silent since its first unanswered request, until it answers or nobody asks it any more") {
+  Outage outage;
+  CHECK_FALSE(outage.silence(start));
+  outage.failed(start, "no route");
+  outage.failed(start + 60s);
+  REQUIRE(outage.silence(start + 90s));
+  CHECK(outage.silence(start + 90s)->lasting == 90s);
+  CHECK(outage.silence(start + 90s)->cause == "no route");
+  CHECK_FALSE(outage.silence(start + 60s + 16min));
+  outage.answered(start + 100s);
+  CHECK_FALSE(outage.silence(start + 101s));
+}

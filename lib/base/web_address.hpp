@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string_view>
+
+namespace csrq {
+
+/// The host of an absolute URL as it stands there ("[::1]" with its brackets). Empty if there is none, if the
+/// URL names a user, or has anything else in this place that two readers could understand differently.
+std::string_view host_of_url(std::string_view url);
+
+/// "localhost", an address in 127.0.0.0/8, or "[::1]".
+bool is_loopback(std::string_view host);
+
+/// Whether secrets may be sent there: https, or plain http on this machine itself.
+bool is_private_web_url(std::string_view url);
+
+/// One address without a name, "ops@example.net", whose parts need no quotes: nothing in it can end a header
+/// or a command.
+bool is_mail_address(std::string_view text);
+
+}  // namespace csrq

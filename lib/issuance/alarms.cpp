@@ -1,0 +1,63 @@
+#include "issuance/alarms.hpp"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "issuance/issuance.hpp"
+#include "store/notifications.hpp"
+
+namespace csrq::issuance {
+namespace {
+
+/// Let's Encrypt says so of a name that it pauses; all other administrative failures are of the account.
+bool is_about_names(const Failure& failure) {
+  return failure.code == "rateLimited";
+}
+
+store::Alarm account_alarm(const Accounts& accounts, const Task& task, const Failure& failure) {
+  const store::AccountOwner owner =
+      task.account ? task.account->owner : accounts.owner_of(*task.ca, task.claim.customer, task.csr->names);
+  const std::string whose = owner.owner.empty() ? "the shared account" : "the account of " + owner.owner;
+  return {.key = "account:" + owner.directory + " " + owner.owner,
+          .code = failure.code,
+          .detail = whose + " at " + owner.ca + " cannot be used: " + failure.detail,
+          .directory = owner.directory,
+          .owner = owner.owner,
+          .request = std::nullopt};
+}
+
+store::Alarm name_alarm(const Task& task, const Failure& failure) {
+  const std::string& name = task.csr->names.front();
+  return {.key = "name:" + task.ca->config.directory + " " + name,
+          .code = "name_paused",
+          .detail = task.ca->config.name + " issues nothing for " + name + ": " + failure.detail,
+          .directory = task.ca->config.directory,
+          .owner = std::nullopt,
+          .request = store::number(task.claim.fence.request)};
+}
+
+}  // namespace
+
+void raise_alarm(store::Database& database, const Accounts& accounts, const Task& task,
+                 const Failure& failure) {
+  if (failure.code == "sealed_key") {
+    store::raise_alarm(database, {.key = sealing_key_alarm(),
+                                  .code = failure.code,
+                                  .detail = failure.detail,
+                                  .directory = {},
+                                  .owner = std::nullopt,
+                                  .request = std::nullopt});
+  } else if (task.ca && task.csr && !task.csr->names.empty()) {
+    store::raise_alarm(database, is_about_names(failure) ? name_alarm(task, failure)
+                                                         : account_alarm(accounts, task, failure));
+  }
+}
+
+std::string sealing_key_alarm() {
+  std::array<char, 256> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0) return "sealing_key:unknown";
+  return std::string("sealing_key:") + host.data();
+}
+
+}  // namespace csrq::issuance

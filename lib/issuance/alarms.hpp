@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "base/error.hpp"
+#include "issuance/accounts.hpp"
+#include "store/database.hpp"
+
+namespace csrq::issuance {
+
+struct Task;
+
+/// A failure that a person must end, and that stops more than this row: raises its alarm, one for each
+/// account, paused name, or sealing key, however many rows and workers meet it.
+void raise_alarm(store::Database& database, const Accounts& accounts, const Task& task,
+                 const Failure& failure);
+
+/// Key of the alarm that says that this machine's sealing key does not open the accounts.
+std::string sealing_key_alarm();
+
+}  // namespace csrq::issuance

@@ -1,0 +1,158 @@
+#include "store/notifications.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto claim_sql = R"sql(
+    SELECT notification_id, channel, attempt, recipient, kind, payload, webhook, array_to_json(email)
+      FROM csrq.claim_deliveries($1, $2, $3, $4)
+)sql";
+
+// A day's worth of what had no channel: nobody can deliver that any more.
+constexpr auto undelivered_sql = R"sql(
+    SELECT id, created_at, kind, customer, summary, channel, state, coalesce(attempts, 0), next_attempt_at, last_error
+      FROM csrq.notifications
+     WHERE (state IN ('waiting', 'given up') OR (state = 'no channel' AND created_at > now() - interval '1 day'))
+       AND ($1::text IS NULL OR customer = $1)
+     ORDER BY id, channel
+)sql";
+
+constexpr auto alarms_sql = "SELECT key, code, detail, raised_at FROM csrq.alarms ORDER BY raised_at, id";
+
+constexpr auto customer_channels_sql = R"sql(
+    SELECT array_to_json(csrq.notify_channels(name, $2)) FROM csrq.customer WHERE name = $1
+)sql";
+
+Delivery delivery_in(const pqxx::row& row) {
+  return {.notification = row[0].as<std::int64_t>(),
+          .channel = text(row[1]),
+          .attempt = row[2].as<int>(),
+          .recipient = text(row[3]),
+          .kind = text(row[4]),
+          .payload = text(row[5]),
+          .webhook = text(row[6]),
+          .email = texts(row[7])};
+}
+
+std::vector<Delivery> claim_in(pqxx::transaction_base& transaction, const std::vector<std::string>& can,
+                               const Parameter& only, int limit, Duration claim) {
+  std::vector<Delivery> claimed;
+  for (const auto& row : execute(transaction, claim_sql, {can, only, limit, claim}))
+    claimed.push_back(delivery_in(row));
+  return claimed;
+}
+
+std::vector<std::string> test_channels(pqxx::transaction_base& transaction, const std::string& customer,
+                                       const NotificationRules& rules) {
+  if (customer.empty()) return rules.default_channels;
+  const auto rows = execute(transaction, customer_channels_sql, {customer, rules.can});
+  if (rows.empty()) throw UsageError("there is no customer \"" + customer + "\"");
+  auto channels = texts(rows[0][0]);
+  if (channels.empty())
+    throw UsageError("customer \"" + customer +
+                     "\" has no channel of its own: the default recipient is told (set notify_webhook or "
+                     "notify_email in csrq.customer, and `notify` in the configuration)");
+  return channels;
+}
+
+}  // namespace
+
+int make_notifications(Database& database, const NotificationRules& rules) {
+  int made = 0;
+  database.run([&](pqxx::transaction_base& transaction) {
+    made = execute(transaction, "SELECT csrq.make_notifications($1, $2, $3, $4)",
+                   {rules.can, rules.default_channels, rules.digest, rules.soon})[0][0]
+               .as<int>();
+  });
+  return made;
+}
+
+std::vector<Delivery> claim_deliveries(Database& database, const std::vector<std::string>& can, int limit,
+                                       Duration claim) {
+  std::vector<Delivery> claimed;
+  database.run([&](pqxx::transaction_base& transaction) {
+    claimed = claim_in(transaction, can, std::nullopt, limit, claim);
+  });
+  return claimed;
+}
+
+bool delivery_done(Database& database, const Delivery& delivery, const std::string& error, bool final) {
+  bool given_up = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    given_up = execute(transaction, "SELECT csrq.delivery_done($1, $2, $3, $4, $5)",
+                       {delivery.notification, delivery.channel, delivery.attempt, null_if_empty(error),
+                        final})[0][0]
+                   .as<bool>();
+  });
+  return given_up;
+}
+
+std::vector<Delivery> make_test(Database& database, const std::string& customer,
+                                const NotificationRules& rules) {
+  constexpr auto claim = std::chrono::minutes(10);
+  std::vector<Delivery> claimed;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    const auto channels = test_channels(transaction, customer, rules);
+    const auto id = execute(transaction, "SELECT csrq.make_test_notification($1, $2)",
+                            {null_if_empty(customer), channels})[0][0]
+                        .as<std::int64_t>();
+    claimed = claim_in(transaction, channels, id, static_cast<int>(channels.size()), claim);
+  });
+  return claimed;
+}
+
+bool raise_alarm(Database& database, const Alarm& alarm) {
+  bool is_new = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    is_new = execute(transaction, "SELECT csrq.raise_alarm($1, $2, $3, $4, $5, $6)",
+                     {alarm.key, alarm.code, alarm.detail, null_if_empty(alarm.directory), alarm.owner,
+                      alarm.request})[0][0]
+                 .as<bool>();
+  });
+  return is_new;
+}
+
+bool clear_alarm(Database& database, const std::string& key, Duration unseen_for) {
+  bool ended = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    ended = execute(transaction, "SELECT csrq.clear_alarm($1, $2)", {key, unseen_for})[0][0].as<bool>();
+  });
+  return ended;
+}
+
+std::vector<Undelivered> undelivered(Database& database, const std::string& customer) {
+  std::vector<Undelivered> lines;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    lines.clear();
+    for (const auto& row : execute(transaction, undelivered_sql, {null_if_empty(customer)}))
+      lines.push_back({.id = row[0].as<std::int64_t>(),
+                       .created_at = text(row[1]),
+                       .kind = text(row[2]),
+                       .customer = text(row[3]),
+                       .summary = text(row[4]),
+                       .channel = text(row[5]),
+                       .state = text(row[6]),
+                       .attempts = row[7].as<int>(),
+                       .next_attempt_at = text(row[8]),
+                       .last_error = text(row[9])});
+  });
+  return lines;
+}
+
+std::vector<OpenAlarm> open_alarms(Database& database) {
+  std::vector<OpenAlarm> alarms;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    alarms.clear();
+    for (const auto& row : execute(transaction, alarms_sql))
+      alarms.push_back(
+          {.key = text(row[0]), .code = text(row[1]), .detail = text(row[2]), .raised_at = text(row[3])});
+  });
+  return alarms;
+}
+
+}  // namespace csrq::store

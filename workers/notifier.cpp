@@ -1,0 +1,110 @@
+#include "workers/notifier.hpp"
+
+#include <future>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+
+namespace csrq::workers {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Longer than any request takes.
+constexpr Duration claim = 2min;
+constexpr int at_once = 8;
+/// Others may see it a minute after the last mark, and marks are a round apart.
+constexpr Duration unseen_for = 90s;
+
+}  // namespace
+
+Notifier::Notifier(const NotifyConfig& config, store::DatabaseOptions database, const issuance::CaPool& cas,
+                   NotifierPace pace)
+    : database_(std::move(database)), cas_(cas), pace_(pace), channels_(config) {}
+
+Notifier::~Notifier() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  stop_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Notifier::start() {
+  thread_ = std::thread([this] { do_rounds(); });
+}
+
+void Notifier::do_rounds() {
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, pace_.pause, [this] { return stopping_.load(); })) {
+    lock.unlock();
+    try {
+      round([this] { return stopping_.load(); });
+    } catch (const std::exception& error) {
+      log::warning("nobody could be told of failures; tried again", {{"error", error.what()}});
+    }
+    lock.lock();
+  }
+}
+
+void Notifier::round(const std::function<bool()>& stopped) {
+  look_at_cas();
+  store::make_notifications(database_, channels_.rules(pace_.soon));
+  while (!stopped()) {
+    const std::vector<store::Delivery> due =
+        store::claim_deliveries(database_, channels_.can(), at_once, claim);
+    if (due.empty()) return;
+    std::vector<std::future<void>> sending;
+    sending.reserve(due.size());
+    for (const store::Delivery& delivery : due)
+      sending.push_back(std::async(std::launch::async, [&] { deliver(delivery, stopped); }));
+    for (std::future<void>& one : sending) one.wait();
+    for (std::future<void>& one : sending) one.get();
+  }
+}
+
+/// A state, told anew in every round, not a turn of it: so an alarm whose worker has died ends when another
+/// one gets an answer, and one that others still see goes on.
+void Notifier::look_at_cas() {
+  const auto at = issuance::Outage::Clock::now();
+  for (const issuance::PooledCa* ca : cas_.all()) {
+    const std::string key = "ca:" + ca->config.directory;
+    if (const auto silence = ca->outage.silence(at)) {
+      if (silence->lasting >= pace_.outage)
+        store::raise_alarm(database_,
+                           {.key = key,
+                            .code = "ca_out_of_reach",
+                            .detail = "the CA " + ca->config.name + " is out of reach; its rows wait" +
+                                      (silence->cause.empty() ? "" : ": " + silence->cause),
+                            .directory = ca->config.directory,
+                            .owner = std::nullopt,
+                            .request = std::nullopt});
+    } else if (ca->outage.answered_since(at - unseen_for)) {
+      store::clear_alarm(database_, key, unseen_for);
+    }
+  }
+}
+
+void Notifier::deliver(const store::Delivery& delivery, const std::function<bool()>& stopped) {
+  std::string error;
+  bool final = false;
+  try {
+    channels_.send(delivery, stopped);
+  } catch (const UsageError& refusal) {
+    error = refusal.what();
+    final = true;
+  } catch (const std::exception& failure) {
+    error = failure.what();
+  }
+  const bool given_up = store::delivery_done(database_, delivery, error, final);
+  if (!error.empty())
+    log::warning(given_up ? "a message is given up" : "a message was not accepted; it is sent again later",
+                 {{"message", delivery.notification},
+                  {"channel", delivery.channel},
+                  {"customer", delivery.recipient},
+                  {"error", error}});
+}
+
+}  // namespace csrq::workers

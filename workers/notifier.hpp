@@ -1,0 +1,54 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "base/config.hpp"
+#include "issuance/ca_pool.hpp"
+#include "store/database.hpp"
+#include "workers/notification_channels.hpp"
+
+namespace csrq::workers {
+
+struct NotifierPace {
+  Duration pause{std::chrono::seconds(10)};  ///< between two rounds
+  Duration soon{std::chrono::minutes(1)};    ///< from the first failure of a new cause to its message
+  Duration outage{std::chrono::minutes(1)};  ///< a CA that is out of reach for longer raises an alarm
+};
+
+/// Tells people: makes messages of failures, alarms and late renewals, and sends what is in the outbox. Any
+/// number of workers may have one; each message is made once, and sent by one of them at a time. Uses a
+/// database connection of its own, so that nothing it does holds a row up.
+class Notifier {
+ public:
+  /// All must outlive this. Throws UsageError for secrets that cannot be read, Unreachable.
+  Notifier(const NotifyConfig& config, store::DatabaseOptions database, const issuance::CaPool& cas,
+           NotifierPace pace = {});
+  ~Notifier();  ///< ends a round under way; a request that waits for its answer is waited for, some seconds
+  Notifier(const Notifier&) = delete;
+  Notifier& operator=(const Notifier&) = delete;
+
+  /// Begins to do rounds on a thread of its own.
+  void start();
+  /// One round, on the caller's thread, until `stopped` says so. Throws Unreachable.
+  void round(const std::function<bool()>& stopped = [] { return false; });
+
+ private:
+  void do_rounds();
+  void look_at_cas();
+  void deliver(const store::Delivery& delivery, const std::function<bool()>& stopped);
+
+  store::Database database_;
+  const issuance::CaPool& cas_;
+  NotifierPace pace_;
+  NotificationChannels channels_;
+  std::mutex mutex_{};
+  std::condition_variable stop_{};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_{};
+};
+
+}  // namespace csrq::workers
