@@ -23,6 +23,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
 
+CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold'), false) $$;
+COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
+
 CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval)
 RETURNS TABLE (request_id bigint, lease_number bigint, customer text, kind text, attempt int, failures int, revoke_reason int,
                csr text, ca text, profile text, challenge text, preferred_chain text, names text[])
@@ -46,7 +50,10 @@ BEGIN
             RETURNING j.request_id, j.lease_number, j.customer, j.kind, j.attempt, j.failures, j.revoke_reason),
         told AS (
             INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
-            SELECT l.request_id, l.customer, 'claimed', p_worker, l.lease_number, jsonb_build_object('attempt', l.attempt, 'kind', l.kind) FROM leased l)
+            SELECT l.request_id, l.customer, 'claimed', p_worker, l.lease_number, jsonb_build_object('attempt', l.attempt, 'kind', l.kind)
+              FROM leased l JOIN csrq.request r ON r.id = l.request_id
+             -- Whoever waits for his CA may well go on waiting: csrq.open_order() tells of the claim if he does not.
+             WHERE l.kind = 'revoke' OR NOT csrq.waits_for_ca(r.error))
         SELECT l.request_id, l.lease_number, l.customer, l.kind, l.attempt, l.failures::int, l.revoke_reason::int, r.csr,
                coalesce(r.ca, c.ca), coalesce(r.profile, c.profile), coalesce(r.challenge, c.challenge),
                coalesce(r.preferred_chain, c.preferred_chain), r.names
@@ -222,24 +229,27 @@ CREATE OR REPLACE FUNCTION csrq.put_off(p_worker bigint, p_request bigint, p_lea
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     waiting csrq.job;
+    goes_on boolean := NOT p_error ? 'request' AND (SELECT r.error ->> 'code' = p_error ->> 'code' FROM csrq.request r WHERE r.id = p_request);
 BEGIN
-    UPDATE csrq.job j SET status = 'ready', run_at = now() + p_wait, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL
+    UPDATE csrq.job j SET status = 'ready', run_at = now() + p_wait, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL,
+           attempt = j.attempt - CASE WHEN goes_on THEN 1 ELSE 0 END
      WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested
     RETURNING * INTO waiting;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     IF p_error IS NOT NULL THEN
-        UPDATE csrq.request SET error = p_error WHERE id = p_request;
+        UPDATE csrq.request SET error = p_error WHERE id = p_request AND error IS DISTINCT FROM p_error;
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
-            VALUES (p_request, waiting.customer, 'put_off', p_worker, p_lease,
-                    jsonb_build_object('error', p_error, 'next_attempt_at', waiting.run_at));
+            SELECT p_request, waiting.customer, 'put_off', p_worker, p_lease,
+                   jsonb_build_object('error', p_error, 'next_attempt_at', waiting.run_at)
+             WHERE goes_on IS NOT TRUE;
     END IF;
     PERFORM csrq.park_if_suspended(p_request);
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.put_off(bigint, bigint, bigint, interval, jsonb)
-    IS 'Gives a row back until later without counting a failure: a long wait, a rate limit. False: the lease was lost.';
+    IS 'Gives a row back until later without counting a failure: a long wait, a rate limit. One that goes on waiting, without having asked the CA, is no event and no attempt. False: the lease was lost.';
 
 CREATE OR REPLACE FUNCTION csrq.drop_cancelled(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

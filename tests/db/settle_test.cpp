@@ -139,6 +139,41 @@ TEST_CASE("a hostile problem document does not keep the failure from being writt
   CHECK(store.sql.value("SELECT error ->> 'code' FROM csrq.request") == "dns");
 }
 
+TEST_CASE(
+    "a row that goes on waiting for its CA leaves one event, whatever happens next tells of its claim") {
+  Store store;
+  const auto id = store.submit();
+  Failure out = some_failure(FailureClass::transient);
+  const auto wait = [&](const char* code) {
+    out.code = code;
+    REQUIRE(store::put_off(store.database, store.claim_one().fence, std::chrono::seconds(0), &out));
+  };
+  const auto story = [&] {
+    return store.sql.value("SELECT string_agg(what, ' ' ORDER BY id) FROM csrq.event");
+  };
+  for (int look = 0; look < 4; ++look) wait("ca_out_of_reach");
+  CHECK(story() == "claimed put_off");
+  CHECK(store.job(id, "attempt") == "1");
+  wait("on_hold");
+  CHECK(story() == "claimed put_off put_off");
+
+  out.request = FailedRequest{.method = "GET", .url = "https://ca.example/dir"};
+  wait("connection");
+  wait("connection");
+  CHECK(story() == "claimed put_off put_off put_off claimed put_off");
+  out.request.reset();
+  wait("ca_out_of_reach");
+
+  const auto claim = store.claim_one();
+  store.ready_order(claim.fence);
+  CHECK(store.request(id, "error") == "");
+  CHECK(store.sql.value("SELECT what FROM csrq.event WHERE lease_number = " +
+                        std::to_string(store::number(claim.fence.lease))) == "claimed");
+  out.code = "ca_out_of_reach";
+  REQUIRE(store::put_off(store.database, claim.fence, std::chrono::seconds(0), &out));
+  CHECK(store.sql.value("SELECT what FROM csrq.event ORDER BY id DESC LIMIT 1") == "put_off");
+}
+
 TEST_CASE("a revocation is claimed with its reason and ends the request") {
   Store store;
   const auto id = store.submit();
