@@ -56,18 +56,35 @@ COMMENT ON FUNCTION csrq.request_before_update() IS 'Keeps updated_at.';
 CREATE OR REPLACE TRIGGER request_before_update BEFORE UPDATE ON csrq.request
     FOR EACH ROW EXECUTE FUNCTION csrq.request_before_update();
 
+-- Workers lock the job before its request; whoever updates a request has locked that already. So a job that somebody else holds is
+-- passed over here: it gets the change when it comes back (job_comes_back).
 CREATE OR REPLACE FUNCTION csrq.request_rescheduled() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE csrq.job SET lane = CASE kind WHEN 'renew' THEN lane ELSE csrq.lane_of(NEW.priority) END,
+    UPDATE csrq.job SET lane = CASE kind WHEN 'issue' THEN csrq.lane_of(NEW.priority) ELSE lane END,
            run_at = CASE WHEN NEW.run_after IS DISTINCT FROM OLD.run_after THEN greatest(now(), NEW.run_after) ELSE run_at END
-     WHERE request_id = NEW.id;
+     WHERE request_id = (SELECT j.request_id FROM csrq.job j WHERE j.request_id = NEW.id FOR NO KEY UPDATE SKIP LOCKED);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION csrq.request_rescheduled() IS 'Lets the job follow a changed priority or run_after.';
+COMMENT ON FUNCTION csrq.request_rescheduled() IS 'Lets the job follow a changed priority or run_after, unless somebody else has it locked.';
 CREATE OR REPLACE TRIGGER request_rescheduled AFTER UPDATE OF priority, run_after ON csrq.request
     FOR EACH ROW WHEN (OLD.priority <> NEW.priority OR OLD.run_after IS DISTINCT FROM NEW.run_after)
     EXECUTE FUNCTION csrq.request_rescheduled();
+
+-- Deferred, so that it sees what was committed while this transaction waited for the request.
+CREATE OR REPLACE FUNCTION csrq.job_comes_back() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE csrq.job j SET lane = CASE j.kind WHEN 'issue' THEN csrq.lane_of(r.priority) ELSE j.lane END, run_at = greatest(j.run_at, r.run_after)
+      FROM csrq.request r
+     WHERE j.request_id = NEW.request_id AND r.id = j.request_id AND j.status = 'ready'
+       AND (r.run_after > j.run_at OR j.kind = 'issue' AND j.lane <> csrq.lane_of(r.priority));
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.job_comes_back() IS 'Lets a job that its worker has given back follow what its request says by now.';
+DROP TRIGGER IF EXISTS job_comes_back ON csrq.job;
+CREATE CONSTRAINT TRIGGER job_comes_back AFTER UPDATE OF status ON csrq.job DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.status = 'leased' AND NEW.status = 'ready') EXECUTE FUNCTION csrq.job_comes_back();
 
 CREATE OR REPLACE FUNCTION csrq.request_named() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
