@@ -11,9 +11,13 @@ constexpr auto longest_pause = 300s;
 
 }  // namespace
 
-bool Outage::failed(Clock::time_point at) {
+bool Outage::failed(Clock::time_point sent, Clock::time_point at) {
   const std::scoped_lock lock(mutex_);
-  if (at < until_) return false;  // one of many requests that were under way
+  if (!suspected_) {
+    suspected_ = at;
+    return false;
+  }
+  if (sent < *suspected_ || at < until_) return false;  // one of many requests that were under way
   constexpr int most_doublings = 6;
   const auto pause =
       std::min<Clock::duration>(shortest_pause * (1 << std::min(failures_, most_doublings)), longest_pause);
@@ -30,6 +34,7 @@ bool Outage::answered(Clock::time_point at) {
   const std::scoped_lock lock(mutex_);
   last_answer_ = at;
   const bool was_out = failures_ > 0;
+  suspected_.reset();
   failures_ = 0;
   until_ = {};
   return was_out;

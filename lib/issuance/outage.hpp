@@ -8,24 +8,26 @@
 
 namespace csrq::issuance {
 
-/// Whether a CA is out of reach, as this process has found. While it is, nothing is sent there until a pause
-/// is over; the pause doubles from 5 s to 5 min as long as it stays away. Thread-safe.
+/// Whether a CA is out of reach, as this process has found: two requests in a row got no answer, the second
+/// of them sent after the first had failed (one cut connection may end many requests). While it is, nothing
+/// is sent there until a pause is over; the pause doubles from 5 s to 5 min as long as it stays away.
+/// Thread-safe.
 class Outage {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// A request got no answer. True: the CA was thought to be in reach.
-  bool failed(Clock::time_point at);
+  /// A request that was sent at `sent` got no answer. True: the CA was thought to be in reach, and is not.
+  bool failed(Clock::time_point sent, Clock::time_point at);
   /// A request got an answer. True: the CA was thought to be out of reach.
   bool answered(Clock::time_point at);
   bool answered_since(Clock::time_point at) const;
-  /// The last request got no answer.
   bool is_out() const;
   /// How long nothing shall be sent; nothing if the CA is in reach, or it is time to look again.
   std::optional<Duration> remaining(Clock::time_point at) const;
 
  private:
   mutable std::mutex mutex_{};
+  std::optional<Clock::time_point> suspected_{};  ///< since the first request without an answer
   int failures_{0};
   Clock::time_point until_{};
   std::optional<Clock::time_point> last_answer_{};
