@@ -5,6 +5,7 @@
 
 #include "acme/certificate.hpp"
 #include "acme/revocation.hpp"
+#include "base/log.hpp"
 #include "issuance/renewal_time.hpp"
 
 namespace csrq::issuance {
@@ -24,6 +25,14 @@ double random_share() {
 
 Progress waiting(Duration wait) {
   return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
+}
+
+/// Without the severity, the hint and the context that PostgreSQL writes around it: those are the log's.
+std::string primary_message(std::string_view message) {
+  message = message.substr(0, message.find('\n'));
+  constexpr std::string_view severity = "ERROR:  ";
+  if (message.starts_with(severity)) message.remove_prefix(severity.size());
+  return std::string(message);
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -67,9 +76,11 @@ Progress Issuance::advance(Task& task) {
   } catch (const Error& error) {
     return settle(task, error.failure());
   } catch (const std::exception& error) {
+    log::error("a step failed in an unforeseen way",
+               {{"request", store::number(task.claim.fence.request)}, {"cause", error.what()}});
     return settle(task, {.failure_class = FailureClass::transient,
                          .code = "internal",
-                         .detail = error.what(),
+                         .detail = primary_message(error.what()),
                          .problem = {},
                          .retry_after = {}});
   }

@@ -395,3 +395,16 @@ TEST_CASE("a broken CSR fails at once without any request, and its neighbours ar
   world.submit({"b.example"});
   CHECK(world.run().issued == 1);
 }
+
+TEST_CASE(
+    "an unforeseen error shows its sentence in the row, without the hints and the context of the server") {
+  StubIssuing world;
+  world.sql.run(R"(
+      CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'it is broken' USING HINT = 'look into /etc/secrets', DETAIL = 'the inner parts'; END $$;
+      CREATE TRIGGER broken BEFORE INSERT ON csrq.acme_order FOR EACH ROW EXECUTE FUNCTION broken())");
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).code() == "internal");
+  CHECK(world.row(id).detail() == "it is broken");
+}
