@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/error.hpp"
 #include "base/time.hpp"
 
 namespace pqxx {
@@ -20,6 +21,13 @@ struct DatabaseOptions {
   /// How long run() keeps reconnecting before it throws Unreachable. Connecting in the constructor is tried
   /// once.
   Duration patience{std::chrono::seconds(30)};
+};
+
+/// The database refuses this row or value (there is no such request, it is not in that state): another one
+/// may be taken.
+class Refused : public UsageError {
+ public:
+  using UsageError::UsageError;
 };
 
 struct DatabaseStatistics {

@@ -160,7 +160,9 @@ void run_or_refuse(Database& database, const std::function<void(pqxx::transactio
     database.run(work);
   } catch (const pqxx::sql_error& error) {
     if (!is_refusal(error)) throw;
-    throw UsageError(sentence_of(error.what()));
+    if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr)
+      throw UsageError(sentence_of(error.what()));
+    throw Refused(sentence_of(error.what()));
   }
 }
 

@@ -167,7 +167,29 @@ TEST_CASE("status, chain, cancel and retry tell people and programs the same") {
   CHECK(installation.json({"retry", "1"}).contains("rows"));
   CHECK(installation.json({"cancel", "1"}).at("id") == 1);
   CHECK(installation.json({"status", "1"}).at(0).at("state") == "cancelled");
-  CHECK(installation({"cancel", "99"}).exit_code == 2);
+}
+
+TEST_CASE("of several requests each is acted on, and each that is refused is named with exit code 1") {
+  const Installation installation;
+  installation.submit("a.example");
+  installation.submit("b.example");
+  for (const char* command : {"renew", "revoke", "cancel"}) {
+    CAPTURE(command);
+    const embedded::Outcome outcome = installation({command, "99", "1"});
+    CHECK(outcome.exit_code == 1);
+    CHECK_MESSAGE(says(outcome.output, "csrq: request 99: there is no request 99 that login"),
+                  outcome.output);
+    CHECK_MESSAGE(says(outcome.output, "request 1: "), outcome.output);
+  }
+  CHECK(installation.json({"status", "1"}).at(0).at("state") == "cancelled");
+
+  const embedded::Outcome json = installation({"cancel", "99", "2", "--json"});
+  CHECK(json.exit_code == 1);
+  const std::size_t end = json.output.find('\n');
+  CHECK(nlohmann::json::parse(json.output.substr(0, end)).contains("error"));
+  CHECK(nlohmann::json::parse(json.output.substr(end)) ==
+        nlohmann::json{{"id", 2}, {"outcome", "cancelled"}});
+  CHECK(installation({"cancel", "99"}).exit_code == 1);
 }
 
 TEST_CASE("chain prints an issued chain as it is") {
