@@ -40,7 +40,8 @@ struct DatabaseStatistics {
 /// that only the guilty one fails. Thread-safe.
 class Database {
  public:
-  /// Waits for the connection. Throws Unreachable naming host and cause, never the password.
+  /// Waits for the connection. Throws Unreachable naming host and cause, or UsageError if the url cannot be
+  /// read; never naming the password.
   explicit Database(DatabaseOptions options);
   ~Database();  ///< runs what was handed in, then disconnects
   Database(const Database&) = delete;

@@ -83,6 +83,18 @@ TEST_CASE("a database that is down ends with 3") {
   }
 }
 
+TEST_CASE("a database URL that cannot be read ends with 2") {
+  for (const char* url : {"postgresql://user:secret@[::1/csrq", "postgresql:///csrq?nonsense=1",
+                          "postgresql://localhost:port/csrq", "postgresql:///%zz", "host", "host='x",
+                          "postgresql:///csrq?sslmode=perhaps", "postgresql://a,b/?port=1,2,3"}) {
+    CAPTURE(url);
+    const embedded::Outcome outcome = run_csrq_at(url, {"status"});
+    CHECK(outcome.exit_code == 2);
+    CHECK_MESSAGE(says(outcome.output, "database.url"), outcome.output);
+    CHECK_FALSE(says(outcome.output, "secret"));
+  }
+}
+
 TEST_CASE("a database without the schema, or with a newer one, ends with 2 and the remedy") {
   const std::string url = empty_database_url();
   const embedded::Outcome missing = run_csrq_at(url, {"status"});
