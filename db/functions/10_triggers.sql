@@ -50,11 +50,31 @@ CREATE OR REPLACE FUNCTION csrq.request_before_update() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.updated_at := now();
+    IF NEW.auto_renew IS DISTINCT FROM OLD.auto_renew THEN
+        -- The worker that issued it would have chosen by its configuration; its default is a third of the lifetime.
+        NEW.renew_at := CASE WHEN NEW.auto_renew AND NEW.status = 'issued' THEN NEW.not_after - (NEW.not_after - NEW.not_before) / 3 END;
+    END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION csrq.request_before_update() IS 'Keeps updated_at.';
+COMMENT ON FUNCTION csrq.request_before_update() IS 'Keeps updated_at, and renew_at when auto_renew is switched.';
 CREATE OR REPLACE TRIGGER request_before_update BEFORE UPDATE ON csrq.request
     FOR EACH ROW EXECUTE FUNCTION csrq.request_before_update();
+
+CREATE OR REPLACE FUNCTION csrq.request_renewal_switched() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.renew_at IS NULL THEN
+        DELETE FROM csrq.renewal WHERE request_id = NEW.id;
+    ELSE
+        INSERT INTO csrq.renewal (request_id, renew_at)
+            SELECT NEW.id, NEW.renew_at WHERE NOT EXISTS (SELECT FROM csrq.job j WHERE j.request_id = NEW.id)
+            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at;
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.request_renewal_switched() IS 'Plans the renewal of a request whose auto_renew is switched on (due at once if its time is past), and drops it when it is switched off.';
+CREATE OR REPLACE TRIGGER request_renewal_switched AFTER UPDATE OF auto_renew ON csrq.request
+    FOR EACH ROW WHEN (OLD.auto_renew <> NEW.auto_renew) EXECUTE FUNCTION csrq.request_renewal_switched();
 
 -- Workers lock the job before its request; whoever updates a request has locked that already. So a job that somebody else holds is
 -- passed over here: it gets the change when it comes back (job_comes_back).

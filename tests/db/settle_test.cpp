@@ -174,6 +174,44 @@ TEST_CASE(
   CHECK(store.sql.value("SELECT what FROM csrq.event ORDER BY id DESC LIMIT 1") == "put_off");
 }
 
+TEST_CASE("the renewal follows auto_renew when an admin switches it") {
+  Store store;
+  const auto id = store.submit();
+  const auto switch_to = [&](const std::string& value) {
+    store.sql.run("UPDATE csrq.request SET auto_renew = " + value);
+  };
+  switch_to("false");
+  switch_to("true");
+  CHECK(store.request(id, "renew_at") == "");  // nothing is issued yet
+  CHECK(store.count("renewal") == "0");
+
+  store.issue_next("01");
+  CHECK(store.count("renewal") == "1");
+  switch_to("false");
+  CHECK(store.request(id, "renew_at") == "");
+  CHECK(store.count("renewal") == "0");
+  switch_to("true");
+  CHECK(store.request(id, "renew_at = not_after - (not_after - not_before) / 3") == "t");
+  CHECK(store.sql.value("SELECT n.renew_at = r.renew_at FROM csrq.renewal n, csrq.request r") == "t");
+
+  SUBCASE("one whose time is past is due now") {
+    store.sql.run(
+        "UPDATE csrq.request SET not_before = now() - interval '89 days', not_after = now() + interval '1 "
+        "day'");
+    switch_to("false");
+    switch_to("true");
+    CHECK(store::renew_due(store.database, 10) == 1);
+  }
+  SUBCASE("while work on it is open no other is planned") {
+    REQUIRE(store::renew(store.database, id));
+    switch_to("false");
+    switch_to("true");
+    CHECK(store.count("renewal") == "0");
+    store.issue_next("02");
+    CHECK(store.count("renewal") == "1");
+  }
+}
+
 TEST_CASE("a revocation is claimed with its reason and ends the request") {
   Store store;
   const auto id = store.submit();
