@@ -5,6 +5,7 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "app/table.hpp"
+#include "base/printable.hpp"
 #include "issuance/sweep.hpp"
 
 namespace csrq::app {

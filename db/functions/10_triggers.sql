@@ -26,6 +26,20 @@ COMMENT ON FUNCTION csrq.request_before_insert() IS 'Refuses private keys and ov
 CREATE OR REPLACE TRIGGER request_before_insert BEFORE INSERT ON csrq.request
     FOR EACH ROW EXECUTE FUNCTION csrq.request_before_insert();
 
+-- Not a CHECK: that would refuse to suspend a customer whose name is older than it.
+CREATE OR REPLACE FUNCTION csrq.customer_named() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.name ~ '[\u0080-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]' THEN
+        RAISE EXCEPTION 'the name of a customer has a control character'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'customer_name_is_printable', HINT = 'Leave C1 and bidirectional controls out.';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION csrq.customer_named() IS 'Refuses names of customers that would show as other than they are.';
+CREATE OR REPLACE TRIGGER customer_named BEFORE INSERT OR UPDATE OF name ON csrq.customer
+    FOR EACH ROW EXECUTE FUNCTION csrq.customer_named();
+
 CREATE OR REPLACE FUNCTION csrq.lane_of(priority text) RETURNS smallint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT (CASE priority WHEN 'urgent' THEN 0 WHEN 'bulk' THEN 3 ELSE 1 END)::smallint $$;
 COMMENT ON FUNCTION csrq.lane_of(text) IS 'Lane of a priority.';

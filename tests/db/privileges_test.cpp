@@ -44,6 +44,18 @@ TEST_CASE("an app inserts and reads the rows of its customers only") {
   CHECK(app.sql.value("SELECT csrq.cancel(id) FROM csrq.request") == "cancelled");
 }
 
+TEST_CASE("a customer's name has no character that could disguise it") {
+  Store store;
+  for (const std::string code : {"0007", "0085", "009b", "061c", "200f", "202e", "2069"}) {
+    CAPTURE(code);
+    CHECK(store.sql.refusal("INSERT INTO csrq.request (customer, csr) VALUES (U&'a\\" + code + "b', 'x')") !=
+          "");
+  }
+  CHECK(store.sql.refusal(
+            "INSERT INTO csrq.request (customer, csr) VALUES ('M\u00fcller \u65e5\u672c', 'x')") == "");
+  CHECK(store.sql.value("SELECT count(*) FROM csrq.customer") == "1");
+}
+
 TEST_CASE("an app cannot write what is csrq's to write") {
   Store store;
   Login app(store, "csrq_test_app", "csrq_app");
