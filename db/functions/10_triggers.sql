@@ -13,6 +13,11 @@ BEGIN
                   HINT = 'Insert the certificate signing request only, and regard this key as disclosed.';
     END IF;
     IF NOT EXISTS (SELECT FROM csrq.customer WHERE name = NEW.customer) THEN
+        -- Whoever may not act for a customer does not even learn whether there is such a one: row-level security refuses both alike.
+        IF NOT (csrq.may_read(NEW.customer) OR pg_has_role(session_user, 'csrq_owner', 'MEMBER')
+                OR EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND rolbypassrls)) THEN
+            RETURN NEW;
+        END IF;
         IF (SELECT value FROM csrq.setting WHERE name = 'customers.register') = 'closed' THEN
             RAISE EXCEPTION 'customer "%" is not registered', NEW.customer
                 USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'customer_is_registered',
