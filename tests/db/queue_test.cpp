@@ -106,6 +106,7 @@ TEST_CASE("a row that is rescheduled while a worker has it comes back as it says
     pqxx::connection connection(store.test.url());
     pqxx::work worker(connection);
     worker.exec("SELECT FROM csrq.job FOR UPDATE");
+    store.sql.run("SET lock_timeout = '5s'");
     store.sql.run("UPDATE csrq.request SET priority = 'bulk', run_after = now() + interval '1 hour'");
   }
   CHECK(store.job(id, "lane") == "1");
