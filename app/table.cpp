@@ -33,6 +33,7 @@ void print_row(std::ostream& out, const std::vector<std::string>& cells,
 void print_table(std::ostream& out, const std::vector<std::string>& heads,
                  std::vector<std::vector<std::string>> rows) {
   std::vector<std::size_t> widths;
+  widths.reserve(heads.size());
   for (const std::string& head : heads) widths.push_back(width_of(head));
   for (auto& row : rows)
     for (std::size_t i = 0; i < row.size(); ++i) {

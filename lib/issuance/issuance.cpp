@@ -89,7 +89,8 @@ Progress Issuance::advance(Task& task) {
 Progress Issuance::issue(Task& task) {
   if (!task.csr) prepare(task);
   if (std::optional<Progress> out = wait_for_ca(task)) return *out;
-  if (!task.slot && !(task.slot = task.ca->try_take_slot())) return wait_for_slot(task);
+  if (!task.slot) task.slot = task.ca->try_take_slot();
+  if (!task.slot) return wait_for_slot(task);
   if (!task.account)
     task.account = accounts_.find_or_register(*task.ca, task.claim.customer, task.csr->names);
   if (!task.account) return waiting(short_wait);

@@ -34,6 +34,7 @@ std::string array_literal(const std::vector<std::string>& elements) {
 template <class Element, class Text>
 std::string array_literal_of(const std::vector<Element>& elements, Text to_element_text) {
   std::vector<std::string> element_texts;
+  element_texts.reserve(elements.size());
   for (const Element& element : elements) element_texts.push_back(to_element_text(element));
   return array_literal(element_texts);
 }

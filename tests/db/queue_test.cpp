@@ -42,6 +42,7 @@ TEST_CASE("four workers that claim at once never get the same row, and get them 
     return mine;
   };
   std::vector<std::future<std::vector<store::RequestId>>> workers;
+  workers.reserve(4);
   for (int i = 0; i < 4; ++i) workers.push_back(std::async(std::launch::async, work));
   std::size_t claimed = 0;
   std::set<store::RequestId> rows;
