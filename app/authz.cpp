@@ -5,6 +5,7 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "app/table.hpp"
+#include "base/printable.hpp"
 #include "issuance/sweep.hpp"
 
 namespace csrq::app {
@@ -38,6 +39,7 @@ json to_json(const store::PendingAuthorization& line) {
 void print_lines(const std::vector<store::PendingAuthorization>& pending) {
   constexpr std::size_t whole_seconds = 19;
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(pending.size());
   for (const auto& line : pending)
     rows.push_back({std::to_string(store::number(line.id)), line.ca, shortened(line.customer, 20),
                     shortened(line.identifier, 40), line.created_at.substr(0, whole_seconds),

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/table.hpp"
+#include "base/printable.hpp"
 
 namespace csrq::app {
 namespace {

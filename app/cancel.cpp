@@ -1,8 +1,7 @@
-#include <iostream>
-
 #include <nlohmann/json.hpp>
 
 #include "app/command.hpp"
+#include "app/each_request.hpp"
 #include "app/environment.hpp"
 #include "store/requests.hpp"
 
@@ -12,14 +11,11 @@ namespace {
 Exit run(const Arguments& arguments) {
   const std::vector<store::RequestId> ids = arguments.request_ids();
   const auto database = open_database(arguments.config());
-  for (const store::RequestId id : ids) {
+  return for_each_request(ids, arguments.json(), [&](store::RequestId id, nlohmann::json& document) {
     const std::string outcome = store::cancel(*database, id);
-    if (arguments.json())
-      std::cout << nlohmann::json{{"id", store::number(id)}, {"outcome", outcome}}.dump() << "\n";
-    else
-      std::cout << "request " << store::number(id) << ": " << outcome << "\n";
-  }
-  return Exit::done;
+    document["outcome"] = outcome;
+    return outcome;
+  });
 }
 
 }  // namespace

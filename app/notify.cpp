@@ -5,6 +5,7 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "app/table.hpp"
+#include "base/printable.hpp"
 #include "store/notifications.hpp"
 #include "workers/notification_channels.hpp"
 

@@ -1,8 +1,7 @@
-#include <iostream>
-
 #include <nlohmann/json.hpp>
 
 #include "app/command.hpp"
+#include "app/each_request.hpp"
 #include "app/environment.hpp"
 #include "store/requests.hpp"
 
@@ -12,15 +11,11 @@ namespace {
 Exit run(const Arguments& arguments) {
   const std::vector<store::RequestId> ids = arguments.request_ids();
   const auto database = open_database(arguments.config());
-  for (const store::RequestId id : ids) {
+  return for_each_request(ids, arguments.json(), [&](store::RequestId id, nlohmann::json& document) {
     const bool opened = store::renew(*database, id);
-    if (arguments.json())
-      std::cout << nlohmann::json{{"id", store::number(id)}, {"opened", opened}}.dump() << "\n";
-    else
-      std::cout << "request " << store::number(id)
-                << (opened ? ": renewal is due now\n" : ": work on it is open already\n");
-  }
-  return Exit::done;
+    document["opened"] = opened;
+    return std::string(opened ? "renewal is due now" : "work on it is open already");
+  });
 }
 
 }  // namespace

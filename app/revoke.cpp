@@ -1,9 +1,9 @@
-#include <iostream>
 #include <map>
 
 #include <nlohmann/json.hpp>
 
 #include "app/command.hpp"
+#include "app/each_request.hpp"
 #include "app/environment.hpp"
 #include "store/requests.hpp"
 
@@ -29,15 +29,11 @@ Exit run(const Arguments& arguments) {
   const int reason = parse_reason(arguments.text("reason", "unspecified"));
   const std::vector<store::RequestId> ids = arguments.request_ids();
   const auto database = open_database(arguments.config());
-  for (const store::RequestId id : ids) {
+  return for_each_request(ids, arguments.json(), [&](store::RequestId id, nlohmann::json& document) {
     const bool opened = store::revoke(*database, id, reason);
-    if (arguments.json())
-      std::cout << nlohmann::json{{"id", store::number(id)}, {"opened", opened}}.dump() << "\n";
-    else
-      std::cout << "request " << store::number(id)
-                << (opened ? ": revocation is due now\n" : ": its revocation is open already\n");
-  }
-  return Exit::done;
+    document["opened"] = opened;
+    return std::string(opened ? "revocation is due now" : "its revocation is open already");
+  });
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <ostream>
 
+#include "base/printable.hpp"
+
 namespace csrq::app {
 namespace {
 
@@ -20,7 +22,7 @@ void print_row(std::ostream& out, const std::vector<std::string>& cells,
                const std::vector<std::size_t>& widths) {
   std::string line;
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    line += printable(cells[i]);
+    line += cells[i];
     if (i + 1 < cells.size()) line += std::string(widths[i] - width_of(cells[i]) + 2, ' ');
   }
   out << line << "\n";
@@ -28,18 +30,16 @@ void print_row(std::ostream& out, const std::vector<std::string>& cells,
 
 }  // namespace
 
-std::string printable(std::string text) {
-  std::ranges::replace_if(
-      text, [](char octet) { return static_cast<unsigned char>(octet) < ' ' || octet == '\x7f'; }, '?');
-  return text;
-}
-
 void print_table(std::ostream& out, const std::vector<std::string>& heads,
-                 const std::vector<std::vector<std::string>>& rows) {
+                 std::vector<std::vector<std::string>> rows) {
   std::vector<std::size_t> widths;
+  widths.reserve(heads.size());
   for (const std::string& head : heads) widths.push_back(width_of(head));
-  for (const auto& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+  for (auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      row[i] = printable(row[i]);
+      widths[i] = std::max(widths[i], width_of(row[i]));
+    }
   print_row(out, heads, widths);
   for (const auto& row : rows) print_row(out, row, widths);
 }

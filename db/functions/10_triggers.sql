@@ -13,6 +13,11 @@ BEGIN
                   HINT = 'Insert the certificate signing request only, and regard this key as disclosed.';
     END IF;
     IF NOT EXISTS (SELECT FROM csrq.customer WHERE name = NEW.customer) THEN
+        -- Whoever may not act for a customer does not even learn whether there is such a one: row-level security refuses both alike.
+        IF NOT (csrq.may_read(NEW.customer) OR pg_has_role(session_user, 'csrq_owner', 'MEMBER')
+                OR EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND rolbypassrls)) THEN
+            RETURN NEW;
+        END IF;
         IF (SELECT value FROM csrq.setting WHERE name = 'customers.register') = 'closed' THEN
             RAISE EXCEPTION 'customer "%" is not registered', NEW.customer
                 USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'customer_is_registered',
@@ -31,6 +36,20 @@ END $$;
 COMMENT ON FUNCTION csrq.request_before_insert() IS 'Refuses private keys and oversized CSRs; registers unknown customers.';
 CREATE OR REPLACE TRIGGER request_before_insert BEFORE INSERT ON csrq.request
     FOR EACH ROW EXECUTE FUNCTION csrq.request_before_insert();
+
+-- Not a CHECK: that would refuse to suspend a customer whose name is older than it.
+CREATE OR REPLACE FUNCTION csrq.customer_named() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.name ~ '[\u0080-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]' THEN
+        RAISE EXCEPTION 'the name of a customer has a control character'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'customer_name_is_printable', HINT = 'Leave C1 and bidirectional controls out.';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION csrq.customer_named() IS 'Refuses names of customers that would show as other than they are.';
+CREATE OR REPLACE TRIGGER customer_named BEFORE INSERT OR UPDATE OF name ON csrq.customer
+    FOR EACH ROW EXECUTE FUNCTION csrq.customer_named();
 
 CREATE OR REPLACE FUNCTION csrq.lane_of(priority text) RETURNS smallint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT (CASE priority WHEN 'urgent' THEN 0 WHEN 'bulk' THEN 3 ELSE 1 END)::smallint $$;
@@ -56,24 +75,61 @@ CREATE OR REPLACE FUNCTION csrq.request_before_update() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.updated_at := now();
+    IF NEW.auto_renew IS DISTINCT FROM OLD.auto_renew THEN
+        -- The worker that issued it would have chosen by its configuration; its default is a third of the lifetime.
+        NEW.renew_at := CASE WHEN NEW.auto_renew AND NEW.status = 'issued' THEN NEW.not_after - (NEW.not_after - NEW.not_before) / 3 END;
+    END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION csrq.request_before_update() IS 'Keeps updated_at.';
+COMMENT ON FUNCTION csrq.request_before_update() IS 'Keeps updated_at, and renew_at when auto_renew is switched.';
 CREATE OR REPLACE TRIGGER request_before_update BEFORE UPDATE ON csrq.request
     FOR EACH ROW EXECUTE FUNCTION csrq.request_before_update();
 
+CREATE OR REPLACE FUNCTION csrq.request_renewal_switched() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.renew_at IS NULL THEN
+        DELETE FROM csrq.renewal WHERE request_id = NEW.id;
+    ELSE
+        INSERT INTO csrq.renewal (request_id, renew_at)
+            SELECT NEW.id, NEW.renew_at WHERE NOT EXISTS (SELECT FROM csrq.job j WHERE j.request_id = NEW.id)
+            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at;
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.request_renewal_switched() IS 'Plans the renewal of a request whose auto_renew is switched on (due at once if its time is past), and drops it when it is switched off.';
+CREATE OR REPLACE TRIGGER request_renewal_switched AFTER UPDATE OF auto_renew ON csrq.request
+    FOR EACH ROW WHEN (OLD.auto_renew <> NEW.auto_renew) EXECUTE FUNCTION csrq.request_renewal_switched();
+
+-- Workers lock the job before its request; whoever updates a request has locked that already. So a job that somebody else holds is
+-- passed over here: it gets the change when it comes back (job_comes_back).
 CREATE OR REPLACE FUNCTION csrq.request_rescheduled() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE csrq.job SET lane = CASE kind WHEN 'renew' THEN lane ELSE csrq.lane_of(NEW.priority) END,
+    UPDATE csrq.job SET lane = CASE kind WHEN 'issue' THEN csrq.lane_of(NEW.priority) ELSE lane END,
            run_at = CASE WHEN NEW.run_after IS DISTINCT FROM OLD.run_after THEN greatest(now(), NEW.run_after) ELSE run_at END
-     WHERE request_id = NEW.id;
+     WHERE request_id = (SELECT j.request_id FROM csrq.job j WHERE j.request_id = NEW.id FOR NO KEY UPDATE SKIP LOCKED);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION csrq.request_rescheduled() IS 'Lets the job follow a changed priority or run_after.';
+COMMENT ON FUNCTION csrq.request_rescheduled() IS 'Lets the job follow a changed priority or run_after, unless somebody else has it locked.';
 CREATE OR REPLACE TRIGGER request_rescheduled AFTER UPDATE OF priority, run_after ON csrq.request
     FOR EACH ROW WHEN (OLD.priority <> NEW.priority OR OLD.run_after IS DISTINCT FROM NEW.run_after)
     EXECUTE FUNCTION csrq.request_rescheduled();
+
+-- Deferred, so that it sees what was committed while this transaction waited for the request.
+CREATE OR REPLACE FUNCTION csrq.job_comes_back() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE csrq.job j SET lane = CASE j.kind WHEN 'issue' THEN csrq.lane_of(r.priority) ELSE j.lane END, run_at = greatest(j.run_at, r.run_after)
+      FROM csrq.request r
+     WHERE j.request_id = NEW.request_id AND r.id = j.request_id AND j.status = 'ready'
+       AND (r.run_after > j.run_at OR j.kind = 'issue' AND j.lane <> csrq.lane_of(r.priority));
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.job_comes_back() IS 'Lets a job that its worker has given back follow what its request says by now.';
+DROP TRIGGER IF EXISTS job_comes_back ON csrq.job;
+CREATE CONSTRAINT TRIGGER job_comes_back AFTER UPDATE OF status ON csrq.job DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.status = 'leased' AND NEW.status = 'ready') EXECUTE FUNCTION csrq.job_comes_back();
 
 CREATE OR REPLACE FUNCTION csrq.request_named() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -23,6 +23,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
 
+CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold', 'rate_limit', 'recent_failure', 'split_waits', 'paced'), false) $$;
+COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
+
 CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker
@@ -191,24 +195,27 @@ CREATE OR REPLACE FUNCTION csrq.put_off(p_worker bigint, p_request bigint, p_lea
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     waiting csrq.job;
+    goes_on boolean := NOT p_error ? 'request' AND (SELECT r.error ->> 'code' = p_error ->> 'code' FROM csrq.request r WHERE r.id = p_request);
 BEGIN
-    UPDATE csrq.job j SET status = 'ready', run_at = now() + p_wait, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL
+    UPDATE csrq.job j SET status = 'ready', run_at = now() + p_wait, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL,
+           attempt = j.attempt - CASE WHEN goes_on THEN 1 ELSE 0 END
      WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested
     RETURNING * INTO waiting;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     IF p_error IS NOT NULL THEN
-        UPDATE csrq.request SET error = p_error WHERE id = p_request;
+        UPDATE csrq.request SET error = p_error WHERE id = p_request AND error IS DISTINCT FROM p_error;
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
-            VALUES (p_request, waiting.customer, 'put_off', p_worker, p_lease,
-                    jsonb_build_object('error', p_error, 'next_attempt_at', waiting.run_at));
+            SELECT p_request, waiting.customer, 'put_off', p_worker, p_lease,
+                   jsonb_build_object('error', p_error, 'next_attempt_at', waiting.run_at)
+             WHERE goes_on IS NOT TRUE;
     END IF;
     PERFORM csrq.park_if_suspended(p_request);
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.put_off(bigint, bigint, bigint, interval, jsonb)
-    IS 'Gives a row back until later without counting a failure: a long wait, a rate limit. False: the lease was lost.';
+    IS 'Gives a row back until later without counting a failure: a long wait, a rate limit. One that goes on waiting, without having asked the CA, is no event and no attempt. False: the lease was lost.';
 
 CREATE OR REPLACE FUNCTION csrq.drop_cancelled(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

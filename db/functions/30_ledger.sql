@@ -103,6 +103,12 @@ BEGIN
             SELECT r.id, p_account, r.customer, p_worker, p_lease, limited.charged FROM csrq.request r WHERE r.id = p_request
             RETURNING * INTO found_order;
     END IF;
+    UPDATE csrq.request SET error = NULL WHERE id = p_request AND csrq.waits_for_ca(error);
+    IF FOUND THEN
+        INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+            SELECT j.request_id, j.customer, 'claimed', p_worker, p_lease, jsonb_build_object('attempt', j.attempt, 'kind', j.kind)
+              FROM csrq.job j WHERE j.request_id = p_request;
+    END IF;
     RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, NULL::double precision, NULL::jsonb;
 END $$;
 COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[])

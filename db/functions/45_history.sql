@@ -36,7 +36,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.history(bigint) IS 'A request''s whole story in order: insert, attempts, orders, authorizations, responses, failures, certificates. Empty for whoever may not read the request.';
 
-CREATE OR REPLACE FUNCTION csrq.prune(p_keep interval DEFAULT '90 days')
+DROP FUNCTION IF EXISTS csrq.prune(interval);
+CREATE OR REPLACE FUNCTION csrq.prune(p_keep interval DEFAULT '90 days', p_limit int DEFAULT NULL)
 RETURNS TABLE (what text, removed bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -47,21 +48,26 @@ BEGIN
     IF p_keep < interval '1 day' THEN
         RAISE EXCEPTION 'prune keeps at least one day, not %', p_keep USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    DELETE FROM csrq.event_default WHERE at < now() - p_keep;
+    DELETE FROM csrq.event_default WHERE (at, id) IN (SELECT e.at, e.id FROM csrq.event_default e WHERE e.at < now() - p_keep LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'other events'; removed := count_of; RETURN NEXT;
     -- What a certificate came from stays as long as it is the one in its row.
-    DELETE FROM csrq.acme_order o WHERE o.closed_at < now() - p_keep
-       AND NOT EXISTS (SELECT FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id AND r.serial = c.serial WHERE c.order_id = o.id);
+    DELETE FROM csrq.acme_order WHERE id IN (
+        SELECT o.id FROM csrq.acme_order o WHERE o.closed_at < now() - p_keep
+           AND NOT EXISTS (SELECT FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id AND r.serial = c.serial WHERE c.order_id = o.id)
+         LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'orders'; removed := count_of; RETURN NEXT;
-    DELETE FROM csrq.acme_authorization a
-     WHERE a.updated_at < now() - p_keep AND (a.status NOT IN ('pending', 'valid') OR a.expires_at < now())
-       AND NOT EXISTS (SELECT FROM csrq.acme_order_authorization oa WHERE oa.authorization_id = a.id);
+    DELETE FROM csrq.acme_authorization WHERE id IN (
+        SELECT a.id FROM csrq.acme_authorization a
+         WHERE a.updated_at < now() - p_keep AND (a.status NOT IN ('pending', 'valid') OR a.expires_at < now())
+           AND NOT EXISTS (SELECT FROM csrq.acme_order_authorization oa WHERE oa.authorization_id = a.id)
+         LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'authorizations'; removed := count_of; RETURN NEXT;
-    DELETE FROM csrq.certificate c USING csrq.request r WHERE r.id = c.request_id AND r.serial IS DISTINCT FROM c.serial
-       AND c.not_after < now() - p_keep;
+    DELETE FROM csrq.certificate WHERE id IN (
+        SELECT c.id FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id
+         WHERE r.serial IS DISTINCT FROM c.serial AND c.not_after < now() - p_keep LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'replaced certificates'; removed := count_of; RETURN NEXT;
     DELETE FROM csrq.worker w WHERE w.heartbeat_at < now() - p_keep
@@ -85,5 +91,5 @@ BEGIN
     END LOOP;
     what := 'months of events'; removed := partitions; RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION csrq.prune(interval)
-    IS 'Removes history older than this: events by month, closed orders, settled authorizations, replaced certificates that have ended, workers, messages, alarms that are over. Never a request, its chain, or anything open.';
+COMMENT ON FUNCTION csrq.prune(interval, int)
+    IS 'Removes history older than this: events by month, closed orders, settled authorizations, replaced certificates that have ended, workers, messages, alarms that are over. With a limit at most so many of each: call it again until it removes less. Never a request, its chain, or anything open.';

@@ -55,7 +55,7 @@ GRANT EXECUTE ON FUNCTION csrq.key_authorization(text) TO csrq_responder;
 
 -- Admins and DBAs.
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.requests_of(text), csrq.events_since(pg_snapshot) TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.rescue(interval, int), csrq.make_event_partitions(int), csrq.prune(interval) TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.rescue(interval, int), csrq.make_event_partitions(int), csrq.prune(interval, int) TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.clear_alarm(text, interval) TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.abandoned_authorizations(text, bigint), csrq.is_needed(bigint) TO csrq_admin, csrq_dba;
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of),

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log_line.hpp"
+#include "base/printable.hpp"
 #include "base/time.hpp"
 
 namespace csrq::log {
@@ -39,26 +40,6 @@ std::string timestamp(Time time) {
   std::string text = to_rfc3339(time);
   text.pop_back();
   return fmt::format("{}.{:03}Z", text, part.count());
-}
-
-/// Length of the printable UTF-8 character at the front of `text`; 0 for control characters (C0, DEL, C1,
-/// line and paragraph separators, bidirectional overrides) and for anything that is not UTF-8.
-std::size_t printable_length(std::string_view text) {
-  const auto octet = [text](std::size_t i) -> unsigned { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = octet(0);
-  if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-  unsigned code = first & (0x7fU >> length);
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((octet(i) & 0xc0U) != 0x80U) return 0;
-    code = code << 6 | (octet(i) & 0x3fU);
-  }
-  const unsigned smallest = length == 4 ? 0x10000U : length == 3 ? 0x800U : 0x80U;
-  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
-  const bool control =
-      code < 0xa0 || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
-  return code < smallest || code > 0x10ffff || surrogate || control ? 0 : length;
 }
 
 void append_escaped(std::string& line, std::string_view text, bool quoted) {

@@ -85,6 +85,10 @@ std::chrono::minutes utc_offset(Scanner& scanner) {
   return sign == '-' ? -offset : offset;
 }
 
+// What PostgreSQL and RFC 3339 both can write: PostgreSQL has no year 0, RFC 3339 no fifth digit.
+constexpr Time earliest{std::chrono::sys_days(std::chrono::year(1) / 1 / 1)};
+constexpr Time latest{std::chrono::sys_days(std::chrono::year(10000) / 1 / 1)};
+
 struct Unit {
   std::string_view name;
   Duration length;
@@ -125,8 +129,9 @@ std::optional<Time> parse_rfc3339(std::string_view text) {
   // 60 is a leap second (RFC 3339 §5.7), which this clock does not have: it is the next minute's first.
   if (!scanner.ok() || !scanner.at_end() || !date.ok() || hour > 23 || minute > 59 || second > 60)
     return std::nullopt;
-  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
-         std::chrono::seconds(second) + fraction - offset;
+  const Time time = std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
+                    std::chrono::seconds(second) + fraction - offset;
+  return time < earliest || time >= latest ? std::nullopt : std::optional(time);
 }
 
 std::string to_rfc3339(Time time) {

@@ -1,6 +1,7 @@
 #include "crypto/csr.hpp"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 
 #include <array>
 #include <stdexcept>
@@ -40,7 +41,10 @@ std::string der_in_pem(std::string_view text) {
 OwnedRequest parsed(std::string_view der) {
   bool whole = false;
   OwnedRequest request(static_cast<X509_REQ*>(from_der_without_key(der, ASN1_ITEM_rptr(X509_REQ), whole)));
-  if (!request) refuse("the CSR is not a PKCS#10 certificate request: " + take_openssl_error());
+  if (!request) {
+    take_openssl_error();
+    refuse("the CSR cannot be read: its octets are not a PKCS#10 certificate request, or not a whole one");
+  }
   if (!whole) refuse("the CSR has data after its end");
   return request;
 }
@@ -59,9 +63,18 @@ std::string curve_of(const EVP_PKEY* key) {
   return std::string(name);
 }
 
-void read_key(const EVP_PKEY* key, Csr& csr) {
+/// RFC 5480 §2.2 allows a compressed one, too; CAs do not read it.
+bool has_uncompressed_point(const X509_PUBKEY* key) {
+  const unsigned char* point = nullptr;
+  int size = 0;
+  return X509_PUBKEY_get0_param(nullptr, &point, &size, nullptr, key) == 1 && size > 0 &&
+         point[0] == POINT_CONVERSION_UNCOMPRESSED;
+}
+
+void read_key(const EVP_PKEY* key, const X509_PUBKEY* encoded_key, Csr& csr) {
   if (!key) {
-    csr.key_name = "of an unknown kind, or broken (" + take_openssl_error() + ")";
+    take_openssl_error();
+    csr.key_name = "of an unknown kind, or broken";
     return;
   }
   csr.key_bits = EVP_PKEY_get_bits(key);
@@ -73,6 +86,7 @@ void read_key(const EVP_PKEY* key, Csr& csr) {
     case EVP_PKEY_EC:
       csr.key_algorithm = KeyAlgorithm::ec;
       csr.key_name = csr.curve = curve_of(key);
+      if (!has_uncompressed_point(encoded_key)) csr.key_name = csr.curve += " with a compressed point";
       break;
     default:
       const char* name = EVP_PKEY_get0_type_name(key);
@@ -98,8 +112,9 @@ void read_extensions(X509_REQ* request, Csr& csr) {
     constexpr int absent = -1;
     constexpr int repeated = -2;
     if (found == absent) return;
+    take_openssl_error();
     refuse(found == repeated ? "the CSR has two subject alternative name extensions"
-                             : "the CSR's subject alternative name cannot be read: " + take_openssl_error());
+                             : "the CSR's subject alternative name cannot be read: its octets are damaged");
   }
   AlternativeNames alternatives = alternative_names(*names);
   csr.dns_names = std::move(alternatives.dns);
@@ -119,7 +134,7 @@ Csr read_csr(std::string_view pem_or_der) {
   X509_PUBKEY* encoded_key = X509_REQ_get_X509_PUBKEY(request.get());
   const OwnedKey key = public_key(encoded_key);
   csr.spki_sha256 = sha256(der_of<i2d_X509_PUBKEY>(encoded_key));
-  read_key(key.get(), csr);
+  read_key(key.get(), encoded_key, csr);
   read_signature(request.get(), key.get(), csr);
   csr.common_names = common_names_of(X509_REQ_get_subject_name(request.get()));
   read_extensions(request.get(), csr);

@@ -5,6 +5,7 @@
 
 #include "acme/certificate.hpp"
 #include "acme/revocation.hpp"
+#include "base/log.hpp"
 #include "issuance/order_failure.hpp"
 #include "issuance/rate_limits.hpp"
 #include "issuance/renewal_time.hpp"
@@ -26,6 +27,14 @@ double random_share() {
 
 Progress waiting(Duration wait) {
   return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
+}
+
+/// Without the severity, the hint and the context that PostgreSQL writes around it: those are the log's.
+std::string primary_message(std::string_view message) {
+  message = message.substr(0, message.find('\n'));
+  constexpr std::string_view severity = "ERROR:  ";
+  if (message.starts_with(severity)) message.remove_prefix(severity.size());
+  return std::string(message);
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -78,9 +87,11 @@ Progress Issuance::advance(Task& task) {
   } catch (const Error& error) {
     return settle(task, about_names(error.failure(), task));
   } catch (const std::exception& error) {
+    log::error("a step failed in an unforeseen way",
+               {{"request", store::number(task.claim.fence.request)}, {"cause", error.what()}});
     return settle(task, {.failure_class = FailureClass::transient,
                          .code = "internal",
-                         .detail = error.what(),
+                         .detail = primary_message(error.what()),
                          .problem = {},
                          .retry_after = {}});
   }
@@ -89,7 +100,8 @@ Progress Issuance::advance(Task& task) {
 Progress Issuance::issue(Task& task) {
   if (!task.csr) prepare(task);
   if (std::optional<Progress> out = wait_for_ca(task)) return *out;
-  if (!task.slot && !(task.slot = task.ca->try_take_slot())) return wait_for_slot(task);
+  if (!task.slot) task.slot = task.ca->try_take_slot();
+  if (!task.slot) return wait_for_slot(task);
   if (!task.account)
     task.account = accounts_.find_or_register(*task.ca, task.claim.customer, task.csr->names);
   if (!task.account) return waiting(short_wait);

@@ -12,12 +12,15 @@ constexpr auto old_news = 3 * longest_pause;
 
 }  // namespace
 
-bool Outage::failed(Clock::time_point at, const std::string& cause) {
+bool Outage::failed(Clock::time_point sent, Clock::time_point at, const std::string& cause) {
   const std::scoped_lock lock(mutex_);
-  if (failures_ == 0) first_failure_ = at;
   last_failure_ = at;
   if (!cause.empty()) cause_ = cause;
-  if (at < until_) return false;  // one of many requests that were under way
+  if (!suspected_) {
+    suspected_ = at;
+    return false;
+  }
+  if (sent < *suspected_ || at < until_) return false;  // one of many requests that were under way
   constexpr int most_doublings = 6;
   const auto pause =
       std::min<Clock::duration>(shortest_pause * (1 << std::min(failures_, most_doublings)), longest_pause);
@@ -34,6 +37,7 @@ bool Outage::answered(Clock::time_point at) {
   const std::scoped_lock lock(mutex_);
   last_answer_ = at;
   const bool was_out = failures_ > 0;
+  suspected_.reset();
   failures_ = 0;
   cause_.clear();
   until_ = {};
@@ -48,7 +52,7 @@ bool Outage::is_out() const {
 std::optional<Outage::Silence> Outage::silence(Clock::time_point at) const {
   const std::scoped_lock lock(mutex_);
   if (failures_ == 0 || at - last_failure_ > old_news) return std::nullopt;
-  return Silence{.lasting = std::chrono::floor<Duration>(at - first_failure_), .cause = cause_};
+  return Silence{.lasting = std::chrono::floor<Duration>(at - *suspected_), .cause = cause_};
 }
 
 std::optional<Duration> Outage::remaining(Clock::time_point at) const {

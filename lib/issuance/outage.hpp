@@ -9,18 +9,20 @@
 
 namespace csrq::issuance {
 
-/// Whether a CA is out of reach, as this process has found. While it is, nothing is sent there until a pause
-/// is over; the pause doubles from 5 s to 5 min as long as it stays away. Thread-safe.
+/// Whether a CA is out of reach, as this process has found: two requests in a row got no answer, the second
+/// of them sent after the first had failed (one cut connection may end many requests). While it is, nothing
+/// is sent there until a pause is over; the pause doubles from 5 s to 5 min as long as it stays away.
+/// Thread-safe.
 class Outage {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// A request got no answer. True: the CA was thought to be in reach. `cause`: a sentence, if there is one.
-  bool failed(Clock::time_point at, const std::string& cause = {});
+  /// A request that was sent at `sent` got no answer. True: the CA was thought to be in reach, and is not.
+  /// `cause`: a sentence, if there is one.
+  bool failed(Clock::time_point sent, Clock::time_point at, const std::string& cause = {});
   /// A request got an answer. True: the CA was thought to be out of reach.
   bool answered(Clock::time_point at);
   bool answered_since(Clock::time_point at) const;
-  /// The last request got no answer.
   bool is_out() const;
   /// Since when no request has got an answer, and why; nothing if the CA is in reach, or nobody has asked it
   /// for a quarter of an hour.
@@ -34,8 +36,8 @@ class Outage {
 
  private:
   mutable std::mutex mutex_{};
+  std::optional<Clock::time_point> suspected_{};  ///< since the first request without an answer
   int failures_{0};
-  Clock::time_point first_failure_{};
   Clock::time_point last_failure_{};
   std::string cause_{};
   Clock::time_point until_{};

@@ -32,8 +32,8 @@ void Issuance::ca_answers(PooledCa& ca) {
   if (ca.outage.answered(Outage::Clock::now())) log::info("a CA answers again", {{"ca", ca.config.name}});
 }
 
-/// The CA is out of reach, as far as this failure tells, which is then written into `outage`. Where the CA
-/// answers other requests meanwhile, it is the row's own failure that repeats.
+/// The CA may be out of reach, as far as this failure tells, which is then written into `outage`. Where the
+/// CA answers other requests meanwhile, it is the row's own failure that repeats.
 bool Issuance::is_outage(Task& task, const Failure& failure) {
   if (!task.ca || !failure.request || failure.failure_class != FailureClass::transient) return false;
   if (!is_unanswered(failure)) {
@@ -41,10 +41,11 @@ bool Issuance::is_outage(Task& task, const Failure& failure) {
     return false;
   }
   const Outage::Clock::time_point now = Outage::Clock::now();
-  if (task.unanswered++ == 0) task.unanswered_since = now - failure.request->took;
+  const Outage::Clock::time_point sent = now - failure.request->took;
+  if (task.unanswered++ == 0) task.unanswered_since = sent;
   if (task.unanswered >= most_unanswered && task.ca->outage.answered_since(task.unanswered_since))
     return false;
-  if (task.ca->outage.failed(now, failure.detail))
+  if (task.ca->outage.failed(sent, now, failure.detail))
     log::error("a CA is out of reach; its rows wait",
                {{"ca", task.ca->config.name}, {"cause", failure.detail}});
   return true;

@@ -55,8 +55,9 @@ store::Settlement settlement_of(PooledCa& ca, Accounts& accounts,
   try {
     return deactivate(ca, accounts, authorization, is_pending);
   } catch (const Error& error) {
+    const Outage::Clock::time_point now = Outage::Clock::now();
     if (const auto& request = error.failure().request; request && request->status == 0)
-      ca.outage.failed(Outage::Clock::now());
+      ca.outage.failed(now - request->took, now);
     return {.failure = error.failure(), .again = may_pass(error.failure())};
   }
 }

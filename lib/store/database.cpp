@@ -66,6 +66,7 @@ struct Database::Thread {
 
   void run_together(std::vector<Call>& batch) {
     std::vector<const Work*> works;
+    works.reserve(batch.size());
     for (const Call& call : batch) works.push_back(call.work);
     try {
       commit(works);

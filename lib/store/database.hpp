@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/error.hpp"
 #include "base/time.hpp"
 
 namespace pqxx {
@@ -22,6 +23,13 @@ struct DatabaseOptions {
   Duration patience{std::chrono::seconds(30)};
 };
 
+/// The database refuses this row or value (there is no such request, it is not in that state): another one
+/// may be taken.
+class Refused : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
 struct DatabaseStatistics {
   std::uint64_t calls{};
   std::uint64_t commits{};  ///< fewer than calls: commits are shared
@@ -32,7 +40,8 @@ struct DatabaseStatistics {
 /// that only the guilty one fails. Thread-safe.
 class Database {
  public:
-  /// Waits for the connection. Throws Unreachable naming host and cause, never the password.
+  /// Waits for the connection. Throws Unreachable naming host and cause, or UsageError if the url cannot be
+  /// read; never naming the password.
   explicit Database(DatabaseOptions options);
   ~Database();  ///< runs what was handed in, then disconnects
   Database(const Database&) = delete;

@@ -1,5 +1,7 @@
 #include "store/janitor.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "store/jobs.hpp"
@@ -137,14 +139,28 @@ std::vector<HistoryLine> history(Database& database, RequestId request) {
   return lines;
 }
 
-std::vector<std::pair<std::string, std::int64_t>> prune(Database& database, Duration keep) {
-  std::vector<std::pair<std::string, std::int64_t>> removed;
+namespace {
+
+Pruned prune_once(Database& database, Duration keep, int batch) {
+  Pruned removed;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     removed.clear();
-    for (const auto& row : execute(transaction, "SELECT what, removed FROM csrq.prune($1)", {keep}))
+    for (const auto& row :
+         execute(transaction, "SELECT what, removed FROM csrq.prune($1, $2)", {keep, batch}))
       removed.emplace_back(text(row[0]), row[1].as<std::int64_t>());
   });
   return removed;
+}
+
+}  // namespace
+
+Pruned prune(Database& database, Duration keep, int batch) {
+  Pruned all = prune_once(database, keep, batch);
+  for (Pruned last = all; std::ranges::any_of(last, [&](const auto& one) { return one.second >= batch; });) {
+    last = prune_once(database, keep, batch);
+    for (std::size_t i = 0; i < all.size(); ++i) all[i].second += last[i].second;
+  }
+  return all;
 }
 
 }  // namespace csrq::store

@@ -81,8 +81,9 @@ struct HistoryLine {
 };
 std::vector<HistoryLine> history(Database& database, RequestId request);
 
-/// csrq.prune(): what was removed, and how many of each. Throws UsageError for less than a day, or a missing
-/// privilege.
-std::vector<std::pair<std::string, std::int64_t>> prune(Database& database, Duration keep);
+using Pruned = std::vector<std::pair<std::string, std::int64_t>>;
+/// csrq.prune() until nothing is left to it, with at most `batch` rows of each kind in a transaction: what
+/// was removed, and how many of each. Throws UsageError for less than a day, or a missing privilege.
+Pruned prune(Database& database, Duration keep, int batch = 10'000);
 
 }  // namespace csrq::store

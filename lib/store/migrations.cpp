@@ -1,6 +1,8 @@
 #include "store/migrations.hpp"
 
+#include <chrono>
 #include <string_view>
+#include <thread>
 
 #include "base/error.hpp"
 #include "store/sql.hpp"
@@ -21,7 +23,13 @@ constexpr auto set_setting_sql = R"sql(
 )sql";
 
 // Any number does, as long as every csrq takes this one ("csrq" in ASCII).
-constexpr auto lock_sql = "SELECT pg_advisory_xact_lock(1668510321)";
+constexpr auto lock_sql = "SELECT pg_try_advisory_xact_lock(1668510321)";
+constexpr auto lock_holder_sql = R"sql(
+    SELECT l.pid, coalesce(a.usename, '?'), coalesce(a.application_name, '')
+      FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objid = 1668510321 AND l.objsubid = 1
+       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+)sql";
 
 struct Migration {
   int version{};
@@ -102,6 +110,23 @@ void refuse_newer(const SchemaStatus& status) {
                      ": install the csrq that migrated it");
 }
 
+/// Any login that may connect can take the lock, so the wait has an end.
+void take_lock(pqxx::transaction_base& transaction, Duration patience) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point give_up = Clock::now() + patience;
+  while (!execute(transaction, lock_sql)[0][0].as<bool>()) {
+    if (Clock::now() < give_up) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      continue;
+    }
+    std::string holder = "a session that has ended since";
+    for (const auto& row : execute(transaction, lock_holder_sql))
+      holder = "process " + text(row[0]) + " of login \"" + text(row[1]) + "\", application \"" +
+               text(row[2]) + "\" (SELECT pg_terminate_backend(" + text(row[0]) + ") ends it)";
+    throw TryAgain("the lock of csrq migrate has been held for " + to_text(patience) + " by " + holder);
+  }
+}
+
 /// What migrate needs a role for, checked one by one before anything is done, so that the message can name
 /// it.
 void check_may_migrate(pqxx::transaction_base& transaction, bool fresh) {
@@ -154,13 +179,14 @@ SchemaStatus schema_status(Database& database) {
   return status;
 }
 
-std::vector<std::string> migrate(Database& database, const CustomersConfig& customers) {
+std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
+                                 Duration lock_patience) {
   std::vector<std::string> applied;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     applied.clear();
     transaction.exec("SET LOCAL client_min_messages TO warning");
     transaction.exec("SET LOCAL lock_timeout TO 0");
-    execute(transaction, lock_sql);
+    take_lock(transaction, lock_patience);
     const bool fresh = !has_schema(transaction);
     check_may_migrate(transaction, fresh);
     if (!fresh) transaction.exec("SET LOCAL ROLE csrq_owner");

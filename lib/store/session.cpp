@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -69,6 +70,15 @@ bool is_passing(const std::exception_ptr& error) {
          what(error).find("canceling statement due to") != std::string::npos;
 }
 
+/// What libpq says of a connection string that it cannot read, before it looks for any server.
+bool is_malformed(std::string_view message) {
+  for (const std::string_view start : {"invalid ", "forbidden value ", "could not match "})
+    if (message.starts_with(start)) return true;
+  for (const std::string_view part : {" in URI", " in connection info string"})
+    if (message.find(part) != std::string_view::npos) return true;
+  return false;
+}
+
 /// Empty if nothing was written.
 std::string transaction_id(pqxx::transaction_base& transaction) {
   return text(execute(transaction, "SELECT pg_current_xact_id_if_assigned()")[0][0]);
@@ -90,6 +100,7 @@ void Session::connect() {
   } catch (const std::exception& e) {
     Secret::wipe(parameters);
     const std::string cause = without_secrets(one_line(e.what()), options_.url, password.reveal());
+    if (is_malformed(e.what())) throw UsageError("database.url is not one that libpq can read: " + cause);
     const bool standby = cause.find("session is read-only") != std::string::npos;
     throw Unreachable(
         "cannot reach the database: " + cause +

@@ -16,7 +16,7 @@ using Work = std::function<void(pqxx::transaction_base&)>;
 /// One connection that mends itself. Not thread-safe.
 class Session {
  public:
-  /// Connects, once. Throws Unreachable.
+  /// Connects, once. Throws Unreachable, or UsageError if the url cannot be read.
   explicit Session(DatabaseOptions options);
 
   /// Runs `works` in one transaction and commits it: when this returns, all is written. Rethrows what one of

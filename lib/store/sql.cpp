@@ -34,6 +34,7 @@ std::string array_literal(const std::vector<std::string>& elements) {
 template <class Element, class Text>
 std::string array_literal_of(const std::vector<Element>& elements, Text to_element_text) {
   std::vector<std::string> element_texts;
+  element_texts.reserve(elements.size());
   for (const Element& element : elements) element_texts.push_back(to_element_text(element));
   return array_literal(element_texts);
 }
@@ -160,7 +161,9 @@ void run_or_refuse(Database& database, const std::function<void(pqxx::transactio
     database.run(work);
   } catch (const pqxx::sql_error& error) {
     if (!is_refusal(error)) throw;
-    throw UsageError(sentence_of(error.what()));
+    if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr)
+      throw UsageError(sentence_of(error.what()));
+    throw Refused(sentence_of(error.what()));
   }
 }
 

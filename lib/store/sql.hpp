@@ -67,7 +67,8 @@ nlohmann::json parse_document(const std::string& document);
 
 /// The message of the server and its hint, without the labels and the call stack around them.
 std::string sentence_of(const std::string& server_message);
-/// database.run(); what the server refuses (a value, a constraint, a privilege, RAISE) becomes a UsageError.
+/// database.run(); what the server refuses becomes a UsageError: a missing privilege, or, of its kind, a
+/// Refused.
 void run_or_refuse(Database& database, const std::function<void(pqxx::transaction_base&)>& work);
 
 /// Calls a fenced function: whether the lease still held.

@@ -157,7 +157,9 @@ TEST_CASE("notifier: a CA that stays out of reach is one alarm, whoever sees it,
   Told told;
   const auto& cas = told.worker().cas;
   auto& outage = cas.find({}).outage;
-  outage.failed(issuance::Outage::Clock::now(), "no route");
+  const auto now = issuance::Outage::Clock::now();
+  outage.failed(now - std::chrono::seconds(3), now - std::chrono::seconds(2), "no route");
+  outage.failed(now - std::chrono::seconds(1), now, "no route");
   for (int workers = 0; workers < 3; ++workers) told.notifier().round();
   REQUIRE(told.webhook.posts().size() == 1);
   CHECK(has(told.webhook.posts()[0].body, "the CA test is out of reach; its rows wait: no route"));

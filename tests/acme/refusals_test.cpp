@@ -434,3 +434,37 @@ TEST_CASE("a broken CSR fails at once without any request, and its neighbours ar
   world.submit({"b.example"});
   CHECK(world.run().issued == 1);
 }
+
+TEST_CASE(
+    "an unforeseen error shows its sentence in the row, without the hints and the context of the server") {
+  StubIssuing world;
+  world.sql.run(R"(
+      CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'it is broken' USING HINT = 'look into /etc/secrets', DETAIL = 'the inner parts'; END $$;
+      CREATE TRIGGER broken BEFORE INSERT ON csrq.acme_order FOR EACH ROW EXECUTE FUNCTION broken())");
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).code() == "internal");
+  CHECK(world.row(id).detail() == "it is broken");
+}
+
+TEST_CASE("a database whose disk is full for a while costs no row a failure: the worker waits and goes on") {
+  StubIssuing world;
+  world.sql.run(R"(
+      CREATE SEQUENCE full_disk;
+      CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF nextval('public.full_disk') <= 2 THEN
+          RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';
+        END IF;
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER full_disk BEFORE INSERT ON csrq.certificate FOR EACH ROW EXECUTE FUNCTION full_disk();
+      GRANT USAGE ON SEQUENCE full_disk TO PUBLIC)");
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().issued == 1);
+  CHECK(world.sql.value("SELECT last_value >= 3 FROM full_disk") == "t");
+  CHECK(world.count("event WHERE what = 'failed'") == "0");
+  CHECK(world.stub.issued() == 1);
+  CHECK(world.row(id).error.is_null());
+}

@@ -85,6 +85,18 @@ TEST_CASE("a database that is down ends with 3") {
   }
 }
 
+TEST_CASE("a database URL that cannot be read ends with 2") {
+  for (const char* url : {"postgresql://user:secret@[::1/csrq", "postgresql:///csrq?nonsense=1",
+                          "postgresql://localhost:port/csrq", "postgresql:///%zz", "host", "host='x",
+                          "postgresql:///csrq?sslmode=perhaps", "postgresql://a,b/?port=1,2,3"}) {
+    CAPTURE(url);
+    const embedded::Outcome outcome = run_csrq_at(url, {"status"});
+    CHECK(outcome.exit_code == 2);
+    CHECK_MESSAGE(says(outcome.output, "database.url"), outcome.output);
+    CHECK_FALSE(says(outcome.output, "secret"));
+  }
+}
+
 TEST_CASE("a database without the schema, or with a newer one, ends with 2 and the remedy") {
   const std::string url = empty_database_url();
   const embedded::Outcome missing = run_csrq_at(url, {"status"});
@@ -196,7 +208,29 @@ TEST_CASE("status, chain, cancel and retry tell people and programs the same") {
   CHECK(installation.json({"retry", "1"}).contains("rows"));
   CHECK(installation.json({"cancel", "1"}).at("id") == 1);
   CHECK(installation.json({"status", "1"}).at(0).at("state") == "cancelled");
-  CHECK(installation({"cancel", "99"}).exit_code == 2);
+}
+
+TEST_CASE("of several requests each is acted on, and each that is refused is named with exit code 1") {
+  const Installation installation;
+  installation.submit("a.example");
+  installation.submit("b.example");
+  for (const char* command : {"renew", "revoke", "cancel"}) {
+    CAPTURE(command);
+    const embedded::Outcome outcome = installation({command, "99", "1"});
+    CHECK(outcome.exit_code == 1);
+    CHECK_MESSAGE(says(outcome.output, "csrq: request 99: there is no request 99 that login"),
+                  outcome.output);
+    CHECK_MESSAGE(says(outcome.output, "request 1: "), outcome.output);
+  }
+  CHECK(installation.json({"status", "1"}).at(0).at("state") == "cancelled");
+
+  const embedded::Outcome json = installation({"cancel", "99", "2", "--json"});
+  CHECK(json.exit_code == 1);
+  const std::size_t end = json.output.find('\n');
+  CHECK(nlohmann::json::parse(json.output.substr(0, end)).contains("error"));
+  CHECK(nlohmann::json::parse(json.output.substr(end)) ==
+        nlohmann::json{{"id", 2}, {"outcome", "cancelled"}});
+  CHECK(installation({"cancel", "99"}).exit_code == 1);
 }
 
 TEST_CASE("retry says how many rows it takes, when the first and the last go, and what the CA holds back") {

@@ -305,3 +305,16 @@ TEST_CASE("prune removes old history and nothing that is open or in use") {
   CHECK(ledger.sql.value("SELECT identifier FROM csrq.acme_authorization") == "open.example");
   CHECK_THROWS_AS(store::prune(ledger.database, std::chrono::hours(1)), UsageError);
 }
+
+TEST_CASE("prune takes as many transactions as it needs, each with a bounded number of rows") {
+  Ledger ledger;
+  ledger.sql.run(
+      "INSERT INTO csrq.event (at, what) SELECT now() - interval '100 days', 'retry' FROM generate_series(1, "
+      "7)");
+  CHECK(ledger.sql.value("SELECT removed FROM csrq.prune('90 days', 2) WHERE what = 'other events'") == "2");
+  const auto before = ledger.database.statistics().commits;
+  CHECK(store::prune(ledger.database, std::chrono::hours(24 * 90), 2).front() ==
+        std::pair<std::string, std::int64_t>{"other events", 5});
+  CHECK(ledger.database.statistics().commits - before == 3);
+  CHECK(ledger.sql.value("SELECT count(*) FROM csrq.event_default") == "0");
+}

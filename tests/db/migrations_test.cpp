@@ -133,3 +133,22 @@ TEST_CASE(
   }
   sql.run("REVOKE CREATE ON DATABASE " + name + " FROM csrq_test_migrator");
 }
+
+TEST_CASE("a login that keeps migrate's lock is named, and migrate does not wait for it for ever") {
+  TestDatabase test;
+  store::Database database({.url = test.url()});
+  Sql other(test.url_as("csrq_test_stranger"));
+  other.run("SET application_name = 'a stranger''s tool'; SELECT pg_advisory_lock(1668510321)");
+  try {
+    store::migrate(database, {}, std::chrono::milliseconds(200));
+    FAIL("it migrated");
+  } catch (const TryAgain& error) {
+    const std::string message = error.what();
+    CAPTURE(message);
+    CHECK(message.find("process " + other.value("SELECT pg_backend_pid()")) != std::string::npos);
+    CHECK(message.find("login \"csrq_test_stranger\"") != std::string::npos);
+    CHECK(message.find("a stranger's tool") != std::string::npos);
+  }
+  other.run("SELECT pg_advisory_unlock(1668510321)");
+  CHECK(store::migrate(database, {}, std::chrono::milliseconds(200)).empty());
+}

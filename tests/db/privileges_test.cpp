@@ -45,6 +45,36 @@ TEST_CASE("an app inserts and reads the rows of its customers only") {
   CHECK(app.sql.value("SELECT csrq.cancel(id) FROM csrq.request") == "cancelled");
 }
 
+TEST_CASE("an app does not learn whether there is a customer that it may not act for") {
+  Store store;
+  store.submit({.customer = "other"});
+  Login app(store, "csrq_test_app", "csrq_app");
+  store.sql.run("INSERT INTO csrq.app_access VALUES ('csrq_test_app', 'acme')");
+  const auto refusal_of = [&](const std::string& customer) {
+    return app.sql.refusal("INSERT INTO csrq.request (customer, csr) VALUES ('" + customer + "', 'x')");
+  };
+  for (const std::string registration : {"auto", "closed"}) {
+    CAPTURE(registration);
+    store.sql.run("UPDATE csrq.setting SET value = '" + registration + "' WHERE name = 'customers.register'");
+    CHECK(denied(refusal_of("other")));
+    CHECK(refusal_of("other") == refusal_of("unknown"));
+  }
+  CHECK(refusal_of("acme").find("is not registered") != std::string::npos);
+  CHECK(store.sql.value("SELECT string_agg(name, ' ') FROM csrq.customer") == "other");
+}
+
+TEST_CASE("a customer's name has no character that could disguise it") {
+  Store store;
+  for (const std::string code : {"0007", "0085", "009b", "061c", "200f", "202e", "2069"}) {
+    CAPTURE(code);
+    CHECK(store.sql.refusal("INSERT INTO csrq.request (customer, csr) VALUES (U&'a\\" + code + "b', 'x')") !=
+          "");
+  }
+  CHECK(store.sql.refusal(
+            "INSERT INTO csrq.request (customer, csr) VALUES ('M\u00fcller \u65e5\u672c', 'x')") == "");
+  CHECK(store.sql.value("SELECT count(*) FROM csrq.customer") == "1");
+}
+
 TEST_CASE("an app cannot write what is csrq's to write") {
   Store store;
   Login app(store, "csrq_test_app", "csrq_app");

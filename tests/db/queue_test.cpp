@@ -2,6 +2,7 @@
 
 #include <future>
 #include <set>
+#include <thread>
 
 #include "db/store_fixture.hpp"
 
@@ -71,6 +72,48 @@ TEST_CASE("a row with run_after is not claimed before then") {
   store.sql.run(
       "INSERT INTO csrq.request (customer, csr, run_after) VALUES ('acme', 'x', now() + interval '1 hour')");
   CHECK(store::claim(store.database, store.worker, 1, lease).empty());
+}
+
+TEST_CASE("whoever reschedules a row that a worker is writing to does not wait for it, and the job follows") {
+  Store store;
+  const auto id = store.submit();
+  const auto claim = store.claim_one();
+  pqxx::connection workers(store.test.url());
+  pqxx::connection admins(store.test.url());
+  pqxx::work worker(workers);
+  worker.exec("SELECT FROM csrq.job FOR UPDATE");
+  pqxx::work admin(admins);
+  admin.exec("SET LOCAL lock_timeout = '5s'");
+  admin.exec("UPDATE csrq.request SET priority = 'urgent', run_after = now() + interval '1 day'");
+
+  auto put_off = std::async(std::launch::async, [&] {
+    worker.exec("SELECT csrq.put_off(" + std::to_string(store::number(claim.fence.worker)) + ", " +
+                std::to_string(store::number(claim.fence.request)) + ", " +
+                std::to_string(store::number(claim.fence.lease)) + R"(, '1 minute', '{"code": "ca_busy"}'))");
+    worker.commit();
+  });
+  while (store.sql.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == "0") std::this_thread::yield();
+  admin.commit();
+  CHECK_NOTHROW(put_off.get());
+  CHECK(store.job(id, "lane") == "0");
+  CHECK(store.job(id, "run_at > now() + interval '23 hours'") == "t");
+}
+
+TEST_CASE("a row that is rescheduled while a worker has it comes back as it says by then") {
+  Store store;
+  const auto id = store.submit();
+  const auto claim = store.claim_one();
+  {
+    pqxx::connection connection(store.test.url());
+    pqxx::work worker(connection);
+    worker.exec("SELECT FROM csrq.job FOR UPDATE");
+    store.sql.run("SET lock_timeout = '5s'");
+    store.sql.run("UPDATE csrq.request SET priority = 'bulk', run_after = now() + interval '1 hour'");
+  }
+  CHECK(store.job(id, "lane") == "1");
+  CHECK(store::put_off(store.database, claim.fence, std::chrono::seconds(0), nullptr));
+  CHECK(store.job(id, "lane") == "3");
+  CHECK(store.job(id, "run_at > now() + interval '59 minutes'") == "t");
 }
 
 TEST_CASE("under a lease that was lost nothing is written") {

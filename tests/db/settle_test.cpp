@@ -139,6 +139,79 @@ TEST_CASE("a hostile problem document does not keep the failure from being writt
   CHECK(store.sql.value("SELECT error ->> 'code' FROM csrq.request") == "dns");
 }
 
+TEST_CASE(
+    "a row that goes on waiting for its CA leaves one event, whatever happens next tells of its claim") {
+  Store store;
+  const auto id = store.submit();
+  Failure out = some_failure(FailureClass::transient);
+  const auto wait = [&](const char* code) {
+    out.code = code;
+    REQUIRE(store::put_off(store.database, store.claim_one().fence, std::chrono::seconds(0), &out));
+  };
+  const auto story = [&] {
+    return store.sql.value("SELECT string_agg(what, ' ' ORDER BY id) FROM csrq.event");
+  };
+  for (int look = 0; look < 4; ++look) wait("ca_out_of_reach");
+  CHECK(story() == "claimed put_off");
+  CHECK(store.job(id, "attempt") == "1");
+  wait("on_hold");
+  CHECK(story() == "claimed put_off put_off");
+
+  out.request = FailedRequest{.method = "GET", .url = "https://ca.example/dir"};
+  wait("connection");
+  wait("connection");
+  CHECK(story() == "claimed put_off put_off put_off claimed put_off");
+  out.request.reset();
+  wait("ca_out_of_reach");
+
+  const auto claim = store.claim_one();
+  store.ready_order(claim.fence);
+  CHECK(store.request(id, "error") == "");
+  CHECK(store.sql.value("SELECT what FROM csrq.event WHERE lease_number = " +
+                        std::to_string(store::number(claim.fence.lease))) == "claimed");
+  out.code = "ca_out_of_reach";
+  REQUIRE(store::put_off(store.database, claim.fence, std::chrono::seconds(0), &out));
+  CHECK(store.sql.value("SELECT what FROM csrq.event ORDER BY id DESC LIMIT 1") == "put_off");
+}
+
+TEST_CASE("the renewal follows auto_renew when an admin switches it") {
+  Store store;
+  const auto id = store.submit();
+  const auto switch_to = [&](const std::string& value) {
+    store.sql.run("UPDATE csrq.request SET auto_renew = " + value);
+  };
+  switch_to("false");
+  switch_to("true");
+  CHECK(store.request(id, "renew_at") == "");  // nothing is issued yet
+  CHECK(store.count("renewal") == "0");
+
+  store.issue_next("01");
+  CHECK(store.count("renewal") == "1");
+  switch_to("false");
+  CHECK(store.request(id, "renew_at") == "");
+  CHECK(store.count("renewal") == "0");
+  switch_to("true");
+  CHECK(store.request(id, "renew_at = not_after - (not_after - not_before) / 3") == "t");
+  CHECK(store.sql.value("SELECT n.renew_at = r.renew_at FROM csrq.renewal n, csrq.request r") == "t");
+
+  SUBCASE("one whose time is past is due now") {
+    store.sql.run(
+        "UPDATE csrq.request SET not_before = now() - interval '89 days', not_after = now() + interval '1 "
+        "day'");
+    switch_to("false");
+    switch_to("true");
+    CHECK(store::renew_due(store.database, 10) == 1);
+  }
+  SUBCASE("while work on it is open no other is planned") {
+    REQUIRE(store::renew(store.database, id));
+    switch_to("false");
+    switch_to("true");
+    CHECK(store.count("renewal") == "0");
+    store.issue_next("02");
+    CHECK(store.count("renewal") == "1");
+  }
+}
+
 TEST_CASE("a revocation is claimed with its reason and ends the request") {
   Store store;
   const auto id = store.submit();

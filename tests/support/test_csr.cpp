@@ -1,5 +1,6 @@
 #include "support/test_csr.hpp"
 
+#include <openssl/core_names.h>
 #include <openssl/pem.h>
 
 #include <algorithm>
@@ -20,6 +21,16 @@ EVP_PKEY* generated(const std::string& kind) {
   constexpr std::size_t prefix = 4;  // "RSA-"
   if (kind.starts_with("RSA-")) return EVP_RSA_gen(static_cast<unsigned>(std::stoi(kind.substr(prefix))));
   if (kind == "Ed25519") return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
+  if (const std::size_t space = kind.find(' '); space != std::string::npos) {
+    EVP_PKEY* key = EVP_EC_gen(kind.substr(0, space).c_str());
+    const std::string form = kind.substr(space + 1);
+    must(EVP_PKEY_set_utf8_string_param(
+             key,
+             form == "explicit" ? OSSL_PKEY_PARAM_EC_ENCODING : OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+             form.c_str()) == 1,
+         "the key's form");
+    return key;
+  }
   return EVP_EC_gen(kind.c_str());
 }
 

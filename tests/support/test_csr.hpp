@@ -8,8 +8,8 @@ namespace csrq::test {
 /// A certificate's key, and the CSR that a careful app or a careless one makes with it.
 struct CsrRecipe {
   std::vector<std::string> names{};  ///< of the SAN, as given: IP addresses become IP entries
-  /// "P-256", "P-384", "P-521", "RSA-2048", "RSA-1024", …, "Ed25519"; P-256 and RSA-2048 keys are made once
-  /// and used again, for speed.
+  /// "P-256", "P-384", "P-521", "P-256 explicit" (parameters), "P-256 compressed" (point), "RSA-2048",
+  /// "RSA-1024", …, "Ed25519"; made once and used again, for speed.
   std::string key{"P-256"};
   std::string digest{"SHA256"};
   std::string common_name{};

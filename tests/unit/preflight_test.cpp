@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "support/test_csr.hpp"
 
@@ -71,6 +73,67 @@ TEST_CASE("preflight unsupported_key: other keys are refused by name") {
   for (const char* key : {"P-521", "RSA-1024", "RSA-4104", "Ed25519", "secp256k1"})
     CHECK_MESSAGE(code(CsrRecipe{.names = {"a.example"}, .key = key}) == "unsupported_key", key);
   CHECK(sentence({.names = {"a.example"}, .key = "RSA-1024"}).find("RSA 1024") != std::string::npos);
+}
+
+TEST_CASE("preflight unsupported_key: keys of a usual curve in a form that CAs do not read") {
+  for (const char* curve : {"P-256", "P-384"}) {
+    CHECK(code(CsrRecipe{.names = {"a.example"}, .key = std::string(curve) + " explicit"}) ==
+          "unsupported_key");
+    CHECK(code(CsrRecipe{.names = {"a.example"}, .key = std::string(curve) + " compressed"}) ==
+          "unsupported_key");
+  }
+  CHECK(sentence({.names = {"a.example"}, .key = "P-256 explicit"}).find("explicit parameters") !=
+        std::string::npos);
+  CHECK(sentence({.names = {"a.example"}, .key = "P-384 compressed"}).find("P-384 with a compressed point") !=
+        std::string::npos);
+}
+
+TEST_CASE("preflight: whatever octet of the key is damaged, it is refused and nothing crashes") {
+  for (const char* key : {"P-256", "P-384", "RSA-2048", "Ed25519"}) {
+    CAPTURE(key);
+    const std::string der = test::csr_der({.names = {"a.example"}, .key = key});
+    for (std::size_t at = 0; at < std::min<std::size_t>(der.size(), 160); ++at) {
+      CAPTURE(at);
+      std::string damaged = der;
+      damaged[at] = static_cast<char>(damaged[at] ^ 1);
+      CHECK(code(damaged) != "accepted");
+    }
+  }
+}
+
+TEST_CASE("preflight unsupported_key: a point that is not on its curve, or is none") {
+  for (const char* key : {"P-256", "P-384"}) {
+    CAPTURE(key);
+    const std::string der = test::csr_der({.names = {"a.example"}, .key = key});
+    const std::size_t octets = std::string(key) == "P-256" ? 64 : 96;
+    // BIT STRING, its length, no unused bits, an uncompressed point.
+    const std::string before = {'\x03', static_cast<char>(octets + 2), '\0', '\x04'};
+    const std::size_t point = der.find(before) + before.size() - 1;
+    REQUIRE(point < der.size());
+    std::string off_curve = der;
+    off_curve[point + octets] = static_cast<char>(off_curve[point + octets] ^ 1);
+    CHECK(code(off_curve) == "unsupported_key");
+    for (const char form : {'\x00', '\x01', '\x05', '\x06', '\xff'}) {
+      std::string no_point = der;
+      no_point[point] = form;
+      CHECK(code(no_point) == "unsupported_key");
+    }
+    std::string zeros = der;
+    std::fill_n(zeros.begin() + static_cast<std::ptrdiff_t>(point) + 1, octets, '\0');
+    CHECK(code(zeros) == "unsupported_key");
+  }
+}
+
+TEST_CASE("preflight: no sentence shows OpenSSL's words") {
+  const std::string der = test::csr_der({.names = {"a.example"}});
+  for (const std::string& broken : {der.substr(0, der.size() / 2), std::string("\x30\x03\x02\x01\x01", 5)}) {
+    try {
+      accepted(broken);
+      FAIL("it was accepted");
+    } catch (const Error& error) {
+      CHECK(std::string_view(error.what()).find("error:") == std::string_view::npos);
+    }
+  }
 }
 
 TEST_CASE("preflight weak_hash: signed with SHA-1 or MD5") {

@@ -1,0 +1,29 @@
+#include "app/each_request.hpp"
+
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "store/database.hpp"
+
+namespace csrq::app {
+
+Exit for_each_request(const std::vector<store::RequestId>& ids, bool json,
+                      const std::function<std::string(store::RequestId id, nlohmann::json& document)>& act) {
+  Exit exit = Exit::done;
+  for (const store::RequestId id : ids) {
+    nlohmann::json document{{"id", store::number(id)}};
+    try {
+      const std::string sentence = act(id, document);
+      if (!json) std::cout << "request " << store::number(id) << ": " << sentence << "\n";
+    } catch (const store::Refused& refusal) {
+      exit = Exit::some_failed;
+      document["error"] = refusal.what();
+      if (!json) std::cerr << "csrq: request " << store::number(id) << ": " << refusal.what() << "\n";
+    }
+    if (json) std::cout << document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  }
+  return exit;
+}
+
+}  // namespace csrq::app
