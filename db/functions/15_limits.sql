@@ -160,6 +160,16 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.seed_buckets(text, text[]) IS 'Fills buckets from what the history says was spent.';
 
+CREATE OR REPLACE FUNCTION csrq.drop_full_buckets() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH full_ones AS MATERIALIZED (
+        SELECT b.directory, b.name, b.key FROM csrq.rate_bucket b WHERE b.full_at < now() AND b.promised_until < now()
+         ORDER BY b.full_at LIMIT 10000 FOR UPDATE SKIP LOCKED),
+    gone AS (DELETE FROM csrq.rate_bucket b USING full_ones f WHERE (b.directory, b.name, b.key) = (f.directory, f.name, f.key) RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION csrq.drop_full_buckets() IS 'A bucket that is full again needs no row. Returns how many were dropped.';
+
 -- What a CA's answers say about buckets.
 CREATE OR REPLACE FUNCTION csrq.authorization_counts() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

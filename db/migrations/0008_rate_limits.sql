@@ -33,6 +33,7 @@ CREATE TABLE csrq.rate_bucket (
     promised_until timestamptz NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (directory, name, key)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX rate_bucket_full ON csrq.rate_bucket (full_at);
 COMMENT ON TABLE csrq.rate_bucket IS 'Token buckets (generic cell rate algorithm): how much of each limit is spent. No row: the bucket is full.';
 COMMENT ON COLUMN csrq.rate_bucket.directory IS 'Directory URL of the CA.';
 COMMENT ON COLUMN csrq.rate_bucket.name IS 'Which limit (csrq.rate_limit.name).';

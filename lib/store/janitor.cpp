@@ -77,6 +77,7 @@ std::int64_t tidy(Database& database) {
   database.run([&](pqxx::transaction_base& transaction) {
     closed = execute(transaction, "SELECT csrq.close_expired()")[0][0].as<std::int64_t>();
     execute(transaction, "SELECT csrq.make_event_partitions()");
+    execute(transaction, "SELECT csrq.drop_full_buckets()");
   });
   return closed;
 }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "db/store_fixture.hpp"
+#include "store/janitor.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -212,6 +213,16 @@ TEST_CASE("limits that come into force are seeded from the history") {
       "'x'");
   store::set_rate_limits(ca.database, ca.directory, one_limit("new_orders_per_account", 10, an_hour));
   CHECK(ca.left("new_orders_per_account", std::to_string(store::number(ca.account))) == 9);
+}
+
+TEST_CASE("a bucket that is full again is dropped, one that rows have been promised tokens of is kept") {
+  LimitedCa ca(one_limit("new_orders_per_account", 1, an_hour));
+  CHECK(ca.open({"a.example"}).order);
+  store::tidy(ca.database);
+  CHECK(ca.sql.value("SELECT count(*) FROM csrq.rate_bucket") == "1");
+  ca.sql.run("UPDATE csrq.rate_bucket SET full_at = now() - interval '1 second'");
+  store::tidy(ca.database);
+  CHECK(ca.sql.value("SELECT count(*) FROM csrq.rate_bucket") == "0");
 }
 
 TEST_CASE("an administrator's override holds for its key, and outlives a start of a worker") {

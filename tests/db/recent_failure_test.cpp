@@ -126,6 +126,7 @@ TEST_CASE("a fresh row does not wait") {
   SUBCASE("once the failing one is retried: then both go, and none waits for the other") {
     const auto failed = store.failing();
     CHECK(store::retry(store.database, {.id = failed}) == 1);
+    CHECK(store.claim_one().fence.request == failed);
     CHECK(store.open(store.submit_and_claim()).order);
   }
   SUBCASE("once the failing one is cancelled") {
