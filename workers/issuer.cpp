@@ -92,6 +92,9 @@ void Issuer::coordinate() {
       keep_house();
       if (wants_more() && Clock::now() >= next_claim_) claim_more();
       database_away_ = false;
+    } catch (const TryAgain& reason) {
+      log::warning("the database refuses for now; tried again", {{"error", reason.what()}});
+      next_claim_ = Clock::now() + config_.worker.poll;
     } catch (const Unreachable& reason) {
       database_is_away(reason);
     } catch (...) {

@@ -2,7 +2,6 @@
 
 #include "base/log.hpp"
 #include "issuance/rate_limits.hpp"
-#include "store/rate_limits.hpp"
 
 namespace csrq::workers {
 namespace {
@@ -14,8 +13,7 @@ constexpr std::chrono::seconds pause{30};
 Janitor::Janitor(store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts)
     : database_(database), cas_(cas), accounts_(accounts) {
   store::set_ca_policies(database, cas.configs());
-  for (const CaConfig& ca : cas.configs())
-    store::set_rate_limits(database, ca.directory, issuance::limits_of(ca));
+  for (const CaConfig& ca : cas.configs()) issuance::put_limits_in_force(database, ca);
 }
 
 Janitor::~Janitor() {

@@ -18,7 +18,7 @@ COMMENT ON FUNCTION csrq.limit_for(text, text, text) IS 'The limit that holds fo
 
 CREATE OR REPLACE FUNCTION csrq.tokens(p_directory text, p_name text, p_key text) RETURNS int
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT greatest(0, floor(extract(epoch FROM now() + l.period - greatest(coalesce(b.full_at, '-infinity'), now())) / extract(epoch FROM l.refill)))::int
+    SELECT greatest(0, l.burst - ceil(greatest(0, extract(epoch FROM coalesce(b.full_at, now()) - now())) * l.burst / extract(epoch FROM l.period)))::int
       FROM csrq.limit_for(p_directory, p_name, p_key) l
       LEFT JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = p_name AND b.key = p_key
 $$;
@@ -33,21 +33,18 @@ $$;
 COMMENT ON FUNCTION csrq.next_token_at(text, text, text) IS 'When a bucket has a token: now, or later. Null: unlimited.';
 
 CREATE OR REPLACE FUNCTION csrq.lock_buckets(p_directory text, p_names text[], p_keys text[]) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    INSERT INTO csrq.rate_bucket (directory, name, key)
-    SELECT p_directory, w.name, w.key FROM unnest(p_names, p_keys) w(name, key)
-     WHERE EXISTS (SELECT FROM csrq.limit_for(p_directory, w.name, w.key))
-     ORDER BY w.name, w.key ON CONFLICT DO NOTHING;
-    PERFORM FROM csrq.rate_bucket b JOIN unnest(p_names, p_keys) w(name, key) ON b.name = w.name AND b.key = w.key
-      WHERE b.directory = p_directory ORDER BY b.name, b.key FOR NO KEY UPDATE OF b;
-END $$;
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO csrq.rate_bucket AS b (directory, name, key)
+    SELECT DISTINCT p_directory, w.name, w.key FROM unnest(p_names, p_keys) w(name, key)
+     WHERE EXISTS (SELECT FROM csrq.limit_for(p_directory, w.name, w.key)) ORDER BY w.name, w.key
+    ON CONFLICT (directory, name, key) DO UPDATE SET full_at = b.full_at
+$$;
 COMMENT ON FUNCTION csrq.lock_buckets(text, text[], text[]) IS 'Locks the buckets of those keys that are limited, always in the same order.';
 
 CREATE OR REPLACE FUNCTION csrq.spend(p_directory text, p_names text[], p_keys text[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT csrq.lock_buckets(p_directory, p_names, p_keys);
-    UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, now()) + l.refill
+    UPDATE csrq.rate_bucket b SET full_at = least(greatest(b.full_at, now()) + l.refill, now() + l.period)
       FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
      WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key
 $$;
@@ -62,8 +59,9 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.give_back(text, text[], text[]) IS 'Returns a token to each of these buckets: what it was taken for did not happen.';
 
--- Rows that find a bucket empty are told to come back one refill apart, so that a million of them do not all come at once.
--- Urgent ones (`p_first`) come for the next token.
+-- Rows that find a bucket empty are told to come back one refill apart, so that a million of them do not all come at once; but
+-- within the time in which the bucket fills, so that what was promised to rows that never come is forgotten. Urgent ones
+-- (`p_first`) come for the next token.
 CREATE OR REPLACE FUNCTION csrq.take_tokens(p_directory text, p_names text[], p_keys text[], p_first boolean DEFAULT false,
     OUT come_back_at timestamptz, OUT name text, OUT key text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -71,13 +69,17 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM csrq.lock_buckets(p_directory, p_names, p_keys);
     WITH empty AS (
-        SELECT b.name, b.key, l.refill, greatest(b.full_at - (l.burst - 1) * l.refill, CASE WHEN NOT p_first THEN b.promised_until END) AS at
+        SELECT b.name, b.key, l.refill, e.token_at, l.period,
+               CASE WHEN p_first THEN e.token_at + random() * 0.01 * l.refill
+                    WHEN b.promised_until < e.token_at + l.period THEN greatest(e.token_at, b.promised_until)
+                    ELSE e.token_at + random() * l.period END AS at
           FROM unnest(p_names, p_keys) w(name, key)
           JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = w.name AND b.key = w.key
           CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
-         WHERE b.full_at - (l.burst - 1) * l.refill > now()),
+          CROSS JOIN LATERAL (SELECT b.full_at - (l.burst - 1) * l.refill AS token_at) e
+         WHERE e.token_at > now()),
     promised AS (
-        UPDATE csrq.rate_bucket b SET promised_until = empty.at + empty.refill FROM empty
+        UPDATE csrq.rate_bucket b SET promised_until = least(greatest(empty.at + empty.refill, b.promised_until), empty.token_at + empty.period) FROM empty
          WHERE NOT p_first AND b.directory = p_directory AND b.name = empty.name AND b.key = empty.key)
     SELECT e.at, e.name, e.key INTO come_back_at, take_tokens.name, take_tokens.key FROM empty e ORDER BY e.at DESC LIMIT 1;
     IF come_back_at IS NULL THEN
@@ -94,12 +96,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     refused record;
 BEGIN
-    SELECT extract(epoch FROM h.until - now()), h.error ->> 'detail' INTO wait_seconds, why FROM csrq.rate_hold h
+    SELECT extract(epoch FROM h.until - now()), 'the CA has asked to wait' INTO wait_seconds, why FROM csrq.rate_hold h
      WHERE h.directory = p_directory AND h.scope IN ('ca', 'address') AND h.until > now() ORDER BY h.until DESC LIMIT 1;
     IF FOUND THEN
         RETURN;
     END IF;
-    SELECT * INTO refused FROM csrq.take_tokens(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+    SELECT * INTO refused FROM csrq.take_tokens(p_directory, ARRAY['new_accounts_per_address'], ARRAY[''], true);  -- many rows may wait for one account
     wait_seconds := extract(epoch FROM refused.come_back_at - now());
     hold_code := 'rate_limit';
     why := CASE WHEN wait_seconds IS NOT NULL THEN 'no new account may be registered yet (new_accounts_per_address)' END;
@@ -120,31 +122,37 @@ BEGIN
     ON CONFLICT (directory, name, key) DO UPDATE SET burst = EXCLUDED.burst, period = EXCLUDED.period, renewals = EXCLUDED.renewals, source = EXCLUDED.source
      WHERE l.source <> 'administrator' AND (l.burst, l.period, l.renewals, l.source) IS DISTINCT FROM (EXCLUDED.burst, EXCLUDED.period, EXCLUDED.renewals, EXCLUDED.source);
     PERFORM csrq.seed_buckets(p_directory, unseen);
+    -- Full within the period that now holds.
+    UPDATE csrq.rate_bucket b SET full_at = now() + l.period FROM csrq.rate_limit l
+     WHERE l.directory = p_directory AND l.key = '' AND b.directory = l.directory AND b.name = l.name AND b.full_at > now() + l.period
+       AND NOT EXISTS (SELECT FROM csrq.rate_limit o WHERE o.directory = b.directory AND o.name = b.name AND o.key = b.key);
 END $$;
 COMMENT ON FUNCTION csrq.set_rate_limits(text, text[], int[], interval[], text[], text[])
     IS 'What the configuration of the worker that starts says about a CA''s limits. Buckets of limits that are new are filled from the history; rows of administrators stay.';
 
-CREATE OR REPLACE FUNCTION csrq.refilled(p_times timestamptz[], p_refill interval) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION csrq.refilled(p_times timestamptz[], p_refill interval, p_period interval) RETURNS timestamptz
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     full_at timestamptz := '-infinity';
     spent_at timestamptz;
 BEGIN
     FOREACH spent_at IN ARRAY p_times LOOP
-        full_at := greatest(full_at, spent_at) + p_refill;
+        full_at := least(greatest(full_at, spent_at) + p_refill, spent_at + p_period);
     END LOOP;
     RETURN full_at;
 END $$;
-COMMENT ON FUNCTION csrq.refilled(timestamptz[], interval) IS 'When a bucket is full again from which tokens were taken at these times, in order.';
+COMMENT ON FUNCTION csrq.refilled(timestamptz[], interval, interval) IS 'When a bucket is full again from which tokens were taken at these times, in order.';
 
 CREATE OR REPLACE FUNCTION csrq.seed_buckets(p_directory text, p_names text[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO csrq.rate_bucket (directory, name, key, full_at)
-    SELECT p_directory, h.name, h.key, csrq.refilled(array_agg(h.at ORDER BY h.at), l.refill)
+    SELECT p_directory, h.name, h.key, csrq.refilled(array_agg(h.at ORDER BY h.at), l.refill, l.period)
       FROM (SELECT 'new_accounts_per_address' AS name, '' AS key, a.created_at AS at FROM csrq.acme_account a WHERE a.directory = p_directory
             UNION ALL
             SELECT 'new_orders_per_account', a.id::text, o.created_at
               FROM csrq.acme_order o JOIN csrq.acme_account a ON a.id = o.account_id WHERE a.directory = p_directory AND o.url IS NOT NULL
+               AND NOT EXISTS (SELECT FROM csrq.rate_limit x JOIN csrq.certificate c ON c.request_id = o.request_id AND c.issued_at < o.created_at
+                                WHERE x.directory = p_directory AND x.name = 'new_orders_per_account' AND x.key = '' AND x.renewals = 'exempt')
             UNION ALL
             SELECT 'certificates_per_name_set', csrq.name_set_key(r.names), c.issued_at
               FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id JOIN csrq.acme_account a ON a.id = c.account_id
@@ -155,10 +163,31 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                    unnest(ARRAY['failed_validations_per_identifier', 'consecutive_failures_per_identifier']) w(name)
              WHERE a.directory = p_directory AND z.status = 'invalid' AND z.identifier IS NOT NULL) h
       JOIN LATERAL csrq.limit_for(p_directory, h.name, h.key) l ON h.at > now() - l.period
-     WHERE h.name = ANY (p_names) GROUP BY h.name, h.key, l.refill
+     WHERE h.name = ANY (p_names) GROUP BY h.name, h.key, l.refill, l.period
     ON CONFLICT DO NOTHING
 $$;
 COMMENT ON FUNCTION csrq.seed_buckets(text, text[]) IS 'Fills buckets from what the history says was spent.';
+
+-- Registered domains need the public suffix list, which the database does not have: the worker asks for what was issued, and
+-- tells whose it was, before the limit comes into force.
+CREATE OR REPLACE FUNCTION csrq.certificates_to_seed(p_directory text, p_period interval, p_renewals_exempt boolean) RETURNS TABLE (names text[], issued_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.names, c.issued_at
+      FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id JOIN csrq.acme_account a ON a.id = c.account_id
+     WHERE a.directory = p_directory AND c.issued_at > now() - p_period
+       AND NOT EXISTS (SELECT FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.name = 'certificates_per_registered_domain' AND l.key = '')
+       AND NOT (p_renewals_exempt AND EXISTS (SELECT FROM csrq.certificate e WHERE e.request_id = c.request_id AND e.issued_at < c.issued_at))
+$$;
+COMMENT ON FUNCTION csrq.certificates_to_seed(text, interval, boolean) IS 'What was issued within this time; nothing if the limit on registered domains is in force already.';
+
+CREATE OR REPLACE FUNCTION csrq.seed_domains(p_directory text, p_refill interval, p_period interval, p_domains text[], p_issued_at timestamptz[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO csrq.rate_bucket (directory, name, key, full_at)
+    SELECT p_directory, 'certificates_per_registered_domain', s.domain, csrq.refilled(array_agg(s.at ORDER BY s.at), p_refill, p_period)
+      FROM unnest(p_domains, p_issued_at) s(domain, at) GROUP BY s.domain ORDER BY s.domain
+    ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION csrq.seed_domains(text, interval, interval, text[], timestamptz[]) IS 'Fills the buckets of registered domains from certificates issued at these times.';
 
 CREATE OR REPLACE FUNCTION csrq.drop_full_buckets() RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -193,12 +222,15 @@ CREATE OR REPLACE TRIGGER authorization_counts AFTER UPDATE OF status ON csrq.ac
 CREATE OR REPLACE FUNCTION csrq.order_ends_without_certificate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM csrq.give_back(a.directory, array_agg(c.item ORDER BY c.place) FILTER (WHERE c.place % 2 = 1), array_agg(c.item ORDER BY c.place) FILTER (WHERE c.place % 2 = 0))
-       FROM csrq.acme_account a, unnest(NEW.charged) WITH ORDINALITY c(item, place) WHERE a.id = NEW.account_id GROUP BY a.directory;
+    PERFORM csrq.give_back(a.directory, array_agg(c.name), array_agg(c.key))
+       FROM csrq.acme_account a, LATERAL (SELECT NEW.charged[i] AS name, NEW.charged[i + 1] AS key FROM generate_series(1, cardinality(NEW.charged), 2) i) c
+      WHERE a.id = NEW.account_id
+        AND (c.name <> 'new_orders_per_account' OR OLD.status = 'creating' AND NEW.error IS NOT NULL AND NEW.error ->> 'code' IS DISTINCT FROM 'answer_lost')
+      GROUP BY a.directory;
     UPDATE csrq.acme_order SET charged = '{}' WHERE id = NEW.id;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION csrq.order_ends_without_certificate() IS 'What only a certificate costs is given back.';
+COMMENT ON FUNCTION csrq.order_ends_without_certificate() IS 'What only a certificate costs is given back, and what an order costs if the CA has refused it.';
 CREATE OR REPLACE TRIGGER order_ends_without_certificate AFTER UPDATE OF closed_at ON csrq.acme_order FOR EACH ROW
     WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NEW.status <> 'valid' AND NEW.finalize_at IS NULL AND NEW.charged <> '{}')
     EXECUTE FUNCTION csrq.order_ends_without_certificate();
@@ -207,7 +239,7 @@ CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account b
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held_until timestamptz := now() + p_wait;
-    scope_keys text[] := CASE p_scope WHEN 'account' THEN ARRAY[p_account::text] WHEN 'identifier' THEN array(SELECT p_account || ' ' || k FROM unnest(p_keys) k)
+    scope_keys text[] := CASE p_scope WHEN 'account' THEN ARRAY[p_account::text] WHEN 'identifier' THEN array(SELECT DISTINCT p_account || ' ' || regexp_replace(k, '^[*][.]', '') FROM unnest(p_keys) k)
                               WHEN 'name_set' THEN ARRAY[csrq.name_set_key(p_keys)]
                               WHEN 'registered_domain' THEN p_keys ELSE ARRAY[''] END;
     limit_name text := CASE p_scope WHEN 'account' THEN 'new_orders_per_account' WHEN 'address' THEN 'new_accounts_per_address'
@@ -216,7 +248,7 @@ DECLARE
 BEGIN
     INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
     SELECT p_directory, p_scope, left(k, 500), held_until, p_error FROM unnest(scope_keys) k ORDER BY k
-    ON CONFLICT (directory, scope, key) DO UPDATE SET until = greatest(h.until, EXCLUDED.until), error = EXCLUDED.error;
+    ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error;  -- the CA's last word
     -- The CA knows better: the bucket has its next token then.
     PERFORM csrq.lock_buckets(p_directory, array_fill(limit_name, ARRAY[cardinality(scope_keys)]), scope_keys);
     UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, held_until + (l.burst - 1) * l.refill)
@@ -231,7 +263,7 @@ CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[])
 RETURNS TABLE (owner text, possible int, ready_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH account AS (
-        SELECT a.owner, l.period, l.period / l.burst AS refill, greatest(b.full_at, now()) AS full_at,
+        SELECT a.owner, l.burst, l.period, l.period / l.burst AS refill, greatest(b.full_at, now()) AS full_at,
                greatest(now(), b.full_at - (l.burst - 1) * (l.period / l.burst),
                         (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = a.directory
                             AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text)))) AS ready_at
@@ -243,7 +275,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     -- An owner has as many accounts as there are CAs.
     SELECT a.owner,
            max(CASE WHEN a.ready_at > now() THEN 0 WHEN a.period IS NULL THEN 1000000000
-                    ELSE floor(extract(epoch FROM now() + a.period - coalesce(a.full_at, now())) / extract(epoch FROM a.refill)) END)::int,
+                    ELSE a.burst - ceil(extract(epoch FROM coalesce(a.full_at, now()) - now()) * a.burst / extract(epoch FROM a.period)) END)::int,
            min(a.ready_at)
       FROM account a GROUP BY a.owner
 $$;
@@ -251,7 +283,12 @@ COMMENT ON FUNCTION csrq.orders_possible(text, text[]) IS 'How many orders the a
 
 CREATE OR REPLACE FUNCTION csrq.held(p_account bigint, p_names text[], p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT h.until, h.error FROM csrq.acme_account a
+    SELECT h.until,
+           -- The CA's sentence was about another row, of another customer perhaps.
+           CASE WHEN h.scope = 'ca' OR a.policy <> 'per_customer' AND h.scope = 'account'
+                THEN jsonb_build_object('detail', format('the CA has asked to wait with new orders (%s); csrq.rate_limits tells administrators more', h.scope))
+                ELSE h.error END
+      FROM csrq.acme_account a
       JOIN (SELECT 'ca' AS scope, '' AS key
             UNION ALL SELECT 'account', p_account::text
             UNION ALL SELECT 'name_set', csrq.name_set_key(p_names)
@@ -302,7 +339,27 @@ BEGIN
     END IF;
     charged := coalesce((SELECT array_agg(v ORDER BY place, part)
                            FROM unnest(names, keys) WITH ORDINALITY w(name, key, place), LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)
-                          WHERE w.name <> 'new_orders_per_account'), '{}');
+                        ), '{}');
 END $$;
 COMMENT ON FUNCTION csrq.charge_order(bigint, bigint, text[], text[])
     IS 'Takes what a new order costs from the buckets, or says until when to wait, and why. charged: what is given back if no certificate comes of it.';
+
+CREATE OR REPLACE FUNCTION csrq.charge_adopted(p_order bigint, p_account bigint, p_names text[], p_domains text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ca_directory text := (SELECT a.directory FROM csrq.acme_account a WHERE a.id = p_account);
+    names text[];
+    keys text[];
+BEGIN
+    SELECT array_agg(w.name), array_agg(w.key) INTO names, keys
+      FROM (SELECT 'certificates_per_name_set' AS name, csrq.name_set_key(p_names) AS key
+            UNION ALL SELECT 'certificates_per_registered_domain', d FROM unnest(p_domains) d) w
+     WHERE EXISTS (SELECT FROM csrq.limit_for(ca_directory, w.name, w.key));
+    IF names IS NOT NULL THEN
+        PERFORM csrq.spend(ca_directory, names, keys);
+        UPDATE csrq.acme_order SET charged = (SELECT array_agg(v ORDER BY place, part) FROM unnest(names, keys) WITH ORDINALITY w(name, key, place),
+                                                     LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)) WHERE id = p_order;
+    END IF;
+END $$;
+COMMENT ON FUNCTION csrq.charge_adopted(bigint, bigint, text[], text[])
+    IS 'What the certificate of an adopted order costs: given back when its row was cancelled, it is spent again. The order itself is paid for.';

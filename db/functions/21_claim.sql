@@ -5,6 +5,7 @@
 CREATE OR REPLACE FUNCTION csrq.job_becomes_ready() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- A revocation needs no order.
     NEW.started := NEW.kind = 'revoke'
         OR EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = NEW.request_id AND o.closed_at IS NULL);
     RETURN NEW;
@@ -36,16 +37,21 @@ CREATE OR REPLACE TRIGGER jobs_changed AFTER UPDATE ON csrq.job REFERENCING NEW 
 CREATE OR REPLACE FUNCTION csrq.wake_customers() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    due bigint[] := array(SELECT w.id FROM csrq.wakeup w WHERE w.run_at <= now() ORDER BY w.run_at LIMIT 1000);
+    due bigint[] := array(SELECT w.id FROM csrq.wakeup w WHERE w.run_at <= now() ORDER BY w.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
 BEGIN
-    IF cardinality(due) = 0 THEN
-        RETURN;
-    END IF;
     INSERT INTO csrq.turn AS t (lane, customer, turn_at)
-    SELECT DISTINCT w.lane, w.customer, now() - interval '1 microsecond' /* before those whom this claim serves */ FROM csrq.wakeup w WHERE w.id = ANY (due) ORDER BY w.lane, w.customer
+    SELECT DISTINCT w.lane, w.customer, now() - interval '1 microsecond' /* before those whom this claim serves */
+      FROM csrq.wakeup w WHERE w.id = ANY (due) ORDER BY w.lane, w.customer
     -- Also an unchanged turn is locked, so that nobody ends it who has not seen the rows of this wakeup.
     ON CONFLICT (lane, customer) DO UPDATE SET turn_at = least(t.turn_at, EXCLUDED.turn_at);
-    DELETE FROM csrq.wakeup w WHERE w.id = ANY (array(SELECT k.id FROM csrq.wakeup k WHERE k.id = ANY (due) FOR UPDATE SKIP LOCKED));
+    DELETE FROM csrq.wakeup w WHERE w.id = ANY (due);
+    -- Wakeups that an open transaction keeps count too, and stay.
+    INSERT INTO csrq.turn (lane, customer, turn_at)
+    SELECT DISTINCT w.lane, w.customer, now() - interval '1 microsecond'
+      FROM (SELECT k.lane, k.customer FROM csrq.wakeup k
+             WHERE k.run_at <= now() AND NOT EXISTS (SELECT FROM csrq.turn t WHERE t.lane = k.lane AND t.customer = k.customer)
+             ORDER BY k.run_at LIMIT 1000) w
+     ORDER BY w.lane, w.customer ON CONFLICT DO NOTHING;
 END $$;
 COMMENT ON FUNCTION csrq.wake_customers() IS 'Gives the customers whose wakeups are due a turn.';
 
@@ -81,6 +87,14 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.lease(bigint, bigint[], interval) IS 'Leases rows that the caller has locked.';
 
+CREATE OR REPLACE FUNCTION csrq.claim_started(p_worker bigint, p_limit int, p_lease interval) RETURNS bigint[]
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    -- NO KEY UPDATE: child inserts hold KEY SHARE.
+    SELECT csrq.lease(p_worker, array(SELECT j.request_id FROM csrq.job j WHERE j.status = 'ready' AND j.started AND j.run_at <= now()
+                                       ORDER BY j.run_at LIMIT greatest(0, p_limit) FOR NO KEY UPDATE SKIP LOCKED), p_lease)
+$$;
+COMMENT ON FUNCTION csrq.claim_started(bigint, int, interval) IS 'Leases due rows that need no new order, those that are due longest first.';
+
 CREATE OR REPLACE FUNCTION csrq.unopened(p_worker bigint, p_customer text) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM csrq.job j
@@ -102,18 +116,19 @@ DECLARE
     not_before timestamptz[];
     room int[];
     shared int;
+    seen text[];
 BEGIN
-    -- NO KEY UPDATE: child inserts hold KEY SHARE.
-    leased := csrq.lease(p_worker, array(SELECT j.request_id FROM csrq.job j WHERE j.status = 'ready' AND j.started AND j.run_at <= now()
-                                          ORDER BY j.run_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED), p_lease);
+    -- Some room is left for the others, however much is under way (a hundred thousand revocations, say).
+    leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease);
     PERFORM csrq.wake_customers();
     IF p_policy = 'shared' THEN
         SELECT o.possible - csrq.unopened(p_worker, NULL) INTO shared FROM csrq.orders_possible('shared', ARRAY['']) o;
     END IF;
     FOR this_lane IN 0..3 LOOP
+        seen := '{}';
         LOOP
             EXIT WHEN cardinality(leased) >= p_limit OR this_lane <> renewals AND shared <= 0;
-            served := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = this_lane AND t.turn_at <= now()
+            served := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = this_lane AND t.turn_at <= now() AND t.customer <> ALL (seen)
                              ORDER BY t.turn_at LIMIT p_limit - cardinality(leased));
             EXIT WHEN cardinality(served) = 0;
             WITH share AS (
@@ -142,9 +157,14 @@ BEGIN
             IF this_lane <> renewals THEN
                 shared := shared - cardinality(picked);
             END IF;
-            EXIT WHEN cardinality(picked) = 0;
+            -- Whose rows another worker has at this moment, or who has its share, is passed over; not for ever.
+            IF cardinality(picked) = 0 THEN
+                seen := seen || served;
+                EXIT WHEN cardinality(seen) > 8 * p_limit;
+            END IF;
         END LOOP;
     END LOOP;
+    leased := leased || csrq.claim_started(p_worker, p_limit - cardinality(leased), p_lease);
     RETURN QUERY
     WITH told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
@@ -160,3 +180,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int)
     IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk; within a lane each customer in turn. p_policy: accounts.policy.';
+
+CREATE OR REPLACE FUNCTION csrq.look_at_turns_again() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE csrq.turn SET turn_at = now() WHERE turn_at > now();
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.look_at_turns_again() IS 'Somebody has changed what an account may do: the next claims find out.';
+CREATE OR REPLACE TRIGGER look_at_turns_again AFTER INSERT OR UPDATE OR DELETE ON csrq.rate_limit
+    FOR EACH STATEMENT EXECUTE FUNCTION csrq.look_at_turns_again();
+CREATE OR REPLACE TRIGGER look_at_turns_again AFTER DELETE ON csrq.rate_hold
+    FOR EACH STATEMENT EXECUTE FUNCTION csrq.look_at_turns_again();

@@ -73,6 +73,9 @@ BEGIN
         END IF;
         found_order := csrq.adopt_order(p_worker, p_request, p_lease, p_account, p_names);
         is_fresh := found_order.id IS NOT NULL;
+        IF is_fresh THEN
+            PERFORM csrq.charge_adopted(found_order.id, p_account, p_names, p_domains);
+        END IF;
     END IF;
     IF found_order.id IS NULL OR found_order.url IS NULL THEN
         -- Only a new order is held back; one that the CA has accepted goes on.

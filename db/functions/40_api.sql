@@ -28,14 +28,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.may_read(text) IS 'Whether the login of this session may read the rows of a customer.';
 
-CREATE OR REPLACE FUNCTION csrq.earliest_start(p_customer text, p_lane smallint, p_run_at timestamptz, p_started boolean) RETURNS timestamptz
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN p_started OR p_lane = 2 OR NOT csrq.may_read(p_customer) THEN greatest(now(), p_run_at)
-                ELSE greatest(now(), p_run_at, (SELECT o.ready_at FROM csrq.orders_possible('per_customer', ARRAY[p_customer]) o),
-                              (SELECT t.turn_at FROM csrq.turn t WHERE t.lane = p_lane AND t.customer = p_customer)) END
-$$;
-COMMENT ON FUNCTION csrq.earliest_start(text, smallint, timestamptz, boolean) IS 'When a waiting row can start at the earliest, as far as its customer''s account goes.';
-
 CREATE OR REPLACE FUNCTION csrq.requests_of(p_domain text) RETURNS SETOF bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT request_id FROM csrq.request_name WHERE reversed_name = reverse(lower(p_domain))

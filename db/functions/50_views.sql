@@ -13,12 +13,13 @@ SELECT r.id, r.customer, r.names,
        coalesce(j.attempt, r.attempts) AS attempts,
        coalesce(j.failures, 0)::int AS failures,
        CASE WHEN j.status = 'ready' THEN j.run_at END AS next_attempt_at,
-       CASE WHEN j.status = 'ready' AND j.kind <> 'revoke' THEN csrq.earliest_start(r.customer, j.lane, j.run_at, j.started) END AS earliest_issue_at,
+       CASE WHEN j.status = 'ready' AND j.kind <> 'revoke' THEN greatest(now(), j.run_at, CASE WHEN NOT j.started THEN t.turn_at END) END AS earliest_issue_at,
        r.error, r.not_after, r.renew_at,
        floor(extract(epoch FROM r.not_after - now()) / 86400)::int AS days_left,
        CASE WHEN j.status = 'leased' THEN (SELECT w.host || ':' || w.pid FROM csrq.worker w WHERE w.id = j.worker_id) END AS worker,
        r.updated_at
-  FROM csrq.request r LEFT JOIN csrq.job j ON j.request_id = r.id;
+  FROM csrq.request r LEFT JOIN csrq.job j ON j.request_id = r.id
+  LEFT JOIN csrq.turn t ON t.lane = j.lane AND t.customer = j.customer;
 COMMENT ON VIEW csrq.status IS 'A line for each request: where it stands, when it is tried next, what went wrong.';
 COMMENT ON COLUMN csrq.status.id IS 'The request.';
 COMMENT ON COLUMN csrq.status.customer IS 'Its customer.';
@@ -126,23 +127,29 @@ scoped AS (
     SELECT s.*, coalesce((SELECT v.scope FROM (VALUES ('new_accounts_per_address', 'address'), ('new_orders_per_account', 'account'),
                ('certificates_per_registered_domain', 'registered_domain'), ('certificates_per_name_set', 'name_set'),
                ('failed_validations_per_identifier', 'identifier')) v(name, scope) WHERE v.name = s.name), s.name) AS scope,
-           CASE WHEN s.name IN ('account', 'new_orders_per_account') AND s.key <> '' THEN s.key::bigint END AS account_id
+           s.name IN ('account', 'new_orders_per_account') AS is_of_account
       FROM spent s
      -- A held scope whose limit is known is one line, the limit's.
      WHERE NOT EXISTS (SELECT FROM csrq.rate_limit l WHERE l.directory = s.directory AND l.key = ''
                           AND (s.name, l.name) IN (('address', 'new_accounts_per_address'), ('account', 'new_orders_per_account'),
                               ('registered_domain', 'certificates_per_registered_domain'), ('name_set', 'certificates_per_name_set'),
                               ('identifier', 'failed_validations_per_identifier'))))
-SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period, csrq.tokens(s.directory, s.name, s.key) AS left_now,
-       greatest(csrq.next_token_at(s.directory, s.name, s.key), h.until) AS next_at,
+SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period, v.left_now, greatest(v.token_at, h.until) AS next_at,
        h.until AS held_until, w.waiting,
-       CASE WHEN w.waiting > 0 THEN greatest(csrq.next_token_at(s.directory, s.name, s.key), h.until, now())
-            + greatest(0, w.waiting - greatest(1, coalesce(csrq.tokens(s.directory, s.name, s.key), w.waiting))) * coalesce(l.refill, interval '0') END AS last_starts_at,
+       CASE WHEN w.waiting > 0 THEN greatest(v.token_at, h.until, now())
+            + greatest(0, w.waiting - greatest(1, coalesce(v.left_now, w.waiting))) * coalesce(l.period / l.burst, interval '0') END AS last_starts_at,
        h.error ->> 'detail' AS reason, l.renewals, l.source
   FROM scoped s
   LEFT JOIN csrq.ca_policy p ON p.directory = s.directory
-  LEFT JOIN csrq.acme_account a ON a.id = s.account_id
-  LEFT JOIN LATERAL csrq.limit_for(s.directory, s.name, s.key) l ON true
+  LEFT JOIN csrq.acme_account a ON s.is_of_account AND a.id::text = s.key
+  LEFT JOIN csrq.rate_limit own ON own.directory = s.directory AND own.name = s.name AND own.key = s.key
+  LEFT JOIN csrq.rate_limit each ON each.directory = s.directory AND each.name = s.name AND each.key = ''
+  CROSS JOIN LATERAL (SELECT coalesce(own.burst, each.burst) AS burst, coalesce(own.period, each.period) AS period,
+                             coalesce(own.renewals, each.renewals) AS renewals, coalesce(own.source, each.source) AS source) l
+  LEFT JOIN csrq.rate_bucket b ON b.directory = s.directory AND b.name = s.name AND b.key = s.key
+  CROSS JOIN LATERAL (
+       SELECT greatest(0, l.burst - ceil(greatest(0, extract(epoch FROM coalesce(b.full_at, now()) - now())) * l.burst / extract(epoch FROM l.period)))::int AS left_now,
+              CASE WHEN l.burst IS NOT NULL THEN greatest(now(), b.full_at - (l.burst - 1) * (l.period / l.burst)) END AS token_at) v
   LEFT JOIN csrq.rate_hold h ON h.directory = s.directory AND h.scope = s.scope AND h.key = s.key AND h.until > now()
   LEFT JOIN LATERAL (SELECT count(*) AS waiting FROM csrq.job j
                       WHERE a.policy = 'per_customer' AND j.customer = a.owner AND j.status = 'ready' AND NOT j.started AND j.kind = 'issue') w ON true;

@@ -6,13 +6,13 @@ DO $$
 DECLARE
     subject text;
 BEGIN
-    FOREACH subject IN ARRAY ARRAY['request', 'job', 'renewal', 'certificate', 'event', 'request_name'] LOOP
+    FOREACH subject IN ARRAY ARRAY['request', 'job', 'turn', 'renewal', 'certificate', 'event', 'request_name'] LOOP
         EXECUTE format('ALTER TABLE csrq.%I ENABLE ROW LEVEL SECURITY', subject);
         EXECUTE format('DROP POLICY IF EXISTS app ON csrq.%I', subject);
         EXECUTE format('DROP POLICY IF EXISTS staff ON csrq.%I', subject);
         EXECUTE format('CREATE POLICY staff ON csrq.%I FOR ALL TO csrq_worker, csrq_admin, csrq_dba USING (true) WITH CHECK (true)', subject);
     END LOOP;
-    FOREACH subject IN ARRAY ARRAY['request', 'job', 'certificate', 'event'] LOOP
+    FOREACH subject IN ARRAY ARRAY['request', 'job', 'turn', 'certificate', 'event'] LOOP
         EXECUTE format($policy$CREATE POLICY app ON csrq.%I FOR ALL TO csrq_app
             USING (customer = ANY ((SELECT csrq.my_customers())::text[]) OR '*' = ANY ((SELECT csrq.my_customers())::text[]))
             WITH CHECK (customer = ANY ((SELECT csrq.my_customers())::text[]) OR '*' = ANY ((SELECT csrq.my_customers())::text[]))$policy$, subject);
@@ -32,12 +32,11 @@ GRANT SELECT ON csrq.schema_version, csrq.legal_move TO csrq_app, csrq_worker, c
 
 -- Apps: insert the columns that are theirs, read their own rows, ask for what they may ask for.
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of) ON csrq.request TO csrq_app;
-GRANT SELECT ON csrq.request, csrq.job, csrq.renewal, csrq.certificate, csrq.issuer_chain, csrq.status, csrq.backlog, csrq.failures, csrq.expiring TO csrq_app;
+GRANT SELECT ON csrq.request, csrq.job, csrq.turn, csrq.renewal, csrq.certificate, csrq.issuer_chain, csrq.status, csrq.backlog, csrq.failures, csrq.expiring TO csrq_app;
 GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval, text, text),
     csrq.retry_report(bigint, text, text, boolean, interval, text, text), csrq.cancel(bigint), csrq.renew(bigint),
     csrq.revoke(bigint, int), csrq.events_since(pg_snapshot) TO csrq_app, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.earliest_start(text, smallint, timestamptz, boolean) TO csrq_app, csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.tokens(text, text, text), csrq.next_token_at(text, text, text), csrq.limit_for(text, text, text), csrq.name_set_key(text[])
     TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.history(bigint) TO csrq_app, csrq_admin, csrq_dba;

@@ -14,7 +14,9 @@ CREATE TABLE csrq.rate_limit (
     period    interval NOT NULL CHECK (period BETWEEN interval '1 second' AND interval '10000 days'),
     renewals  text NOT NULL DEFAULT 'charged' CHECK (renewals IN ('charged', 'exempt')),
     source    text NOT NULL DEFAULT 'administrator' CHECK (source IN ('built-in', 'configuration', 'administrator')),
-    PRIMARY KEY (directory, name, key)
+    PRIMARY KEY (directory, name, key),
+    CONSTRAINT refill_is_measurable CHECK (period / burst >= interval '1 millisecond'),
+    CONSTRAINT key_of_an_account_is_its_id CHECK (name <> 'new_orders_per_account' OR key ~ '^[0-9]{0,18}$')
 );
 COMMENT ON TABLE csrq.rate_limit IS 'What a CA allows: `burst` at once, refilled evenly over `period`. Workers write the rows of their configuration when they start; administrators may add overrides.';
 COMMENT ON COLUMN csrq.rate_limit.directory IS 'Directory URL of the CA.';

@@ -59,6 +59,10 @@ void read_limit(Section section, RateLimit& limit) {
   section.choice("renewals", limit.renewals_exempt, {{"charged", false}, {"exempt", true}});
   for (const char* key : {"burst", "per"})
     if (!section.has(key)) section.mistake(key, fmt::format("`{}` is missing", section.full_name(key)));
+  if (limit.burst > 0 && limit.period > Duration(0) && limit.period / limit.burst < 1ms)
+    section.mistake("burst",
+                    fmt::format("`{}` is more than one in a millisecond, which is no limit: leave it out",
+                                section.full_name("burst")));
   section.finish();
 }
 

@@ -3,17 +3,18 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "issuance/rate_limits.hpp"
 
 namespace csrq::issuance {
 namespace {
 
 /// What is published of the CA, unless the configuration knows better.
-acme::RequestRates limits_of(const CaConfig& config) {
+acme::RequestRates request_rates_of(const CaConfig& config) {
   using acme::EndpointClass;
-  acme::RequestRates limits = acme::known_rates(config.directory);
+  acme::RequestRates rates = acme::known_rates(config.directory);
   const RequestRatesConfig& wanted = config.requests_per_second;
   const auto set = [&](EndpointClass endpoint, std::optional<int> rate) {
-    if (rate) limits[endpoint] = *rate;
+    if (rate) rates[endpoint] = *rate;
   };
   set(EndpointClass::directory, wanted.directory);
   set(EndpointClass::new_nonce, wanted.new_nonce);
@@ -22,15 +23,16 @@ acme::RequestRates limits_of(const CaConfig& config) {
   set(EndpointClass::revoke, wanted.revoke);
   set(EndpointClass::renewal_info, wanted.renewal_info);
   set(EndpointClass::other, wanted.other);
-  return limits;
+  return rates;
 }
 
 }  // namespace
 
 PooledCa::PooledCa(const CaConfig& ca_config)
     : config(ca_config),
+      is_limited(!limits_of(ca_config).empty()),
       client(http::ClientOptions{.ca_file = ca_config.ca_file, .connections = ca_config.connections}),
-      ca(ca_config.name, ca_config.directory, client, limits_of(ca_config)),
+      ca(ca_config.name, ca_config.directory, client, request_rates_of(ca_config)),
       free_slots_(ca_config.orders_in_flight) {}
 
 OrderSlot PooledCa::try_take_slot() {

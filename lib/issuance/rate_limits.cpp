@@ -6,6 +6,7 @@
 #include <array>
 
 #include "issuance/registered_domain.hpp"
+#include "store/rate_limits.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -77,6 +78,21 @@ std::vector<std::string> limited_domains(const std::vector<std::string>& names) 
   const auto repeated = std::ranges::unique(domains);
   domains.erase(repeated.begin(), repeated.end());
   return domains;
+}
+
+void put_limits_in_force(store::Database& database, const CaConfig& ca) {
+  const Limits limits = limits_of(ca);
+  if (const auto limit = limits.find("certificates_per_registered_domain"); limit != limits.end()) {
+    std::vector<std::string> domains;
+    std::vector<std::string> issued_at;
+    for (const auto& certificate : store::certificates_to_seed(database, ca.directory, limit->second))
+      for (const std::string& domain : limited_domains(certificate.names)) {
+        domains.push_back(domain);
+        issued_at.push_back(certificate.issued_at);
+      }
+    if (!domains.empty()) store::seed_domains(database, ca.directory, limit->second, domains, issued_at);
+  }
+  store::set_rate_limits(database, ca.directory, limits);
 }
 
 }  // namespace csrq::issuance

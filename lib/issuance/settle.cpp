@@ -17,7 +17,18 @@ constexpr Duration default_limit = 10min;
 /// Requests of one row in a row without an answer, while others get theirs: then it counts as the row's
 /// failure.
 constexpr int most_unanswered = 3;
-constexpr Duration longest_limit = std::chrono::hours(24 * 7);
+
+bool is_of_names(LimitScope scope) {
+  return scope == LimitScope::registered_domain || scope == LimitScope::identifier ||
+         scope == LimitScope::name_set;
+}
+
+/// One answer, from something in front of the CA perhaps, does not stop everything for long.
+Duration longest_limit(const Failure& failure) {
+  const LimitScope scope = failure.limit.value_or(UsedUpLimit{}).scope;
+  if (is_of_names(scope)) return std::chrono::hours(24 * 7);
+  return scope == LimitScope::ca ? std::chrono::hours(6) : std::chrono::hours(24);
+}
 
 /// No answer at all, or one from something in front of the CA.
 bool is_unanswered(const Failure& failure) {
@@ -69,7 +80,7 @@ Progress Issuance::settle(Task& task, Failure failure) {
     return put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s), std::move(failure));
   if (failure.failure_class == FailureClass::limited) {
     const Duration wait =
-        std::clamp<Duration>(failure.retry_after.value_or(default_limit), 1s, longest_limit);
+        std::clamp<Duration>(failure.retry_after.value_or(default_limit), 1s, longest_limit(failure));
     if (failure.code != acme::paced_code) hold_others(task, failure, wait);
     return put_off(task, wait, std::move(failure));
   }
@@ -93,8 +104,8 @@ Progress Issuance::put_off(Task& task, Duration wait, Failure failure) {
 void Issuance::hold_others(const Task& task, const Failure& failure, Duration wait) {
   if (!task.ca || !failure.request) return;
   UsedUpLimit limit = failure.limit.value_or(UsedUpLimit{});
-  if (limit.scope == LimitScope::account && !task.account) limit.scope = LimitScope::ca;
-  if (!task.csr && limit.scope != LimitScope::address) limit = {};
+  if (limit.scope == LimitScope::account && !task.account) limit.scope = LimitScope::address;
+  if (!task.csr && is_of_names(limit.scope)) return;
   const std::vector<std::string> names = task.csr ? task.csr->names : std::vector<std::string>{};
   store::hold(database_, task.ca->config.directory, limit,
               task.account ? task.account->id : store::AccountId{}, names, limited_domains(names), wait,

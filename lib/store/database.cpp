@@ -22,6 +22,7 @@ constexpr std::size_t largest_batch = 100;
 
 struct Call {
   const Work* work{};
+  bool is_alone{};
   std::promise<void> done{};
 };
 
@@ -39,8 +40,8 @@ struct Database::Thread {
     thread.join();
   }
 
-  std::future<void> hand_in(const Work& work) {
-    Call call{&work, {}};
+  std::future<void> hand_in(const Work& work, bool is_alone) {
+    Call call{&work, is_alone, {}};
     auto done = call.done.get_future();
     {
       const std::lock_guard lock(mutex);
@@ -54,7 +55,10 @@ struct Database::Thread {
   std::vector<Call> next_batch() {
     std::unique_lock lock(mutex);
     handed_in.wait(lock, [this] { return stopping || !queue.empty(); });
-    const auto end = queue.begin() + static_cast<std::ptrdiff_t>(std::min(queue.size(), largest_batch));
+    auto end = queue.begin() + static_cast<std::ptrdiff_t>(std::min(queue.size(), largest_batch));
+    if (const auto alone = std::find_if(queue.begin(), end, [](const Call& call) { return call.is_alone; });
+        alone != end)
+      end = std::max(alone, std::next(queue.begin()));
     std::vector<Call> batch(std::make_move_iterator(queue.begin()), std::make_move_iterator(end));
     queue.erase(queue.begin(), end);
     return batch;
@@ -116,7 +120,11 @@ Database::Database(DatabaseOptions options) : thread_(std::make_unique<Thread>(s
 Database::~Database() = default;
 
 void Database::run(const Work& work) {
-  thread_->hand_in(work).get();
+  thread_->hand_in(work, false).get();
+}
+
+void Database::run_alone(const Work& work) {
+  thread_->hand_in(work, true).get();
 }
 
 DatabaseStatistics Database::statistics() const {

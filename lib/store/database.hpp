@@ -53,6 +53,10 @@ class Database {
   /// Unreachable.
   void run(const std::function<void(pqxx::transaction_base&)>& work);
 
+  /// As run(), in a transaction that no other call shares: for work that waits for rows which calls of other
+  /// processes lock in an order of their own.
+  void run_alone(const std::function<void(pqxx::transaction_base&)>& work);
+
   DatabaseStatistics statistics() const;
 
  private:

@@ -65,7 +65,7 @@ std::int64_t worker_stop(Database& database, WorkerId worker) {
 std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease,
                          const ClaimRules& rules) {
   std::vector<Claim> claims;
-  database.run([&](pqxx::transaction_base& transaction) {
+  database.run_alone([&](pqxx::transaction_base& transaction) {
     claims.clear();
     for (const auto& row :
          execute(transaction, claim_sql,

@@ -55,10 +55,11 @@ nlohmann::json json_of(const AuthorizationRecord& authorization) {
 }  // namespace
 
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
-                           const std::vector<std::string>& names, const std::vector<std::string>& domains) {
+                           const std::vector<std::string>& names, const std::vector<std::string>& domains,
+                           bool is_limited) {
   bool held = false;
   OpenOrderResult answer;
-  database.run([&](pqxx::transaction_base& transaction) {
+  const auto work = [&](pqxx::transaction_base& transaction) {
     answer = {};
     const auto row = execute(transaction, open_order_sql,
                              {fence.worker, fence.request, fence.lease, account, names, domains})[0];
@@ -72,7 +73,8 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
       answer.order = OpenOrder{
           .id = OrderId{row[1].as<std::int64_t>()}, .url = text(row[2]), .fresh = row[3].as<bool>()};
     }
-  });
+  };
+  is_limited ? database.run_alone(work) : database.run(work);
   if (!held) lease_lost(fence);
   return answer;
 }

@@ -35,9 +35,11 @@ struct OpenOrderResult {
 };
 
 /// The request's open order, or the committed intent of a new one, which then is charged to the CA's limits;
-/// writes down the names too. `domains`: whose limits the names draw on. Throws LeaseLost.
+/// writes down the names too. `domains`: whose limits the names draw on. `is_limited`: the CA
+/// has limits; the call then shares no transaction, for the buckets that it locks. Throws LeaseLost.
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
-                           const std::vector<std::string>& names, const std::vector<std::string>& domains);
+                           const std::vector<std::string>& names, const std::vector<std::string>& domains,
+                           bool is_limited = false);
 
 struct OrderRecord {
   OrderId id{};

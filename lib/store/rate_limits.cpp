@@ -17,6 +17,10 @@ constexpr auto take_account_token_sql = R"sql(
     SELECT (wait_seconds * 1000000)::bigint, why, hold_code FROM csrq.take_account_token($1)
 )sql";
 
+constexpr auto certificates_to_seed_sql = R"sql(
+    SELECT array_to_json(names), issued_at FROM csrq.certificates_to_seed($1, $2, $3)
+)sql";
+
 RateLimitLine line_in(const pqxx::row& row) {
   return {.ca = text(row[0]),
           .directory = text(row[1]),
@@ -52,6 +56,26 @@ void set_rate_limits(Database& database, const std::string& directory,
   database.run([&](pqxx::transaction_base& transaction) {
     execute(transaction, "SELECT csrq.set_rate_limits($1, $2, $3, $4, $5, $6)",
             {directory, names, bursts, periods, renewals, sources});
+  });
+}
+
+std::vector<CountedCertificate> certificates_to_seed(Database& database, const std::string& directory,
+                                                     const RateLimit& limit) {
+  std::vector<CountedCertificate> found;
+  database.run([&](pqxx::transaction_base& transaction) {
+    found.clear();
+    for (const auto& row :
+         execute(transaction, certificates_to_seed_sql, {directory, limit.period, limit.renewals_exempt}))
+      found.push_back({.names = texts(row[0]), .issued_at = text(row[1])});
+  });
+  return found;
+}
+
+void seed_domains(Database& database, const std::string& directory, const RateLimit& limit,
+                  const std::vector<std::string>& domains, const std::vector<std::string>& issued_at) {
+  database.run([&](pqxx::transaction_base& transaction) {
+    execute(transaction, "SELECT csrq.seed_domains($1, $2, $3, $4, $5)",
+            {directory, Duration(limit.period / limit.burst), limit.period, domains, issued_at});
   });
 }
 

@@ -18,6 +18,18 @@ namespace csrq::store {
 void set_rate_limits(Database& database, const std::string& directory,
                      const std::map<std::string, RateLimit>& limits);
 
+/// A certificate that counts against limits which are about to come into force.
+struct CountedCertificate {
+  std::vector<std::string> names{};
+  std::string issued_at{};  ///< as PostgreSQL prints it
+};
+/// Those issued within its period, if the limit on registered domains is not in force yet; else none.
+std::vector<CountedCertificate> certificates_to_seed(Database& database, const std::string& directory,
+                                                     const RateLimit& limit);
+/// One certificate of `domains[i]` was issued at `issued_at[i]`.
+void seed_domains(Database& database, const std::string& directory, const RateLimit& limit,
+                  const std::vector<std::string>& domains, const std::vector<std::string>& issued_at);
+
 /// No new order (or account) yet: the CA asked to wait, or, with a code, csrq waits by itself.
 struct Hold {
   Duration wait{};

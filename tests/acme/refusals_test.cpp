@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "http/retry_after.hpp"
+#include "issuance/rate_limits.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace std::chrono_literals;
@@ -301,6 +302,22 @@ TEST_CASE("csrq stops before the CA has to say no") {
   CHECK(world.row(same_domain).code() == "rate_limit");
   CHECK(world.due_in(same_domain) > 6 * 86'400);
   CHECK(world.stub.requests(Kind::new_order) == 1);
+}
+
+TEST_CASE("limits that come into force count what was issued before") {
+  StubIssuing world;
+  world.submit({"a.example"});
+  world.submit({"www.a.example", "b.example"});
+  CHECK(world.run().issued == 2);
+  CaConfig ca = world.ca_config();
+  ca.limits["certificates_per_registered_domain"] = {.burst = 3, .period = std::chrono::hours(24 * 7)};
+  issuance::put_limits_in_force(world.worker().database, ca);
+  const auto left = [&](const std::string& domain) {
+    return world.sql.value("SELECT csrq.tokens('" + ca.directory +
+                           "', 'certificates_per_registered_domain', '" + domain + "')");
+  };
+  CHECK(left("a.example") == "1");
+  CHECK(left("b.example") == "2");
 }
 
 TEST_CASE("a CA that is down for maintenance is left alone until the time it names") {

@@ -30,7 +30,8 @@ std::function<void(pqxx::transaction_base&)> insert(int n) {
 /// Keeps the database's thread busy until `others` more calls wait behind it, so that they share the next
 /// commit.
 std::vector<std::future<void>> run_together(
-    store::Database& database, const std::vector<std::function<void(pqxx::transaction_base&)>>& works) {
+    store::Database& database, const std::vector<std::function<void(pqxx::transaction_base&)>>& works,
+    const std::vector<std::function<void(pqxx::transaction_base&)>>& alone = {}) {
   const auto before = database.statistics().calls;
   std::latch busy(1);
   std::latch go_on(1);
@@ -44,7 +45,9 @@ std::vector<std::future<void>> run_together(
   std::vector<std::future<void>> calls;
   for (const auto& work : works)
     calls.push_back(std::async(std::launch::async, [&database, &work] { database.run(work); }));
-  while (database.statistics().calls < before + 1 + works.size()) std::this_thread::yield();
+  for (const auto& work : alone)
+    calls.push_back(std::async(std::launch::async, [&database, &work] { database.run_alone(work); }));
+  while (database.statistics().calls < before + 1 + works.size() + alone.size()) std::this_thread::yield();
   go_on.count_down();
   first.get();
   for (auto& call : calls) call.wait();
@@ -68,6 +71,23 @@ TEST_CASE("calls that queue up behind a commit share the next one") {
   CHECK(numbers.count() == "20");
   CHECK(numbers.database.statistics().calls - before.calls == 21);
   CHECK(numbers.database.statistics().commits - before.commits == 2);
+}
+
+TEST_CASE("a call that wants to be alone shares no transaction, wherever in the queue it stands") {
+  Numbers numbers;
+  std::string alone;
+  std::string others;
+  const auto transaction_id = [](pqxx::transaction_base& transaction) {
+    return std::string(transaction.exec("SELECT pg_current_xact_id()")[0][0].c_str());
+  };
+  auto calls =
+      run_together(numbers.database,
+                   {[&](pqxx::transaction_base& transaction) { others = transaction_id(transaction); },
+                    insert(1), insert(2)},
+                   {[&](pqxx::transaction_base& transaction) { alone = transaction_id(transaction); }});
+  for (auto& call : calls) CHECK_NOTHROW(call.get());
+  CHECK(numbers.sql.value("SELECT count(*) FROM number WHERE xmin::text = '" + alone + "'") == "0");
+  CHECK(alone != others);
 }
 
 TEST_CASE("of the calls in a shared commit only the guilty one fails") {

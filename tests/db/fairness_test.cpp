@@ -188,3 +188,53 @@ TEST_CASE("a row whose order is open is claimed although no new order may be ope
   REQUIRE(claims.size() == 1);
   CHECK(claims[0].fence.request == claim.fence.request);
 }
+
+TEST_CASE("customers whose accounts may open no order do not hide another's row from a claim") {
+  Queue queue;
+  queue.limit_orders(1, std::chrono::hours(1));
+  for (int n = 0; n < 20; ++n) {
+    const std::string customer = std::string(1, static_cast<char>('a' + n)) + "-limited";
+    const auto account = std::to_string(store::number(queue.account(customer)));
+    queue.submit_many(customer, 2);
+    queue.sql.run("SELECT csrq.spend('" + some_owner().directory + "', '{new_orders_per_account}', '{" +
+                  account + "}')");
+  }
+  queue.submit_many("small", 1);
+  CHECK(Queue::shares(queue.claim(4)) == Shares{{"small", 1}});
+}
+
+TEST_CASE("a flood of revocations leaves room for another customer's urgent row") {
+  Queue queue;
+  queue.submit_many("flood", 20);
+  queue.sql.run("UPDATE csrq.job SET kind = 'revoke', started = true, lane = 0, revoke_reason = 0");
+  queue.submit_many("small", 1, "urgent");
+  const auto claims = queue.claim(8);
+  CHECK(claims.size() == 8);
+  CHECK(Queue::shares(claims)["small"] == 1);
+}
+
+TEST_CASE("an open insert for many customers keeps no other customer from its turn") {
+  Queue queue;
+  queue.sql.run("INSERT INTO csrq.customer (name) SELECT 'c' || n FROM generate_series(1, 1200) n");
+  queue.sql.run(
+      "INSERT INTO csrq.request (customer, csr) SELECT 'c' || n, 'x' FROM generate_series(1, 1200) n");
+  pqxx::connection late(queue.test.url());
+  pqxx::work transaction(late);
+  transaction.exec(
+      "INSERT INTO csrq.request (customer, csr) SELECT 'c' || n, 'x' FROM generate_series(1, 1200) n");
+  queue.submit_many("small", 1, "urgent");
+  CHECK(Queue::shares(queue.claim(1)) == Shares{{"small", 1}});
+}
+
+TEST_CASE("what an administrator changes about a limit counts at the next claim") {
+  Queue queue;
+  queue.limit_orders(1, std::chrono::hours(1));
+  const auto account = std::to_string(store::number(queue.account("acme")));
+  queue.sql.run("SELECT csrq.spend('" + some_owner().directory + "', '{new_orders_per_account}', '{" +
+                account + "}')");
+  queue.submit_many("acme", 3);
+  CHECK(queue.claim(10).empty());
+  queue.sql.run("INSERT INTO csrq.rate_limit (directory, name, key, burst, period) VALUES ('" +
+                some_owner().directory + "', 'new_orders_per_account', '" + account + "', 100, '1 hour')");
+  CHECK(queue.claim(10).size() == 3);
+}

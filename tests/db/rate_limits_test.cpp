@@ -248,3 +248,56 @@ TEST_CASE("csrq.rate_limits shows what is left, when the next can start, and wha
   CHECK(store::rate_limits(ca.database, "", "acme").at(0).reason == "no such name");
   CHECK(store::rate_limits(ca.database, "", "acme").size() == 1);
 }
+
+TEST_CASE("what was promised to rows that never come is forgotten within the period") {
+  LimitedCa ca(one_limit("certificates_per_registered_domain", 1, 24 * an_hour));
+  for (int n = 0; n < 6; ++n) ca.open({"a.busy.example"}, {"busy.example"});
+  CHECK(hours(ca.open({"b.busy.example"}, {"busy.example"}).hold) < 49);
+}
+
+TEST_CASE("many rows that wait for one account do not push another customer's back") {
+  LimitedCa ca(one_limit("new_accounts_per_address", 1, an_hour));
+  for (int row = 0; row < 50; ++row)
+    CHECK(hours(store::take_account_token(ca.database, ca.directory)) == doctest::Approx(1).epsilon(0.05));
+}
+
+TEST_CASE("a bucket is never emptier than empty") {
+  LimitedCa ca(one_limit("failed_validations_per_identifier", 5, an_hour));
+  for (int failure = 0; failure < 60; ++failure)
+    ca.sql.run("SELECT csrq.spend('" + ca.directory +
+               "', '{failed_validations_per_identifier}', '{1 a.example}')");
+  CHECK(ca.sql.value(
+            "SELECT csrq.next_token_at('" + ca.directory +
+            "', 'failed_validations_per_identifier', '1 a.example') <= now() + interval '13 minutes'") ==
+        "t");
+}
+
+TEST_CASE(
+    "an order that the CA has refused costs nothing, one whose answer was lost may have cost its token") {
+  for (const std::string code : {"rejectedIdentifier", "answer_lost"}) {
+    CAPTURE(code);
+    LimitedCa ca(one_limit("new_orders_per_account", 10, 24 * an_hour));
+    const auto fence = ca.claimed();
+    const auto opened = ca.open(fence, {"a.example"}).order.value();
+    Failure why = some_failure(FailureClass::permanent);
+    why.code = code;
+    store::close_order(ca.database, fence, opened.id, OrderStatus::lost, why);
+    CHECK(ca.left("new_orders_per_account", std::to_string(store::number(ca.account))) ==
+          (code == "answer_lost" ? 9 : 10));
+  }
+}
+
+TEST_CASE("the sentence of a refusal is not shown to other customers' rows") {
+  LimitedCa ca({});
+  store::hold(ca.database, ca.directory, {.scope = LimitScope::ca}, ca.account, {}, {}, an_hour,
+              some_failure(FailureClass::limited));
+  CHECK(ca.open({"a.example"}).hold->detail.find("no such name") == std::string::npos);
+}
+
+TEST_CASE("a limit that nobody can measure is refused") {
+  LimitedCa ca({});
+  CHECK(ca.sql
+            .refusal("INSERT INTO csrq.rate_limit (directory, name, burst, period) VALUES ('d', "
+                     "'new_orders_per_account', 10000000, '1 second')")
+            .find("refill_is_measurable") != std::string::npos);
+}
