@@ -89,22 +89,33 @@ END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
 
-CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
+-- An account that has to wait is told once when to come back, and held: were each row of its owner told anew, they would all have
+-- their turns one refill apart, and those of other owners after them.
+DROP FUNCTION IF EXISTS csrq.take_account_token(text);
+CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     refused record;
 BEGIN
-    SELECT extract(epoch FROM h.until - now()), h.error ->> 'detail' INTO wait_seconds, why FROM csrq.rate_hold h
-     WHERE h.directory = p_directory AND h.scope IN ('ca', 'address') AND h.until > now() ORDER BY h.until DESC LIMIT 1;
+    PERFORM csrq.lock_buckets(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+    SELECT extract(epoch FROM h.until - now()), h.error ->> 'detail', h.error ->> 'hold_code' INTO wait_seconds, why, hold_code FROM csrq.rate_hold h
+     WHERE h.directory = p_directory AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text) AND h.until > now()
+     ORDER BY h.until DESC LIMIT 1;
     IF FOUND THEN
         RETURN;
     END IF;
     SELECT * INTO refused FROM csrq.take_tokens(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+    IF refused.come_back_at IS NULL THEN
+        RETURN;
+    END IF;
     wait_seconds := extract(epoch FROM refused.come_back_at - now());
     hold_code := 'rate_limit';
-    why := CASE WHEN wait_seconds IS NOT NULL THEN 'no new account may be registered yet (new_accounts_per_address)' END;
+    why := 'no new account may be registered yet (new_accounts_per_address)';
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
+        VALUES (p_directory, 'account', p_account::text, refused.come_back_at, jsonb_build_object('hold_code', hold_code, 'detail', why))
+        ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error;
 END $$;
-COMMENT ON FUNCTION csrq.take_account_token(text) IS 'Before newAccount is sent for a new key: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
+COMMENT ON FUNCTION csrq.take_account_token(text, bigint) IS 'Before newAccount is sent for the new key of an account: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
 
 CREATE OR REPLACE FUNCTION csrq.set_rate_limits(p_directory text, p_names text[], p_bursts int[], p_periods interval[], p_renewals text[], p_sources text[])
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
