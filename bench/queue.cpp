@@ -253,7 +253,7 @@ class QueueBenchmark {
     pqxx::connection connection(url_);
     pqxx::nontransaction statements(connection);
     statements.exec("SET session_replication_role = replica");
-    statements.exec("TRUNCATE csrq.job, csrq.turn, csrq.wakeup");
+    statements.exec("TRUNCATE csrq.job, csrq.turn, csrq.wakeup CASCADE");
     statements.exec("INSERT INTO csrq.customer (name) SELECT 'shared-' || n FROM generate_series(0, " +
                     number + " - 1) n ON CONFLICT DO NOTHING");
     statements.exec(
