@@ -1,6 +1,7 @@
 #include <chrono>
 #include <iostream>
 #include <random>
+#include <stdexcept>
 #include <thread>
 #include <tuple>
 
@@ -21,9 +22,11 @@ using namespace csrq::bench;
 using namespace std::chrono_literals;
 
 constexpr const char* usage =
-    "Usage: bench/queue [--rows N] [--json]\n"
-    "  --rows N   rows that wait while claims are measured (default 1000000)\n"
-    "  --json     one JSON object a line\n";
+    "Usage: bench/queue [--rows N] [--customers C,…] [--json]\n"
+    "  --rows N          rows that wait while claims are measured (default 1000000)\n"
+    "  --customers C,…   claims are also measured with the rows shared among so many (default "
+    "10,1000,100000)\n"
+    "  --json            one JSON object a line\n";
 
 constexpr int bulk_rows = 20'000;
 constexpr int bulk_rounds = 5;
@@ -50,8 +53,9 @@ void execute(const std::string& url, const std::string& statement) {
 
 class QueueBenchmark {
  public:
-  QueueBenchmark(std::int64_t rows, bool json)
+  QueueBenchmark(std::int64_t rows, std::vector<std::int64_t> customers, bool json)
       : rows_(rows),
+        customers_(std::move(customers)),
         json_(json),
         csr_(test::csr_pem(
             std::vector<std::string>{"shop.customer-domain.example", "www.shop.customer-domain.example"})) {}
@@ -67,6 +71,7 @@ class QueueBenchmark {
     measure_rescue();
     measure_status();
     measure_retry();
+    for (const std::int64_t customers : customers_) measure_claim_for(customers);
     if (!json_) print_table(measurements_);
   }
 
@@ -164,7 +169,8 @@ class QueueBenchmark {
                     std::to_string(rows_ / rows_of_customer) + ") n");
     for (std::int64_t first = 0; first < rows_; first += load_chunk)
       load_chunk_from(statements, first, std::min(rows_, first + load_chunk));
-    statements.exec("VACUUM ANALYZE csrq.request, csrq.job");
+    make_wakeups(statements);
+    statements.exec("VACUUM ANALYZE csrq.request, csrq.job, csrq.wakeup");
     statements.exec("CHECKPOINT");
   }
 
@@ -238,9 +244,50 @@ class QueueBenchmark {
     report_times("retry of a customer with " + std::to_string(rows_of_customer) + " rows", times, {});
   }
 
+  /// The same rows, shared among so many customers instead.
+  void measure_claim_for(std::int64_t customers) {
+    std::cerr << "sharing the rows among " << customers << " customers\n";
+    store::worker_stop(database_, worker_);
+    worker_ = store::worker_start(database_, "bench", 3, "bench");
+    const std::string number = std::to_string(customers);
+    pqxx::connection connection(url_);
+    pqxx::nontransaction statements(connection);
+    statements.exec("SET session_replication_role = replica");
+    statements.exec("TRUNCATE csrq.job, csrq.turn, csrq.wakeup CASCADE");
+    statements.exec("INSERT INTO csrq.customer (name) SELECT 'shared-' || n FROM generate_series(0, " +
+                    number + " - 1) n ON CONFLICT DO NOTHING");
+    statements.exec(
+        "INSERT INTO csrq.job (request_id, customer, kind, lane, run_at)"
+        " SELECT id, 'shared-' || id % " +
+        number +
+        ", 'issue', 1, now() - random() * interval '1 day' FROM csrq.request WHERE customer LIKE 'loaded-%'");
+    make_wakeups(statements);
+    statements.exec("VACUUM ANALYZE csrq.job, csrq.wakeup, csrq.turn, csrq.customer");
+    statements.exec("CHECKPOINT");
+    std::int64_t claimed = 0;
+    std::vector<double> times;
+    for (int round = 0; round < claim_rounds; ++round)
+      times.push_back(milliseconds_of([&] {
+        claimed += static_cast<std::int64_t>(store::claim(database_, worker_, claim_size, lease).size());
+      }));
+    if (claimed < std::min<std::int64_t>(rows_, claim_rounds * claim_size))
+      throw std::runtime_error("only " + std::to_string(claimed) + " rows were claimed");
+    report_times("claim of " + std::to_string(claim_size) + " of " + std::to_string(rows_) + ", " + number +
+                     " customers",
+                 times, 20.0);
+  }
+
+  /// What the trigger that was left out would have done.
+  static void make_wakeups(pqxx::nontransaction& statements) {
+    statements.exec(
+        "INSERT INTO csrq.wakeup (lane, customer, run_at)"
+        " SELECT lane, customer, min(run_at) FROM csrq.job WHERE status = 'ready' GROUP BY lane, customer");
+  }
+
   static constexpr const char* database_name = "queue";
 
   const std::int64_t rows_;
+  const std::vector<std::int64_t> customers_;
   const bool json_;
   const std::string csr_;
   std::vector<Measurement> measurements_{};
@@ -253,12 +300,13 @@ class QueueBenchmark {
 };
 
 int run(const Options& options) {
-  QueueBenchmark(options.number("rows"), options.has("json")).run();
+  QueueBenchmark(options.number("rows"), options.numbers("customers"), options.has("json")).run();
   return 0;
 }
 
 }  // namespace
 
 int main(int count, char** words) {
-  return guarded(run, count, words, {{"rows", "1000000"}, {"json", ""}}, usage);
+  return guarded(run, count, words, {{"rows", "1000000"}, {"customers", "10,1000,100000"}, {"json", ""}},
+                 usage);
 }

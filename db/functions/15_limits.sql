@@ -91,22 +91,33 @@ END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
 
-CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
+-- An account that has to wait is told once when to come back, and held: were each row of its owner told anew, they would all have
+-- their turns one refill apart, and those of other owners after them.
+DROP FUNCTION IF EXISTS csrq.take_account_token(text);
+CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     refused record;
 BEGIN
-    SELECT extract(epoch FROM h.until - now()), 'the CA has asked to wait' INTO wait_seconds, why FROM csrq.rate_hold h
-     WHERE h.directory = p_directory AND h.scope IN ('ca', 'address') AND h.until > now() ORDER BY h.until DESC LIMIT 1;
+    PERFORM csrq.lock_buckets(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+    SELECT extract(epoch FROM h.until - now()), CASE WHEN h.error ? 'hold_code' THEN h.error ->> 'detail' ELSE 'the CA has asked to wait' END, h.error ->> 'hold_code' INTO wait_seconds, why, hold_code FROM csrq.rate_hold h
+     WHERE h.directory = p_directory AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text) AND h.until > now()
+     ORDER BY h.until DESC LIMIT 1;
     IF FOUND THEN
         RETURN;
     END IF;
-    SELECT * INTO refused FROM csrq.take_tokens(p_directory, ARRAY['new_accounts_per_address'], ARRAY[''], true);  -- many rows may wait for one account
+    SELECT * INTO refused FROM csrq.take_tokens(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+    IF refused.come_back_at IS NULL THEN
+        RETURN;
+    END IF;
     wait_seconds := extract(epoch FROM refused.come_back_at - now());
     hold_code := 'rate_limit';
-    why := CASE WHEN wait_seconds IS NOT NULL THEN 'no new account may be registered yet (new_accounts_per_address)' END;
+    why := 'no new account may be registered yet (new_accounts_per_address)';
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
+        VALUES (p_directory, 'account', p_account::text, refused.come_back_at, jsonb_build_object('hold_code', hold_code, 'detail', why))
+        ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error;
 END $$;
-COMMENT ON FUNCTION csrq.take_account_token(text) IS 'Before newAccount is sent for a new key: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
+COMMENT ON FUNCTION csrq.take_account_token(text, bigint) IS 'Before newAccount is sent for the new key of an account: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
 
 CREATE OR REPLACE FUNCTION csrq.set_rate_limits(p_directory text, p_names text[], p_bursts int[], p_periods interval[], p_renewals text[], p_sources text[])
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -188,6 +199,26 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ON CONFLICT DO NOTHING
 $$;
 COMMENT ON FUNCTION csrq.seed_domains(text, interval, interval, text[], timestamptz[]) IS 'Fills the buckets of registered domains from certificates issued at these times.';
+
+CREATE OR REPLACE FUNCTION csrq.rescale_buckets() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    former csrq.rate_limit;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        former := OLD;
+    ELSE
+        SELECT * INTO former FROM csrq.rate_limit l WHERE l.directory = NEW.directory AND l.name = NEW.name AND l.key = '' AND NEW.key <> '';
+    END IF;
+    UPDATE csrq.rate_bucket b
+       SET full_at = now() + (b.full_at - now()) * (extract(epoch FROM NEW.period) / NEW.burst / (extract(epoch FROM former.period) / former.burst))::double precision,
+           promised_until = now()
+     WHERE former.burst IS NOT NULL AND b.directory = NEW.directory AND b.name = NEW.name AND b.full_at > now()
+       AND (b.key = NEW.key OR NEW.key = '' AND NOT EXISTS (SELECT FROM csrq.rate_limit o WHERE o.directory = b.directory AND o.name = b.name AND o.key = b.key));
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.rescale_buckets() IS 'A limit has new figures: what is spent stays spent, token for token.';
+CREATE OR REPLACE TRIGGER rescale_buckets AFTER INSERT OR UPDATE ON csrq.rate_limit FOR EACH ROW EXECUTE FUNCTION csrq.rescale_buckets();
 
 CREATE OR REPLACE FUNCTION csrq.drop_full_buckets() RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -9,15 +9,16 @@ $$;
 COMMENT ON FUNCTION csrq.failed_names(jsonb) IS 'Which names an error document (csrq.request.error) says have failed; none if that is not known.';
 
 CREATE OR REPLACE FUNCTION csrq.wake_splits(p_request bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     -- One that is missed here looks again by itself within the hour.
     UPDATE csrq.job SET run_at = now()
      WHERE request_id IN (
         SELECT j.request_id FROM csrq.request r JOIN csrq.request s ON s.split_of = coalesce(r.split_of, r.id) JOIN csrq.job j ON j.request_id = s.id
          WHERE r.id = p_request AND j.status = 'ready' AND j.kind = 'issue' AND j.run_at > now() AND j.failures = 0 AND j.retried_at IS NULL
            AND coalesce(s.run_after <= now(), true)
-         FOR NO KEY UPDATE OF j SKIP LOCKED)
-$$;
+         FOR NO KEY UPDATE OF j SKIP LOCKED);
+END $$;
 COMMENT ON FUNCTION csrq.wake_splits(bigint) IS 'Something has become of a request or of one that stands in for it: those that wait look whether it is their turn.';
 
 CREATE OR REPLACE FUNCTION csrq.split_wait(p_request bigint) RETURNS TABLE (seconds double precision, error jsonb)

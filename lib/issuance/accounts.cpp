@@ -145,7 +145,8 @@ void Accounts::register_key(PooledCa& ca, Account& account) {
   acme::NewAccount wanted{.contact = ca.config.contact,
                           .terms_of_service_agreed = ca.config.terms_of_service_agreed,
                           .eab = nullptr};
-  if (const std::optional<store::Hold> held = store::take_account_token(database_, ca.config.directory))
+  if (const std::optional<store::Hold> held =
+          store::take_account_token(database_, ca.config.directory, account.id))
     throw Error({.failure_class = FailureClass::limited,
                  .code = held->code.empty() ? "on_hold" : held->code,
                  .detail = described(account.owner) + " waits to be registered: " + held->detail,

@@ -38,8 +38,8 @@ struct Hold {
   std::string document{};  ///< JSON, with a code only
 };
 
-/// Before newAccount is sent for a new key; nothing: go ahead, its token is taken.
-std::optional<Hold> take_account_token(Database& database, const std::string& directory);
+/// Before newAccount is sent for the new key of `account`; nothing: go ahead, its token is taken.
+std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account);
 
 /// The CA has said that `limit` is used up for so long: nothing more is sent that it would refuse. `names`
 /// and `domains` are the row's, for an answer that does not say which.

@@ -1,0 +1,66 @@
+#include "bench/most_possible.hpp"
+
+namespace csrq::bench {
+
+MostPossible::MostPossible(const Portfolio& portfolio)
+    : portfolio_(portfolio),
+      lines_(static_cast<std::size_t>(portfolio.customers)),
+      registered_(lines_.size(), false),
+      tried_(portfolio.names.size(), false) {}
+
+/// Customers are numbered by size: accounts go to those first who can use them most.
+std::int64_t MostPossible::at(Time now) {
+  insert_due(now);
+  std::int64_t issued = 0;
+  for (std::size_t customer = 0; customer < lines_.size(); ++customer)
+    if (!lines_[customer].empty() && lines_[customer].top().first <= now && has_account(customer, now))
+      issued += serve(customer, now);
+  return issued;
+}
+
+void MostPossible::somebody_else_issued(int domain, Time now, int certificates) {
+  ca_.somebody_else_issued(domain, now, certificates);
+}
+
+void MostPossible::insert_due(Time now) {
+  for (; next_ < portfolio_.names.size() && portfolio_.names[next_].inserted <= now; ++next_)
+    lines_[static_cast<std::size_t>(portfolio_.names[next_].customer)].emplace(
+        portfolio_.names[next_].inserted, next_);
+}
+
+bool MostPossible::has_account(std::size_t customer, Time now) {
+  if (!registered_[customer]) registered_[customer] = !ca_.new_account(now);
+  return registered_[customer];
+}
+
+std::int64_t MostPossible::serve(std::size_t customer, Time now) {
+  std::int64_t issued = 0;
+  Line& line = lines_[customer];
+  while (!line.empty() && line.top().first <= now) {
+    const std::size_t index = line.top().second;
+    const WantedName& wanted = portfolio_.names[index];
+    const bool fails = wanted.can_be_proven > now;
+    const Subject subject{
+        .account = wanted.customer, .name = static_cast<std::int64_t>(index), .domain = wanted.domain};
+    if (fails && tried_[index]) {
+      line.pop();
+      if (wanted.can_be_proven < Time::max()) line.emplace(wanted.can_be_proven, index);
+      continue;
+    }
+    const auto refused = ca_.new_order(subject, now);
+    if (refused && refused->limit == LimitedCa::Limit::orders) break;
+    line.pop();
+    if (refused) {
+      line.emplace(now + refused->retry_after, index);
+    } else if (fails) {
+      tried_[index] = true;
+      if (wanted.can_be_proven < Time::max()) line.emplace(wanted.can_be_proven, index);
+    } else {
+      ca_.issued(subject, now);
+      ++issued;
+    }
+  }
+  return issued;
+}
+
+}  // namespace csrq::bench

@@ -1,0 +1,351 @@
+#include "bench/simulated_worker.hpp"
+
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+#include "base/config.hpp"
+#include "issuance/renewal_time.hpp"
+#include "store/sql.hpp"
+
+namespace csrq::bench {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+constexpr int largest_claim = 256;
+constexpr int most_per_customer = 875;
+constexpr auto lifetime = std::chrono::hours(90 * 24);
+
+/// What the program does between two looks at the network, for one row each.
+constexpr auto steps_sql = R"sql(
+    CREATE FUNCTION simulated.open_account(p_directory text, p_owner text) RETURNS bigint
+    LANGUAGE sql SET search_path = simulated, pg_catalog, pg_temp AS $$
+        SELECT id FROM csrq.account_for('simulated', p_directory, 'per_customer', p_owner, p_owner, sha256(convert_to(p_owner, 'UTF8')),
+                                        'simulated', decode('01' || repeat('00', 79), 'hex'))
+    $$;
+    CREATE FUNCTION simulated.authorization(p_order bigint, p_name text, p_status text) RETURNS jsonb
+    LANGUAGE sql SET search_path = simulated, pg_catalog, pg_temp AS $$
+        SELECT jsonb_build_array(jsonb_build_object('url', 'https://ca.example/authorization/' || p_order, 'identifier', p_name,
+            'wildcard', false, 'status', p_status, 'challenge_type', 'http-01', 'challenge_url', 'https://ca.example/challenge/' || p_order,
+            'token', 'token-' || p_order, 'challenge_status', p_status,
+            'key_authorization', CASE p_status WHEN 'pending' THEN 'key authorization' END))
+    $$;
+    CREATE FUNCTION simulated.accept_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text) RETURNS void
+    LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
+    BEGIN
+        PERFORM csrq.record_order(p_worker, p_request, p_lease, p_order, 'pending', 'https://ca.example/order/' || p_order,
+            'https://ca.example/finalize/' || p_order, NULL, now() + interval '7 days', ARRAY['https://ca.example/authorization/' || p_order]);
+        PERFORM csrq.record_authorizations(p_worker, p_request, p_lease, simulated.authorization(p_order, p_name, 'pending'));
+    END $$;
+    CREATE FUNCTION simulated.issue(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_serial bigint, p_renew_at timestamptz)
+    RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
+    BEGIN
+        PERFORM simulated.accept_order(p_worker, p_request, p_lease, p_order, p_name);
+        PERFORM csrq.begin_finalize(p_worker, p_request, p_lease, p_order);
+        RETURN csrq.complete(p_worker, p_request, p_lease, p_order, '\x30'::bytea, '-----BEGIN CERTIFICATE-----', '', to_hex(p_serial), NULL,
+                             now(), now() + interval '90 days', p_renew_at);
+    END $$;
+    CREATE FUNCTION simulated.fail_validation(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_schedule interval[])
+    RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
+    DECLARE
+        error CONSTANT jsonb := jsonb_build_object('class', 'validation', 'code', 'dns', 'detail', 'no such name', 'failed_names', jsonb_build_array(p_name));
+    BEGIN
+        PERFORM simulated.accept_order(p_worker, p_request, p_lease, p_order, p_name);
+        PERFORM csrq.record_authorizations(p_worker, p_request, p_lease, simulated.authorization(p_order, p_name, 'invalid'));
+        PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'invalid', error);
+        RETURN csrq.fail(p_worker, p_request, p_lease, error, false, p_schedule, NULL);
+    END $$;
+    CREATE FUNCTION simulated.refuse(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_account bigint, p_directory text, p_scope text, p_key text, p_wait interval)
+    RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
+    DECLARE
+        error CONSTANT jsonb := jsonb_build_object('class', 'limited', 'code', 'rateLimited', 'detail', 'too many ' || p_scope, 'request', jsonb_build_object('status', 429));
+    BEGIN
+        IF p_order <> 0 THEN
+            PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'lost', error);
+        END IF;
+        PERFORM csrq.hold(p_directory, p_scope, p_account, ARRAY[p_key], p_wait, error);
+        RETURN csrq.put_off(p_worker, p_request, p_lease, p_wait, error);
+    END $$;
+)sql";
+
+constexpr auto open_orders_sql = R"sql(
+    SELECT u.place - 1, o.held, o.order_id, o.url IS NULL AND NOT o.fresh, (o.hold_seconds * 1000000)::bigint, o.hold_error
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) WITH ORDINALITY u(request, lease, account, name, domain, place),
+           LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain]) o
+)sql";
+
+constexpr auto close_lost_sql = R"sql(
+    SELECT csrq.close_order($1, u.request, u.lease, o.id, 'lost', '{"code": "answer_lost"}')
+      FROM unnest($2::bigint[], $3::bigint[]) u(request, lease)
+      JOIN csrq.acme_order o ON o.request_id = u.request AND o.closed_at IS NULL
+)sql";
+
+constexpr auto issue_sql = R"sql(
+    SELECT simulated.issue($1, u.request, u.lease, u.order_id, u.name, u.serial, u.renew_at)
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::timestamptz[])
+           u(request, lease, order_id, name, serial, renew_at)
+)sql";
+
+constexpr auto fail_sql = R"sql(
+    SELECT simulated.fail_validation($1, u.request, u.lease, u.order_id, u.name, $6)
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) u(request, lease, order_id, name)
+)sql";
+
+constexpr auto refuse_sql = R"sql(
+    SELECT simulated.refuse($1, u.request, u.lease, u.order_id, u.account, $9, u.scope, u.key, u.wait)
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::interval[])
+           u(request, lease, order_id, account, scope, key, wait)
+)sql";
+
+constexpr auto put_off_sql = R"sql(
+    SELECT csrq.put_off($1, u.request, u.lease, u.wait, u.error)
+      FROM unnest($2::bigint[], $3::bigint[], $4::interval[], $5::jsonb[]) u(request, lease, wait, error)
+)sql";
+
+issuance::Outage::Clock::time_point point(Time time) {
+  return issuance::Outage::Clock::time_point(time.time_since_epoch());
+}
+
+std::string error_text(const std::string& code, const std::string& detail, json more = json::object()) {
+  more["class"] = "limited";
+  more["code"] = code;
+  more["detail"] = detail;
+  return more.dump();
+}
+
+template <class Row>
+auto each(const std::vector<Row>& rows, auto value_of) {
+  std::vector<decltype(value_of(rows.front()))> values;
+  values.reserve(rows.size());
+  for (const Row& row : rows) values.push_back(value_of(row));
+  return values;
+}
+
+std::int64_t request_of(std::size_t name) {
+  return static_cast<std::int64_t>(name) + 1;
+}
+
+constexpr auto requests = [](const auto& row) { return request_of(row.name); };
+constexpr auto leases = [](const auto& row) { return row.lease; };
+constexpr auto orders = [](const auto& row) { return row.order; };
+constexpr auto accounts = [](const auto& row) { return row.account; };
+constexpr auto waits = [](const auto& row) { return row.wait; };
+constexpr auto errors = [](const auto& row) { return row.error; };
+
+std::string scope_of(LimitedCa::Limit limit) {
+  switch (limit) {
+    case LimitedCa::Limit::accounts:
+      return "address";
+    case LimitedCa::Limit::orders:
+      return "account";
+    case LimitedCa::Limit::domain:
+      return "registered_domain";
+    case LimitedCa::Limit::name_set:
+      return "name_set";
+    case LimitedCa::Limit::failures:
+      break;
+  }
+  return "identifier";
+}
+
+}  // namespace
+
+const char* const simulated_directory = "https://acme-v02.api.letsencrypt.org/directory";
+
+SimulatedWorker::SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca,
+                                 unsigned seed)
+    : connection_(connection), portfolio_(portfolio), ca_(ca), random_(seed) {
+  pqxx::work transaction(connection_);
+  transaction.exec(steps_sql);
+  worker_ =
+      transaction.exec("SELECT csrq.worker_start('simulated', 1, 'simulated')")[0][0].as<std::int64_t>();
+  transaction.commit();
+}
+
+Played SimulatedWorker::play(Time now, bool is_out) {
+  now_ = now;
+  played_ = {};
+  pqxx::work transaction(connection_);
+  Rows rows = claim(transaction);
+  played_.claimed = static_cast<std::int64_t>(rows.size());
+  if (is_out)
+    for (Row& row : rows) take_further(transaction, {std::move(row)}, is_out);
+  else
+    take_further(transaction, std::move(rows), is_out);
+  settle(transaction);
+  transaction.commit();
+  return std::move(played_);
+}
+
+SimulatedWorker::Rows SimulatedWorker::claim(pqxx::work& transaction) const {
+  Rows rows;
+  for (const auto& row : store::execute(transaction,
+                                        "SELECT request_id, lease_number, kind = 'renew'"
+                                        " FROM csrq.claim($1, $2, interval '10 minutes', 'per_customer', $3)",
+                                        {worker_, largest_claim, most_per_customer}))
+    rows.push_back({.name = row[0].as<std::size_t>() - 1,
+                    .lease = row[1].as<std::int64_t>(),
+                    .is_renewal = row[2].as<bool>(),
+                    .account = {},
+                    .order = {},
+                    .scope = {},
+                    .wait = {},
+                    .error = {}});
+  return rows;
+}
+
+void SimulatedWorker::take_further(pqxx::work& transaction, Rows rows, bool is_out) {
+  Rows with_account;
+  for (Row& row : rows)
+    if (const auto left = outage_.remaining(point(now_)))
+      put_off(std::move(row), *left, "ca_out_of_reach", "the CA is out of reach");
+    else if (find_account(transaction, row, is_out))
+      with_account.push_back(std::move(row));
+  Rows lost;
+  for (const Row& row : open_orders(transaction, with_account, lost)) ask_ca(row, is_out);
+  if (lost.empty()) return;
+  store::execute(transaction, close_lost_sql, {worker_, each(lost, requests), each(lost, leases)});
+  Rows lost_again;
+  for (const Row& row : open_orders(transaction, lost, lost_again)) ask_ca(row, is_out);
+}
+
+bool SimulatedWorker::find_account(pqxx::work& transaction, Row& row, bool is_out) {
+  const int customer = portfolio_.names[row.name].customer;
+  if (const auto found = registered_.find(customer); found != registered_.end()) {
+    row.account = found->second;
+    return true;
+  }
+  row.account = store::execute(transaction, "SELECT simulated.open_account($1, $2)",
+                               {simulated_directory, Portfolio::customer(customer)})[0][0]
+                    .as<std::int64_t>();
+  const auto token = store::execute(
+      transaction, "SELECT (wait_seconds * 1000000)::bigint, why FROM csrq.take_account_token($1, $2)",
+      {simulated_directory, row.account})[0];
+  if (!token[0].is_null()) {
+    put_off(std::move(row), Duration(token[0].as<std::int64_t>()), "rate_limit", store::text(token[1]));
+    return false;
+  }
+  if (is_out) {
+    get_no_answer(std::move(row));
+    return false;
+  }
+  ++played_.orders;
+  outage_.answered(point(now_));
+  if (const auto refused = ca_.new_account(now_)) {
+    refuse(std::move(row), *refused);
+    return false;
+  }
+  store::execute(transaction, "SELECT csrq.account_registered($1, 'valid', $2, NULL, '{}')",
+                 {row.account, "https://ca.example/account/" + std::to_string(row.account)});
+  registered_[customer] = row.account;
+  return true;
+}
+
+SimulatedWorker::Rows SimulatedWorker::open_orders(pqxx::work& transaction, const Rows& rows, Rows& lost) {
+  Rows opened;
+  if (rows.empty()) return opened;
+  const auto names = each(rows, [this](const Row& row) { return portfolio_.name(row.name); });
+  const auto domains =
+      each(rows, [this](const Row& row) { return Portfolio::domain(portfolio_.names[row.name].domain); });
+  for (const auto& answer : store::execute(
+           transaction, open_orders_sql,
+           {worker_, each(rows, requests), each(rows, leases), each(rows, accounts), names, domains})) {
+    Row row = rows[answer[0].as<std::size_t>()];
+    if (!answer[1].as<bool>()) throw std::runtime_error("a lease was lost, and there is but one worker");
+    if (answer[2].is_null()) {
+      const json document = json::parse(store::text(answer[5]));
+      put_off(std::move(row), Duration(answer[4].as<std::int64_t>()), document.value("hold_code", "on_hold"),
+              document.value("detail", ""));
+    } else if (answer[3].as<bool>()) {
+      lost.push_back(std::move(row));
+    } else {
+      row.order = answer[2].as<std::int64_t>();
+      opened.push_back(std::move(row));
+    }
+  }
+  return opened;
+}
+
+void SimulatedWorker::ask_ca(const Row& row, bool is_out) {
+  if (is_out) {
+    get_no_answer(row);
+    return;
+  }
+  ++played_.orders;
+  outage_.answered(point(now_));
+  const Subject subject = subject_of(row);
+  if (const auto refused = ca_.new_order(subject, now_)) {
+    refuse(row, *refused);
+  } else if (portfolio_.names[row.name].can_be_proven > now_) {
+    ca_.validation_failed(subject, now_);
+    to_fail_.push_back(row);
+  } else {
+    ca_.issued(subject, now_);
+    to_issue_.push_back(row);
+  }
+}
+
+void SimulatedWorker::get_no_answer(Row row) {
+  outage_.failed(point(now_), point(now_));
+  put_off(std::move(row), outage_.remaining(point(now_)).value_or(1s), "connection", "no answer");
+}
+
+void SimulatedWorker::put_off(Row row, Duration wait, const std::string& code, const std::string& detail) {
+  row.wait = wait;
+  row.error = error_text(code, detail);
+  to_put_off_.push_back(std::move(row));
+}
+
+void SimulatedWorker::refuse(Row row, const LimitedCa::Refusal& refusal) {
+  ++played_.refused;
+  row.scope = scope_of(refusal.limit);
+  row.wait = refusal.retry_after;
+  to_refuse_.push_back(std::move(row));
+}
+
+void SimulatedWorker::settle(pqxx::work& transaction) {
+  const auto names = [this](const Row& row) { return portfolio_.name(row.name); };
+  if (!to_issue_.empty()) {
+    const auto serials = each(to_issue_, [this](const Row&) { return serial_++; });
+    const auto renewals = each(to_issue_, [this](const Row&) {
+      const double jitter = std::uniform_real_distribution<double>(0, 1)(random_);
+      return *store::Parameter(
+                  issuance::renewal_time(now_, now_ + lifetime, RenewalConfig{}.at_remaining, jitter))
+                  .text();
+    });
+    store::execute(transaction, issue_sql,
+                   {worker_, each(to_issue_, requests), each(to_issue_, leases), each(to_issue_, orders),
+                    each(to_issue_, names), serials, renewals});
+  }
+  if (!to_fail_.empty())
+    store::execute(transaction, fail_sql,
+                   {worker_, each(to_fail_, requests), each(to_fail_, leases), each(to_fail_, orders),
+                    each(to_fail_, names), RetryConfig{}.schedule});
+  if (!to_refuse_.empty()) {
+    const auto scopes = each(to_refuse_, [](const Row& row) { return row.scope; });
+    const auto keys = each(to_refuse_, [this](const Row& row) {
+      return row.scope == "registered_domain" ? Portfolio::domain(portfolio_.names[row.name].domain)
+                                              : portfolio_.name(row.name);
+    });
+    store::execute(transaction, refuse_sql,
+                   {worker_, each(to_refuse_, requests), each(to_refuse_, leases), each(to_refuse_, orders),
+                    each(to_refuse_, accounts), scopes, keys, each(to_refuse_, waits), simulated_directory});
+  }
+  if (!to_put_off_.empty())
+    store::execute(transaction, put_off_sql,
+                   {worker_, each(to_put_off_, requests), each(to_put_off_, leases), each(to_put_off_, waits),
+                    each(to_put_off_, errors)});
+  for (const Row& row : to_issue_) (row.is_renewal ? played_.renewed : played_.issued).push_back(row.name);
+  played_.failed = static_cast<std::int64_t>(to_fail_.size());
+  for (Rows* rows : {&to_issue_, &to_fail_, &to_refuse_, &to_put_off_}) rows->clear();
+}
+
+Subject SimulatedWorker::subject_of(const Row& row) const {
+  return {.account = row.account,
+          .name = static_cast<std::int64_t>(row.name),
+          .domain = portfolio_.names[row.name].domain};
+}
+
+}  // namespace csrq::bench

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <pqxx/pqxx>
+
+#include "base/time.hpp"
+#include "bench/limited_ca.hpp"
+#include "bench/portfolio.hpp"
+#include "issuance/outage.hpp"
+
+namespace csrq::bench {
+
+/// What became of the rows of a claim.
+struct Played {
+  std::int64_t claimed{};
+  std::int64_t orders{};              ///< that the CA answered
+  std::int64_t refused{};             ///< answers 429
+  std::int64_t failed{};              ///< validations
+  std::vector<std::size_t> issued{};  ///< numbers of names
+  std::vector<std::size_t> renewed{};
+};
+
+/// A worker of csrq in virtual time and without a network: calls csrq's functions for claims, limits, orders,
+/// retries and completion as the program does, and asks `ca` what the program would send. Name n is request n
+/// + 1.
+class SimulatedWorker {
+ public:
+  /// All must outlive this; the database must have the virtual clock.
+  SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca, unsigned seed);
+
+  /// One claim, and a step for each of its rows. `is_out`: the CA gives no answer. `now` is the virtual
+  /// clock's.
+  Played play(Time now, bool is_out);
+
+ private:
+  struct Row {
+    std::size_t name{};
+    std::int64_t lease{};
+    bool is_renewal{};
+    std::int64_t account{};
+    std::int64_t order{};
+    std::string scope{};  ///< of the limit that the CA says is used up
+    Duration wait{};
+    std::string error{};  ///< JSON
+  };
+  using Rows = std::vector<Row>;
+
+  Rows claim(pqxx::work& transaction) const;
+  void take_further(pqxx::work& transaction, Rows rows, bool is_out);
+  bool find_account(pqxx::work& transaction, Row& row, bool is_out);
+  /// Rows with an order; `lost`: those for which one was asked for before, without an answer.
+  Rows open_orders(pqxx::work& transaction, const Rows& rows, Rows& lost);
+  void ask_ca(const Row& row, bool is_out);
+  void get_no_answer(Row row);
+  void put_off(Row row, Duration wait, const std::string& code, const std::string& detail);
+  void refuse(Row row, const LimitedCa::Refusal& refusal);
+  void settle(pqxx::work& transaction);
+  Subject subject_of(const Row& row) const;
+
+  pqxx::connection& connection_;
+  const Portfolio& portfolio_;
+  LimitedCa& ca_;
+  std::minstd_rand random_;
+  std::int64_t worker_{};
+  std::int64_t serial_{1};
+  issuance::Outage outage_{};
+  std::unordered_map<int, std::int64_t> registered_{};  ///< accounts, by customer
+
+  Time now_{};
+  Played played_{};
+  Rows to_issue_{};
+  Rows to_fail_{};
+  Rows to_refuse_{};
+  Rows to_put_off_{};
+};
+
+/// Of the CA whose limits are simulated.
+extern const char* const simulated_directory;
+
+}  // namespace csrq::bench
