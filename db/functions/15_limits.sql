@@ -60,7 +60,7 @@ $$;
 COMMENT ON FUNCTION csrq.give_back(text, text[], text[]) IS 'Returns a token to each of these buckets: what it was taken for did not happen.';
 
 -- Rows that find a bucket empty are told to come back one refill apart, so that a million of them do not all come at once; but
--- within the time in which the bucket fills, so that what was promised to rows that never come is forgotten. Urgent ones
+-- within a week, or the time in which the bucket fills if that is longer, so that what was promised to rows that never come is forgotten. Urgent ones
 -- (`p_first`) come for the next token.
 CREATE OR REPLACE FUNCTION csrq.take_tokens(p_directory text, p_names text[], p_keys text[], p_first boolean DEFAULT false,
     OUT come_back_at timestamptz, OUT name text, OUT key text)
@@ -69,17 +69,17 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM csrq.lock_buckets(p_directory, p_names, p_keys);
     WITH empty AS (
-        SELECT b.name, b.key, l.refill, e.token_at, l.period,
+        SELECT b.name, b.key, l.refill, e.token_at, e.horizon,
                CASE WHEN p_first THEN e.token_at + random() * 0.01 * l.refill
-                    WHEN b.promised_until < e.token_at + l.period THEN greatest(e.token_at, b.promised_until)
-                    ELSE e.token_at + random() * l.period END AS at
+                    WHEN b.promised_until < e.token_at + e.horizon THEN greatest(e.token_at, b.promised_until)
+                    ELSE e.token_at + random() * e.horizon END AS at
           FROM unnest(p_names, p_keys) w(name, key)
           JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = w.name AND b.key = w.key
           CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
-          CROSS JOIN LATERAL (SELECT b.full_at - (l.burst - 1) * l.refill AS token_at) e
+          CROSS JOIN LATERAL (SELECT b.full_at - (l.burst - 1) * l.refill AS token_at, greatest(l.period, interval '7 days') AS horizon) e
          WHERE e.token_at > now()),
     promised AS (
-        UPDATE csrq.rate_bucket b SET promised_until = least(greatest(empty.at + empty.refill, b.promised_until), empty.token_at + empty.period) FROM empty
+        UPDATE csrq.rate_bucket b SET promised_until = least(greatest(empty.at + empty.refill, b.promised_until), empty.token_at + empty.horizon) FROM empty
          WHERE NOT p_first AND b.directory = p_directory AND b.name = empty.name AND b.key = empty.key)
     SELECT e.at, e.name, e.key INTO come_back_at, take_tokens.name, take_tokens.key FROM empty e ORDER BY e.at DESC LIMIT 1;
     IF come_back_at IS NULL THEN
