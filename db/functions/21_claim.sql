@@ -117,6 +117,7 @@ DECLARE
     room int[];
     shared int;
     seen text[];
+    quota int;
 BEGIN
     -- Some room is left for the others, however much is under way (a hundred thousand revocations, say).
     leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease);
@@ -124,44 +125,48 @@ BEGIN
     IF p_policy = 'shared' THEN
         SELECT o.possible - csrq.unopened(p_worker, NULL) INTO shared FROM csrq.orders_possible('shared', ARRAY['']) o;
     END IF;
-    FOR this_lane IN 0..3 LOOP
-        seen := '{}';
-        LOOP
-            EXIT WHEN cardinality(leased) >= p_limit OR this_lane <> renewals AND shared <= 0;
-            served := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = this_lane AND t.turn_at <= now() AND t.customer <> ALL (seen)
-                             ORDER BY t.turn_at LIMIT p_limit - cardinality(leased));
-            EXIT WHEN cardinality(served) = 0;
-            WITH share AS (
-                SELECT s.customer, s.place, o.ready_at,
-                       greatest(0, least(ceil(least(p_limit - cardinality(leased), CASE WHEN this_lane <> renewals THEN shared END)::numeric / cardinality(served)),
-                                         CASE WHEN o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
-                                         p_most_per_customer - h.held)) AS room
-                  FROM unnest(served) WITH ORDINALITY s(customer, place)
-                  LEFT JOIN csrq.orders_possible('per_customer', served) o ON o.owner = s.customer AND p_policy = 'per_customer' AND this_lane <> renewals
-                  CROSS JOIN LATERAL (SELECT count(*) AS held FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker AND j.customer = s.customer) h),
-            -- The last get what the first have left.
-            cut AS (
-                SELECT s.customer, s.place, s.ready_at,
-                       greatest(0, least(s.room, least(p_limit - cardinality(leased), CASE WHEN this_lane <> renewals THEN shared END)
-                                                 - coalesce(sum(s.room) OVER (ORDER BY s.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0))) AS room
-                  FROM share s)
-            SELECT array_agg(c.customer ORDER BY c.place), array_agg(c.ready_at ORDER BY c.place), array_agg(c.room ORDER BY c.place)
-              INTO served, not_before, room FROM cut c;
-            picked := csrq.lease(p_worker, array(
-                SELECT j.request_id FROM unnest(served, room) s(customer, room) CROSS JOIN LATERAL (
-                    SELECT k.request_id FROM csrq.job k
-                     WHERE k.status = 'ready' AND NOT k.started AND k.lane = this_lane AND k.customer = s.customer AND k.run_at <= now()
-                     ORDER BY k.run_at LIMIT s.room FOR NO KEY UPDATE SKIP LOCKED) j), p_lease);
-            PERFORM csrq.end_turns(this_lane, served, not_before);
-            leased := leased || picked;
-            IF this_lane <> renewals THEN
-                shared := shared - cardinality(picked);
-            END IF;
-            -- Whose rows another worker has at this moment, or who has its share, is passed over; not for ever.
-            IF cardinality(picked) = 0 THEN
-                seen := seen || served;
-                EXIT WHEN cardinality(seen) > 8 * p_limit;
-            END IF;
+    -- First each lane leaves a quarter to those after it, so that a million normal rows let renewals pass; urgent rows wait for nobody.
+    FOR pass IN 1..2 LOOP
+        FOR this_lane IN 0..3 LOOP
+            seen := '{}';
+            quota := CASE WHEN pass = 1 AND this_lane > 0 THEN cardinality(leased) + ceil((p_limit - cardinality(leased)) * 0.75)::int ELSE p_limit END;
+            LOOP
+                EXIT WHEN cardinality(leased) >= quota OR this_lane <> renewals AND shared <= 0;
+                served := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = this_lane AND t.turn_at <= now() AND t.customer <> ALL (seen)
+                                 ORDER BY t.turn_at LIMIT quota - cardinality(leased));
+                EXIT WHEN cardinality(served) = 0;
+                WITH share AS (
+                    SELECT s.customer, s.place, o.ready_at,
+                           greatest(0, least(ceil(least(quota - cardinality(leased), CASE WHEN this_lane <> renewals THEN shared END)::numeric / cardinality(served)),
+                                             CASE WHEN o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
+                                             p_most_per_customer - h.held)) AS room
+                      FROM unnest(served) WITH ORDINALITY s(customer, place)
+                      LEFT JOIN csrq.orders_possible('per_customer', served) o ON o.owner = s.customer AND p_policy = 'per_customer' AND this_lane <> renewals
+                      CROSS JOIN LATERAL (SELECT count(*) AS held FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker AND j.customer = s.customer) h),
+                -- The last get what the first have left.
+                cut AS (
+                    SELECT s.customer, s.place, s.ready_at,
+                           greatest(0, least(s.room, least(quota - cardinality(leased), CASE WHEN this_lane <> renewals THEN shared END)
+                                                     - coalesce(sum(s.room) OVER (ORDER BY s.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0))) AS room
+                      FROM share s)
+                SELECT array_agg(c.customer ORDER BY c.place), array_agg(c.ready_at ORDER BY c.place), array_agg(c.room ORDER BY c.place)
+                  INTO served, not_before, room FROM cut c;
+                picked := csrq.lease(p_worker, array(
+                    SELECT j.request_id FROM unnest(served, room) s(customer, room) CROSS JOIN LATERAL (
+                        SELECT k.request_id FROM csrq.job k
+                         WHERE k.status = 'ready' AND NOT k.started AND k.lane = this_lane AND k.customer = s.customer AND k.run_at <= now()
+                         ORDER BY k.run_at LIMIT s.room FOR NO KEY UPDATE SKIP LOCKED) j), p_lease);
+                PERFORM csrq.end_turns(this_lane, served, not_before);
+                leased := leased || picked;
+                IF this_lane <> renewals THEN
+                    shared := shared - cardinality(picked);
+                END IF;
+                -- Whose rows another worker has at this moment, or who has its share, is passed over; not for ever.
+                IF cardinality(picked) = 0 THEN
+                    seen := seen || served;
+                    EXIT WHEN cardinality(seen) > 8 * quota;
+                END IF;
+            END LOOP;
         END LOOP;
     END LOOP;
     leased := leased || csrq.claim_started(p_worker, p_limit - cardinality(leased), p_lease);
@@ -179,7 +184,7 @@ BEGIN
      WHERE j.request_id = ANY (leased) ORDER BY j.lease_number;
 END $$;
 COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int)
-    IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk; within a lane each customer in turn. p_policy: accounts.policy.';
+    IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk (each leaves something to the next); within a lane each customer in turn. p_policy: accounts.policy.';
 
 CREATE OR REPLACE FUNCTION csrq.look_at_turns_again() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

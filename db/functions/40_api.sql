@@ -171,7 +171,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'csrq.retry() starts a failed one again.';
     END IF;
     DELETE FROM csrq.renewal n WHERE n.request_id = renew.id;
-    INSERT INTO csrq.job (request_id, customer, lane, kind) VALUES (its.id, its.customer, csrq.lane_of(its.priority), 'renew')
+    INSERT INTO csrq.job (request_id, customer, lane, kind) VALUES (its.id, its.customer, 2 /* renewals */, 'renew')
         ON CONFLICT (request_id) DO NOTHING;
     IF NOT FOUND THEN
         RETURN false;

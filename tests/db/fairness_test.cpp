@@ -238,3 +238,14 @@ TEST_CASE("what an administrator changes about a limit counts at the next claim"
                 some_owner().directory + "', 'new_orders_per_account', '" + account + "', 100, '1 hour')");
   CHECK(queue.claim(10).size() == 3);
 }
+
+TEST_CASE("normal rows, however many, let renewals and bulk rows pass") {
+  Queue queue;
+  queue.submit_many("flood", 1000);
+  queue.submit_many("bulk", 1, "bulk");
+  queue.submit_many("renewing", 1);
+  queue.sql.run("UPDATE csrq.job SET kind = 'renew', lane = 2 WHERE customer = 'renewing'");
+  const auto claims = queue.claim(16);
+  CHECK(claims.size() == 16);
+  CHECK(Queue::shares(claims) == Shares{{"bulk", 1}, {"flood", 14}, {"renewing", 1}});
+}
