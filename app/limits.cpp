@@ -35,6 +35,7 @@ std::string allowance(const store::RateLimitLine& line) {
 void print_lines(const std::vector<store::RateLimitLine>& lines) {
   constexpr std::size_t whole_seconds = 19;
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(lines.size());
   for (const store::RateLimitLine& line : lines)
     rows.push_back({line.ca.empty() ? line.directory : line.ca, line.name,
                     line.key.empty() ? "(each)" : shortened(line.key, 40), allowance(line), line.left,

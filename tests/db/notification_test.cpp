@@ -169,7 +169,8 @@ TEST_CASE("a customer with addresses of its own is told of its failures only, by
   std::string told;
   for (const auto& delivery : outbox.claim()) {
     told += delivery.recipient + "/" + delivery.channel + " ";
-    for (const json& example : json::parse(delivery.payload)["causes"][0]["examples"])
+    const json payload = json::parse(delivery.payload);
+    for (const json& example : payload["causes"][0]["examples"])
       CHECK(example["customer"] == (delivery.recipient.empty() ? "plain" : delivery.recipient));
     if (delivery.recipient == "acme") CHECK(delivery.email == Texts{"ops@acme.example"});
     if (delivery.recipient == "hook") CHECK(delivery.webhook == "https://hook.example/csrq");
