@@ -117,8 +117,8 @@ int guarded(std::vector<std::string> words) {
 }  // namespace csrq::app
 
 int main(int argc, char** argv) {
-  constexpr int malloc_arenas = 2;  // many threads that mostly wait: an arena each would only cost memory
-  mallopt(M_ARENA_MAX, malloc_arenas);
+  constexpr int malloc_arenas = 2;      // many threads that mostly wait: an arena each would only cost memory
+  mallopt(M_ARENA_MAX, malloc_arenas);  // NOLINT(concurrency-mt-unsafe): no other thread runs yet
   std::signal(SIGPIPE, SIG_IGN);
   csrq::forbid_core_dumps();
   return csrq::app::guarded({argv + 1, argv + argc});
