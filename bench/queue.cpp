@@ -97,6 +97,7 @@ class QueueBenchmark {
                     const std::function<void(pqxx::work&)>& insert_all) {
     pqxx::connection connection(url);
     std::vector<double> rates;
+    rates.reserve(bulk_rounds);
     for (int round = 0; round < bulk_rounds; ++round)
       rates.push_back(bulk_rows * 1000.0 / milliseconds_of([&] {
                         pqxx::work transaction(connection);
@@ -186,6 +187,7 @@ class QueueBenchmark {
 
   void measure_claim() {
     std::vector<double> times;
+    times.reserve(claim_rounds);
     for (int round = 0; round < claim_rounds; ++round)
       times.push_back(milliseconds_of([&] { store::claim(database_, worker_, claim_size, lease); }));
     report_times("claim of " + std::to_string(claim_size) + " of " + std::to_string(rows_), times, 20.0);
@@ -198,6 +200,7 @@ class QueueBenchmark {
     for (const store::Claim& claim : store::claim(database_, worker_, held_leases, lease))
       held.push_back(claim.fence);
     std::vector<double> times;
+    times.reserve(small_rounds);
     for (int round = 0; round < small_rounds; ++round)
       times.push_back(milliseconds_of([&] { store::heartbeat(database_, worker_, held, lease); }));
     report_times("heartbeat of " + std::to_string(held.size()) + " leases, none to prolong", times, {});
@@ -210,6 +213,7 @@ class QueueBenchmark {
 
   void measure_rescue() {
     std::vector<double> times;
+    times.reserve(small_rounds);
     for (int round = 0; round < small_rounds; ++round)
       times.push_back(milliseconds_of([&] { store::rescue(database_); }));
     report_times("rescue, nothing to do", times, {});
@@ -220,6 +224,7 @@ class QueueBenchmark {
     std::minstd_rand generator{1};
     std::uniform_int_distribution<std::int64_t> id(1, rows_);
     std::vector<double> times;
+    times.reserve(small_rounds);
     for (int round = 0; round < small_rounds; ++round)
       times.push_back(
           milliseconds_of([&] { store::status(database, {.id = store::RequestId{id(generator)}}); }));
@@ -266,6 +271,7 @@ class QueueBenchmark {
     statements.exec("CHECKPOINT");
     std::int64_t claimed = 0;
     std::vector<double> times;
+    times.reserve(claim_rounds);
     for (int round = 0; round < claim_rounds; ++round)
       times.push_back(milliseconds_of([&] {
         claimed += static_cast<std::int64_t>(store::claim(database_, worker_, claim_size, lease).size());
