@@ -34,10 +34,10 @@ CREATE OR REPLACE TRIGGER jobs_inserted AFTER INSERT ON csrq.job REFERENCING NEW
 CREATE OR REPLACE TRIGGER jobs_changed AFTER UPDATE ON csrq.job REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION csrq.jobs_want_turns();
 
-CREATE OR REPLACE FUNCTION csrq.wake_customers() RETURNS void
+CREATE OR REPLACE FUNCTION csrq.wake_customers(p_limit int) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    due bigint[] := array(SELECT w.id FROM csrq.wakeup w WHERE w.run_at <= now() ORDER BY w.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
+    due bigint[] := array(SELECT w.id FROM csrq.wakeup w WHERE w.run_at <= now() ORDER BY w.run_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
 BEGIN
     INSERT INTO csrq.turn AS t (lane, customer, turn_at)
     SELECT DISTINCT w.lane, w.customer, now() - interval '1 microsecond' /* before those whom this claim serves */
@@ -50,10 +50,10 @@ BEGIN
     SELECT DISTINCT w.lane, w.customer, now() - interval '1 microsecond'
       FROM (SELECT k.lane, k.customer FROM csrq.wakeup k
              WHERE k.run_at <= now() AND NOT EXISTS (SELECT FROM csrq.turn t WHERE t.lane = k.lane AND t.customer = k.customer)
-             ORDER BY k.run_at LIMIT 1000) w
+             ORDER BY k.run_at LIMIT p_limit) w
      ORDER BY w.lane, w.customer ON CONFLICT DO NOTHING;
 END $$;
-COMMENT ON FUNCTION csrq.wake_customers() IS 'Gives the customers whose wakeups are due a turn.';
+COMMENT ON FUNCTION csrq.wake_customers(int) IS 'Gives customers whose wakeups are due a turn, about so many.';
 
 CREATE OR REPLACE FUNCTION csrq.end_turns(p_lane int, p_customers text[], p_not_before timestamptz[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -121,7 +121,7 @@ DECLARE
 BEGIN
     -- Some room is left for the others, however much is under way (a hundred thousand revocations, say).
     leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease);
-    PERFORM csrq.wake_customers();
+    PERFORM csrq.wake_customers(greatest(100, 2 * p_limit));  -- more than can be served
     IF p_policy = 'shared' THEN
         SELECT o.possible - csrq.unopened(p_worker, NULL) INTO shared FROM csrq.orders_possible('shared', ARRAY['']) o;
     END IF;
