@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "base/error.hpp"
@@ -107,7 +108,7 @@ void Transfer::set_headers() {
   const auto add = [this](const std::string& line) {
     curl_slist* list = curl_slist_append(header_list_.get(), line.c_str());
     if (list == nullptr) throw std::bad_alloc();
-    header_list_.release();
+    std::ignore = header_list_.release();  // the list that was appended to
     header_list_.reset(list);
   };
   bool has_content_type = false;

@@ -72,6 +72,7 @@ std::vector<CaConfig> CaPool::configs() const {
 
 std::vector<std::string> CaPool::directories_in_reach() const {
   std::vector<std::string> directories;
+  directories.reserve(cas_.size());
   for (const auto& [name, ca] : cas_)
     if (!ca->outage.remaining(Outage::Clock::now())) directories.push_back(ca->config.directory);
   return directories;
@@ -79,6 +80,7 @@ std::vector<std::string> CaPool::directories_in_reach() const {
 
 std::vector<std::string> CaPool::out_of_reach() const {
   std::vector<std::string> names;
+  names.reserve(cas_.size());
   for (const auto& [name, ca] : cas_)
     if (ca->outage.is_out()) names.push_back(name);
   return names;
@@ -86,6 +88,7 @@ std::vector<std::string> CaPool::out_of_reach() const {
 
 std::vector<const PooledCa*> CaPool::all() const {
   std::vector<const PooledCa*> pooled;
+  pooled.reserve(cas_.size());
   for (const auto& [name, ca] : cas_) pooled.push_back(ca.get());
   return pooled;
 }

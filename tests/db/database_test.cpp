@@ -43,6 +43,7 @@ std::vector<std::future<void>> run_together(
   });
   busy.wait();
   std::vector<std::future<void>> calls;
+  calls.reserve(works.size() + alone.size());
   for (const auto& work : works)
     calls.push_back(std::async(std::launch::async, [&database, &work] { database.run(work); }));
   for (const auto& work : alone)
@@ -65,6 +66,7 @@ void terminate_others(Sql& sql) {
 TEST_CASE("calls that queue up behind a commit share the next one") {
   Numbers numbers;
   std::vector<std::function<void(pqxx::transaction_base&)>> works;
+  works.reserve(20);
   for (int n = 0; n < 20; ++n) works.push_back(insert(n));
   const auto before = numbers.database.statistics();
   for (auto& call : run_together(numbers.database, works)) CHECK_NOTHROW(call.get());
@@ -93,6 +95,7 @@ TEST_CASE("a call that wants to be alone shares no transaction, wherever in the 
 TEST_CASE("of the calls in a shared commit only the guilty one fails") {
   Numbers numbers;
   std::vector<std::function<void(pqxx::transaction_base&)>> works;
+  works.reserve(20);
   for (int n = 0; n < 9; ++n) works.push_back(insert(n));
   works.insert(works.begin() + 4, insert(1000000));
   works[4] = [](pqxx::transaction_base& transaction) {

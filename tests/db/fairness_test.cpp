@@ -113,6 +113,7 @@ TEST_CASE("no row is left without a turn, whatever inserts and claims run at onc
   constexpr int writers = 4;
   constexpr int rows = 60;
   std::vector<std::jthread> threads;
+  threads.reserve(writers);
   std::atomic<int> writing = writers;
   for (int writer = 0; writer < writers; ++writer)
     threads.emplace_back([&] {
