@@ -8,6 +8,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.name_set_key(text[]) IS 'The key of a set of names in csrq.rate_bucket: the names in order, or their beginning and a digest.';
 
+CREATE OR REPLACE FUNCTION csrq.identifier_key(p_account bigint, p_name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT p_account || ' ' || regexp_replace(p_name, '^[*][.]', '') $$;
+COMMENT ON FUNCTION csrq.identifier_key(bigint, text) IS 'The key of a name (a wildcard as the name below it) under an account.';
+
 CREATE OR REPLACE FUNCTION csrq.limit_for(p_directory text, p_name text, p_key text)
 RETURNS TABLE (burst int, refill interval, period interval, renewals text, source text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -16,9 +20,22 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.limit_for(text, text, text) IS 'The limit that holds for a key: its override, else the general one. No row: unlimited.';
 
+CREATE OR REPLACE FUNCTION csrq.tokens_left(p_burst int, p_period interval, p_full_at timestamptz) RETURNS int
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN p_burst IS NOT NULL
+                THEN greatest(0, p_burst - ceil(extract(epoch FROM greatest(p_full_at, now()) - now()) * p_burst / extract(epoch FROM p_period)))::int END
+$$;
+COMMENT ON FUNCTION csrq.tokens_left(int, interval, timestamptz) IS 'Tokens in a bucket that is full again at a time (null: it is full). Null: unlimited.';
+
+CREATE OR REPLACE FUNCTION csrq.token_due(p_burst int, p_period interval, p_full_at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN p_burst IS NOT NULL THEN greatest(now(), p_full_at - (p_burst - 1) * (p_period / p_burst)) END
+$$;
+COMMENT ON FUNCTION csrq.token_due(int, interval, timestamptz) IS 'When such a bucket has a token: now, or later. Null: unlimited.';
+
 CREATE OR REPLACE FUNCTION csrq.tokens(p_directory text, p_name text, p_key text) RETURNS int
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT greatest(0, l.burst - ceil(greatest(0, extract(epoch FROM coalesce(b.full_at, now()) - now())) * l.burst / extract(epoch FROM l.period)))::int
+    SELECT csrq.tokens_left(l.burst, l.period, b.full_at)
       FROM csrq.limit_for(p_directory, p_name, p_key) l
       LEFT JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = p_name AND b.key = p_key
 $$;
@@ -26,7 +43,7 @@ COMMENT ON FUNCTION csrq.tokens(text, text, text) IS 'Tokens in a bucket now; nu
 
 CREATE OR REPLACE FUNCTION csrq.next_token_at(p_directory text, p_name text, p_key text) RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT greatest(now(), b.full_at - (l.burst - 1) * l.refill)
+    SELECT csrq.token_due(l.burst, l.period, b.full_at)
       FROM csrq.limit_for(p_directory, p_name, p_key) l
       LEFT JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = p_name AND b.key = p_key
 $$;
@@ -76,7 +93,7 @@ BEGIN
           FROM unnest(p_names, p_keys) w(name, key)
           JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = w.name AND b.key = w.key
           CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
-          CROSS JOIN LATERAL (SELECT b.full_at - (l.burst - 1) * l.refill AS token_at, greatest(l.period, interval '7 days') AS horizon) e
+          CROSS JOIN LATERAL (SELECT csrq.token_due(l.burst, l.period, b.full_at) AS token_at, greatest(l.period, interval '7 days') AS horizon) e
          WHERE e.token_at > now()),
     promised AS (
         UPDATE csrq.rate_bucket b SET promised_until = least(greatest(empty.at + empty.refill, b.promised_until), empty.token_at + empty.horizon) FROM empty
@@ -133,10 +150,6 @@ BEGIN
     ON CONFLICT (directory, name, key) DO UPDATE SET burst = EXCLUDED.burst, period = EXCLUDED.period, renewals = EXCLUDED.renewals, source = EXCLUDED.source
      WHERE l.source <> 'administrator' AND (l.burst, l.period, l.renewals, l.source) IS DISTINCT FROM (EXCLUDED.burst, EXCLUDED.period, EXCLUDED.renewals, EXCLUDED.source);
     PERFORM csrq.seed_buckets(p_directory, unseen);
-    -- Full within the period that now holds.
-    UPDATE csrq.rate_bucket b SET full_at = now() + l.period FROM csrq.rate_limit l
-     WHERE l.directory = p_directory AND l.key = '' AND b.directory = l.directory AND b.name = l.name AND b.full_at > now() + l.period
-       AND NOT EXISTS (SELECT FROM csrq.rate_limit o WHERE o.directory = b.directory AND o.name = b.name AND o.key = b.key);
 END $$;
 COMMENT ON FUNCTION csrq.set_rate_limits(text, text[], int[], interval[], text[], text[])
     IS 'What the configuration of the worker that starts says about a CA''s limits. Buckets of limits that are new are filled from the history; rows of administrators stay.';
@@ -169,7 +182,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
               FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id JOIN csrq.acme_account a ON a.id = c.account_id
              WHERE a.directory = p_directory
             UNION ALL
-            SELECT w.name, z.account_id || ' ' || z.identifier, z.updated_at
+            SELECT w.name, csrq.identifier_key(z.account_id, z.identifier), z.updated_at
               FROM csrq.acme_authorization z JOIN csrq.acme_account a ON a.id = z.account_id,
                    unnest(ARRAY['failed_validations_per_identifier', 'consecutive_failures_per_identifier']) w(name)
              WHERE a.directory = p_directory AND z.status = 'invalid' AND z.identifier IS NOT NULL) h
@@ -235,7 +248,7 @@ CREATE OR REPLACE FUNCTION csrq.authorization_counts() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     ca_directory text;
-    bucket text := NEW.account_id || ' ' || NEW.identifier;
+    bucket text := csrq.identifier_key(NEW.account_id, NEW.identifier);
 BEGIN
     SELECT a.directory INTO ca_directory FROM csrq.acme_account a WHERE a.id = NEW.account_id;
     IF NEW.status = 'valid' THEN
@@ -270,7 +283,7 @@ CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account b
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held_until timestamptz := now() + p_wait;
-    scope_keys text[] := CASE p_scope WHEN 'account' THEN ARRAY[p_account::text] WHEN 'identifier' THEN array(SELECT DISTINCT p_account || ' ' || regexp_replace(k, '^[*][.]', '') FROM unnest(p_keys) k)
+    scope_keys text[] := CASE p_scope WHEN 'account' THEN ARRAY[p_account::text] WHEN 'identifier' THEN array(SELECT DISTINCT csrq.identifier_key(p_account, k) FROM unnest(p_keys) k)
                               WHEN 'name_set' THEN ARRAY[csrq.name_set_key(p_keys)]
                               WHEN 'registered_domain' THEN p_keys ELSE ARRAY[''] END;
     limit_name text := CASE p_scope WHEN 'account' THEN 'new_orders_per_account' WHEN 'address' THEN 'new_accounts_per_address'
@@ -294,8 +307,8 @@ CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[])
 RETURNS TABLE (owner text, possible int, ready_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH account AS (
-        SELECT a.owner, l.burst, l.period, l.period / l.burst AS refill, greatest(b.full_at, now()) AS full_at,
-               greatest(now(), b.full_at - (l.burst - 1) * (l.period / l.burst),
+        SELECT a.owner, csrq.tokens_left(l.burst, l.period, b.full_at) AS tokens,
+               greatest(now(), csrq.token_due(l.burst, l.period, b.full_at),
                         (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = a.directory
                             AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text)))) AS ready_at
           FROM csrq.acme_account a
@@ -305,8 +318,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          WHERE a.policy = p_policy AND a.owner = ANY (p_owners) AND a.status IN ('creating', 'valid'))
     -- An owner has as many accounts as there are CAs.
     SELECT a.owner,
-           max(CASE WHEN a.ready_at > now() THEN 0 WHEN a.period IS NULL THEN 1000000000
-                    ELSE a.burst - ceil(extract(epoch FROM coalesce(a.full_at, now()) - now()) * a.burst / extract(epoch FROM a.period)) END)::int,
+           max(CASE WHEN a.ready_at > now() THEN 0 ELSE coalesce(a.tokens, 1000000000) END),
            min(a.ready_at)
       FROM account a GROUP BY a.owner
 $$;
@@ -324,11 +336,25 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
             UNION ALL SELECT 'account', p_account::text
             UNION ALL SELECT 'name_set', csrq.name_set_key(p_names)
             UNION ALL SELECT 'registered_domain', d FROM unnest(p_domains) d
-            UNION ALL SELECT 'identifier', p_account || ' ' || regexp_replace(n, '^[*][.]', '') FROM unnest(p_names) n) s ON true
+            UNION ALL SELECT 'identifier', csrq.identifier_key(p_account, n) FROM unnest(p_names) n) s ON true
       JOIN csrq.rate_hold h ON h.directory = a.directory AND h.scope = s.scope AND h.key = s.key
      WHERE a.id = p_account AND h.until > now() ORDER BY h.until DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION csrq.held(bigint, text[], text[]) IS 'Until when the CA has asked to wait with an order for these names; no row: it has not.';
+
+CREATE OR REPLACE FUNCTION csrq.certificate_costs(p_names text[], p_domains text[]) RETURNS TABLE (name text, key text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'certificates_per_name_set', csrq.name_set_key(p_names)
+    UNION ALL SELECT 'certificates_per_registered_domain', d FROM unnest(p_domains) d
+$$;
+COMMENT ON FUNCTION csrq.certificate_costs(text[], text[]) IS 'The buckets that a certificate takes a token from.';
+
+CREATE OR REPLACE FUNCTION csrq.by_turns(p_names text[], p_keys text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(v ORDER BY place, part), '{}')
+      FROM unnest(p_names, p_keys) WITH ORDINALITY w(name, key, place), LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)
+$$;
+COMMENT ON FUNCTION csrq.by_turns(text[], text[]) IS 'Names and keys of buckets as csrq.acme_order.charged keeps them.';
 
 CREATE OR REPLACE FUNCTION csrq.charge_order(p_request bigint, p_account bigint, p_names text[], p_domains text[],
     OUT until timestamptz, OUT error jsonb, OUT charged text[])
@@ -347,8 +373,8 @@ BEGIN
     END IF;
     -- Failures are spent when they happen; an order waits until there is a token for one.
     SELECT csrq.next_token_at(ca_directory, w.name, w.key) AS at, w.name, w.key INTO refused
-      FROM (SELECT l.name, p_account || ' ' || i.identifier AS key
-              FROM (SELECT DISTINCT regexp_replace(n, '^[*][.]', '') AS identifier FROM unnest(p_names) n) i,
+      FROM (SELECT DISTINCT l.name, csrq.identifier_key(p_account, n) AS key
+              FROM unnest(p_names) n,
                    unnest(ARRAY['failed_validations_per_identifier', 'consecutive_failures_per_identifier']) l(name)) w
      WHERE csrq.next_token_at(ca_directory, w.name, w.key) > now() ORDER BY 1 DESC LIMIT 1;
     IF NOT FOUND THEN
@@ -356,8 +382,7 @@ BEGIN
                                WHERE c.request_id = p_request AND a.directory = ca_directory AND c.issued_at > now() - interval '120 days');
         SELECT array_agg(w.name), array_agg(w.key) INTO names, keys
           FROM (SELECT 'new_orders_per_account' AS name, p_account::text AS key
-                UNION ALL SELECT 'certificates_per_name_set', csrq.name_set_key(p_names)
-                UNION ALL SELECT 'certificates_per_registered_domain', d FROM unnest(p_domains) d) w
+                UNION ALL SELECT c.name, c.key FROM csrq.certificate_costs(p_names, p_domains) c) w
           CROSS JOIN LATERAL csrq.limit_for(ca_directory, w.name, w.key) l
          WHERE NOT (is_renewal AND l.renewals = 'exempt');
         SELECT t.come_back_at AS at, t.name, t.key INTO refused FROM csrq.take_tokens(ca_directory, names, keys, is_urgent) t;
@@ -368,9 +393,7 @@ BEGIN
             'detail', format('the CA''s limit %s is used up for %s; csrq waits before the CA has to say no', refused.name, refused.key));
         RETURN;
     END IF;
-    charged := coalesce((SELECT array_agg(v ORDER BY place, part)
-                           FROM unnest(names, keys) WITH ORDINALITY w(name, key, place), LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)
-                        ), '{}');
+    charged := csrq.by_turns(names, keys);
 END $$;
 COMMENT ON FUNCTION csrq.charge_order(bigint, bigint, text[], text[])
     IS 'Takes what a new order costs from the buckets, or says until when to wait, and why. charged: what is given back if no certificate comes of it.';
@@ -383,13 +406,11 @@ DECLARE
     keys text[];
 BEGIN
     SELECT array_agg(w.name), array_agg(w.key) INTO names, keys
-      FROM (SELECT 'certificates_per_name_set' AS name, csrq.name_set_key(p_names) AS key
-            UNION ALL SELECT 'certificates_per_registered_domain', d FROM unnest(p_domains) d) w
+      FROM csrq.certificate_costs(p_names, p_domains) w
      WHERE EXISTS (SELECT FROM csrq.limit_for(ca_directory, w.name, w.key));
     IF names IS NOT NULL THEN
         PERFORM csrq.spend(ca_directory, names, keys);
-        UPDATE csrq.acme_order SET charged = (SELECT array_agg(v ORDER BY place, part) FROM unnest(names, keys) WITH ORDINALITY w(name, key, place),
-                                                     LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)) WHERE id = p_order;
+        UPDATE csrq.acme_order SET charged = csrq.by_turns(names, keys) WHERE id = p_order;
     END IF;
 END $$;
 COMMENT ON FUNCTION csrq.charge_adopted(bigint, bigint, text[], text[])

@@ -194,6 +194,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.look_at_turns_again() IS 'Somebody has changed what an account may do: the next claims find out.';
 CREATE OR REPLACE TRIGGER look_at_turns_again AFTER INSERT OR UPDATE OR DELETE ON csrq.rate_limit
-    FOR EACH STATEMENT EXECUTE FUNCTION csrq.look_at_turns_again();
+    FOR EACH ROW EXECUTE FUNCTION csrq.look_at_turns_again();
 CREATE OR REPLACE TRIGGER look_at_turns_again AFTER DELETE ON csrq.rate_hold
     FOR EACH STATEMENT EXECUTE FUNCTION csrq.look_at_turns_again();

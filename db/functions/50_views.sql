@@ -148,8 +148,7 @@ SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period,
                              coalesce(own.renewals, each.renewals) AS renewals, coalesce(own.source, each.source) AS source) l
   LEFT JOIN csrq.rate_bucket b ON b.directory = s.directory AND b.name = s.name AND b.key = s.key
   CROSS JOIN LATERAL (
-       SELECT greatest(0, l.burst - ceil(greatest(0, extract(epoch FROM coalesce(b.full_at, now()) - now())) * l.burst / extract(epoch FROM l.period)))::int AS left_now,
-              CASE WHEN l.burst IS NOT NULL THEN greatest(now(), b.full_at - (l.burst - 1) * (l.period / l.burst)) END AS token_at) v
+       SELECT csrq.tokens_left(l.burst, l.period, b.full_at) AS left_now, csrq.token_due(l.burst, l.period, b.full_at) AS token_at) v
   LEFT JOIN csrq.rate_hold h ON h.directory = s.directory AND h.scope = s.scope AND h.key = s.key AND h.until > now()
   LEFT JOIN LATERAL (SELECT count(*) AS waiting FROM csrq.job j
                       WHERE a.policy = 'per_customer' AND j.customer = a.owner AND j.status = 'ready' AND NOT j.started AND j.kind = 'issue') w ON true;

@@ -308,6 +308,17 @@ TEST_CASE("the sentence of a refusal is not shown to other customers' rows") {
   CHECK(ca.open({"a.example"}).hold->detail.find("no such name") == std::string::npos);
 }
 
+TEST_CASE("a bucket that was looked at but never drawn on is shown as full") {
+  LimitedCa ca(one_limit("new_accounts_per_address", 10, an_hour));
+  ca.sql.run("DELETE FROM csrq.rate_bucket");
+  store::hold(ca.database, ca.directory, {.scope = LimitScope::ca}, ca.account, {}, {}, an_hour,
+              some_failure(FailureClass::limited));
+  CHECK(store::take_account_token(ca.database, ca.directory, ca.account));
+  CHECK(ca.left("new_accounts_per_address", "") == 10);
+  for (const auto& line : store::rate_limits(ca.database, "", ""))
+    if (line.name == "new_accounts_per_address") CHECK(line.left == "10");
+}
+
 TEST_CASE("a limit that nobody can measure is refused") {
   LimitedCa ca({});
   CHECK(ca.sql
