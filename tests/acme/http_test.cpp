@@ -23,6 +23,7 @@
 #include "base/error.hpp"
 #include "http/client.hpp"
 #include "http/server.hpp"
+#include "support/loopback_listener.hpp"
 
 using namespace std::chrono_literals;
 using namespace csrq::http;
@@ -113,27 +114,13 @@ class Gate {
 /// Accepts into the kernel's backlog and never answers.
 class SilentListener {
  public:
-  SilentListener() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address_;
-    if (::bind(socket_, reinterpret_cast<sockaddr*>(&address_), size) != 0 || ::listen(socket_, 64) != 0 ||
-        ::getsockname(socket_, reinterpret_cast<sockaddr*>(&address_), &size) != 0)
-      throw std::runtime_error("cannot listen on the loopback address");
-  }
-  ~SilentListener() { close(); }
-  SilentListener(const SilentListener&) = delete;
-  SilentListener& operator=(const SilentListener&) = delete;
-
-  int port() const { return ntohs(address_.sin_port); }
+  int port() const { return listener_.port(); }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port()) + "/"; }
-  void close() {
-    if (socket_ >= 0) ::close(std::exchange(socket_, -1));
-  }
+  void close() { listener_.close(); }
 
   /// Takes one connection, reads the head of its request, writes `answer` and closes.
   std::string answer_once(std::string_view answer) const {
-    const int peer = ::accept(socket_, nullptr, nullptr);
+    const int peer = listener_.accept();
     std::string head;
     char octet = 0;
     while (!head.ends_with("\r\n\r\n") && ::recv(peer, &octet, 1, 0) == 1) head += octet;
@@ -144,8 +131,7 @@ class SilentListener {
   }
 
  private:
-  int socket_;
-  sockaddr_in address_{};
+  csrq::test::LoopbackListener listener_{64};
 };
 
 ServerOptions loopback() {

@@ -1,9 +1,9 @@
 #include <doctest/doctest.h>
-#include <netinet/in.h>
 
 #include <mutex>
 
 #include "cli/cli_fixture.hpp"
+#include "support/loopback_listener.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -13,28 +13,16 @@ namespace {
 /// A CA that takes connections and never answers, until it is closed.
 class SilentCa {
  public:
-  SilentCa() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-        ::listen(listener_, 8) != 0 ||
-        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-      throw std::runtime_error("no port for the silent CA");
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { accept(); });
-  }
+  SilentCa() : thread_([this] { accept(); }) {}
   ~SilentCa() {
     close();
     thread_.join();
-    ::close(listener_);
   }
   SilentCa(const SilentCa&) = delete;
   SilentCa& operator=(const SilentCa&) = delete;
 
-  int port() const { return port_; }
-  std::string directory() const { return "https://127.0.0.1:" + std::to_string(port_) + "/dir"; }
+  int port() const { return listener_.port(); }
+  std::string directory() const { return "https://127.0.0.1:" + std::to_string(port()) + "/dir"; }
   bool was_asked() const {
     const std::scoped_lock lock(mutex_);
     return asked_;
@@ -42,26 +30,25 @@ class SilentCa {
   /// Its callers get no answer any more.
   void close() {
     const std::scoped_lock lock(mutex_);
-    ::shutdown(listener_, SHUT_RDWR);
+    listener_.shut_down();
     for (const int connection : connections_) ::close(connection);
     connections_.clear();
   }
 
  private:
   void accept() {
-    for (int connection = 0; (connection = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
+    for (int connection = 0; (connection = listener_.accept()) >= 0;) {
       const std::scoped_lock lock(mutex_);
       asked_ = true;
       connections_.push_back(connection);
     }
   }
 
-  int listener_;
-  int port_{};
+  LoopbackListener listener_{8};
   mutable std::mutex mutex_{};
   bool asked_{false};
   std::vector<int> connections_{};
-  std::thread thread_{};
+  std::thread thread_;
 };
 
 /// `csrq work` as a service manager runs it.

@@ -12,19 +12,6 @@
 using namespace csrq;
 using namespace csrq::test;
 
-namespace {
-
-std::string refusal_of(const std::function<void()>& action) {
-  try {
-    action();
-    return {};
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-}
-
-}  // namespace
-
 TEST_CASE("an empty database is migrated once, and a second migrate does nothing") {
   store::Database database({.url = empty_database_url()});
   CHECK(store::schema_status(database).installed == 0);

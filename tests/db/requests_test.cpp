@@ -8,19 +8,6 @@
 using namespace csrq;
 using namespace csrq::test;
 
-namespace {
-
-std::string refusal_of(const std::function<void()>& action) {
-  try {
-    action();
-    return {};
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-}
-
-}  // namespace
-
 TEST_CASE("a reference makes an insert idempotent within its customer") {
   Store store;
   const store::Submission submission{.customer = "acme", .csr = some_csr, .reference = "r1"};

@@ -34,15 +34,6 @@ struct Retries : Store {
   }
 };
 
-std::string refusal_of(const std::function<void()>& action) {
-  try {
-    action();
-    return {};
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-}
-
 }  // namespace
 
 TEST_CASE("retry by the class or code of the error") {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -75,6 +76,16 @@ inline Failure some_failure(FailureClass failure_class) {
           .detail = "no such name",
           .problem = {},
           .retry_after = {}};
+}
+
+/// What the store refuses it for; "" if it does not.
+inline std::string refusal_of(const std::function<void()>& action) {
+  try {
+    action();
+    return {};
+  } catch (const UsageError& error) {
+    return error.what();
+  }
 }
 
 /// A fresh database, a store on it and a registered worker.

@@ -1,10 +1,7 @@
 #include "support/mail_sink.hpp"
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <stdexcept>
 
 namespace csrq::test {
 namespace {
@@ -29,23 +26,11 @@ std::string path_in(const std::string& line) {
 
 }  // namespace
 
-MailSink::MailSink() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, 8) != 0 ||
-      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    throw std::runtime_error("no port for the mail sink");
-  port_ = ntohs(address.sin_port);
-  thread_ = std::thread([this] { accept(); });
-}
+MailSink::MailSink() : thread_([this] { accept(); }) {}
 
 MailSink::~MailSink() {
-  ::shutdown(listener_, SHUT_RDWR);
+  listener_.shut_down();
   thread_.join();
-  ::close(listener_);
 }
 
 std::vector<MailSink::Mail> MailSink::mails() const {
@@ -54,7 +39,7 @@ std::vector<MailSink::Mail> MailSink::mails() const {
 }
 
 void MailSink::accept() {
-  for (int connection = 0; (connection = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
+  for (int connection = 0; (connection = listener_.accept()) >= 0;) {
     serve(connection);
     ::close(connection);
   }

@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "support/loopback_listener.hpp"
+
 namespace csrq::test {
 
 /// A mail server on loopback that keeps what it is given: enough of RFC 5321 for one client at a time, with
@@ -24,7 +26,7 @@ class MailSink {
   MailSink(const MailSink&) = delete;
   MailSink& operator=(const MailSink&) = delete;
 
-  std::string url() const { return "smtp://127.0.0.1:" + std::to_string(port_); }
+  std::string url() const { return "smtp://127.0.0.1:" + std::to_string(listener_.port()); }
   std::vector<Mail> mails() const;
   /// From now on recipients are refused with 550.
   void refuse() { refusing_ = true; }
@@ -34,12 +36,11 @@ class MailSink {
   void serve(int connection);
   std::string answer(const std::string& line, Mail& mail);
 
-  int listener_;
-  int port_{};
+  LoopbackListener listener_{8};
   std::atomic<bool> refusing_{false};
   mutable std::mutex mutex_{};
   std::vector<Mail> mails_{};
-  std::thread thread_{};
+  std::thread thread_;
 };
 
 }  // namespace csrq::test
