@@ -4,6 +4,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "app/table.hpp"
 #include "base/printable.hpp"
 #include "issuance/sweep.hpp"
@@ -17,10 +18,6 @@ std::string joined(const std::vector<std::int64_t>& ids) {
   std::string text;
   for (const std::int64_t id : ids) text += (text.empty() ? "" : " ") + std::to_string(id);
   return text;
-}
-
-void print_json(const json& document) {
-  std::cout << document.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
 }
 
 json to_json(const store::PendingAuthorization& line) {
@@ -55,7 +52,7 @@ Exit list(const Arguments& arguments) {
   if (arguments.json()) {
     json all = json::array();
     for (const auto& line : pending) all.push_back(to_json(line));
-    print_json(all);
+    std::cout << json_line(all);
   } else if (pending.empty()) {
     std::cout << "no pending authorizations\n";
   } else {
@@ -82,7 +79,7 @@ Exit preview(const Arguments& arguments, const store::SweepScope& scope) {
                      {"customer", one.customer},
                      {"identifier", one.identifier},
                      {"url", one.url}});
-    print_json(all);
+    std::cout << json_line(all);
     return Exit::done;
   }
   for (const auto& one : found)
@@ -100,7 +97,7 @@ Exit sweep(const Arguments& arguments) {
   const issuance::SweepTally tally =
       issuance::sweep(*environment.database, environment.cas, environment.accounts, scope);
   if (arguments.json())
-    print_json({{"deactivated", tally.deactivated}, {"over", tally.over}, {"left", tally.left}});
+    std::cout << json_line({{"deactivated", tally.deactivated}, {"over", tally.over}, {"left", tally.left}});
   else
     std::cout << tally.deactivated << " deactivated, " << tally.over << " were over already, " << tally.left
               << " could not be deactivated\n";

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/json_line.hpp"
 #include "app/table.hpp"
 #include "base/printable.hpp"
 
@@ -33,10 +34,6 @@ std::string word_for(const issuance::Progress& progress) {
 
 std::int64_t done(const workers::Tally& tally) {
   return tally.issued + tally.revoked + tally.failed + tally.put_off + tally.dropped;
-}
-
-std::string json_line(const json& document) {
-  return document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 std::string described(const workers::Outcome& outcome) {

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/json_line.hpp"
 #include "app/table.hpp"
 
 namespace csrq::app {
@@ -68,7 +69,7 @@ Exit Checkup::conclude() const {
     if (!finding.remedy.empty()) checks.back()["remedy"] = finding.remedy;
   }
   const nlohmann::json all{{"ok", code_ == Exit::done}, {"checks", checks}};
-  std::cout << all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  std::cout << json_line(all);
   return code_;
 }
 

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/json_line.hpp"
 #include "store/database.hpp"
 
 namespace csrq::app {
@@ -21,7 +22,7 @@ Exit for_each_request(const std::vector<store::RequestId>& ids, bool json,
       document["error"] = refusal.what();
       if (!json) std::cerr << "csrq: request " << store::number(id) << ": " << refusal.what() << "\n";
     }
-    if (json) std::cout << document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    if (json) std::cout << json_line(document);
   }
   return exit;
 }

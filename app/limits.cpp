@@ -4,6 +4,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "app/table.hpp"
 #include "store/rate_limits.hpp"
 
@@ -53,7 +54,7 @@ Exit run(const Arguments& arguments) {
   if (arguments.json()) {
     json all = json::array();
     for (const store::RateLimitLine& line : lines) all.push_back(to_json(line));
-    std::cout << all.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
+    std::cout << json_line(all);
   } else if (lines.empty()) {
     std::cout << "no limit is known, and no CA has asked to wait\n";
   } else {

@@ -4,6 +4,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "app/table.hpp"
 #include "base/printable.hpp"
 #include "store/notifications.hpp"
@@ -13,10 +14,6 @@ namespace csrq::app {
 namespace {
 
 using nlohmann::json;
-
-void print_json(const json& document) {
-  std::cout << document.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
-}
 
 /// "" if the other side accepted it.
 std::string send_now(workers::NotificationChannels& channels, const store::Delivery& delivery) {
@@ -53,7 +50,7 @@ Exit test(const Arguments& arguments, const Config& config) {
                         {"accepted", error.empty()},
                         {"error", error}});
   }
-  if (arguments.json()) print_json(outcomes);
+  if (arguments.json()) std::cout << json_line(outcomes);
   return all_accepted ? Exit::done : Exit::some_failed;
 }
 
@@ -118,7 +115,7 @@ Exit list(const Arguments& arguments, const Config& config) {
   const std::vector<store::OpenAlarm> alarms = store::open_alarms(*database);
   const std::vector<store::Undelivered> messages = store::undelivered(*database, arguments.text("customer"));
   if (arguments.json()) {
-    print_json({{"alarms", to_json(alarms)}, {"undelivered", to_json(messages)}});
+    std::cout << json_line({{"alarms", to_json(alarms)}, {"undelivered", to_json(messages)}});
   } else {
     print_alarms(alarms);
     print_undelivered(messages);

@@ -4,6 +4,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "app/table.hpp"
 #include "store/janitor.hpp"
 #include "store/requests.hpp"
@@ -161,7 +162,7 @@ Exit run(const Arguments& arguments) {
     json all = json::array();
     for (const store::StatusLine& line : lines) all.push_back(to_json(line));
     if (wants_history) all.front()["history"] = to_json(history);
-    std::cout << all.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
+    std::cout << json_line(all);
     return Exit::done;
   }
   if (filter.id) {

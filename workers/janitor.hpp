@@ -1,12 +1,9 @@
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
-#include <thread>
 
 #include "issuance/sweep.hpp"
+#include "workers/rounds.hpp"
 
 namespace csrq::workers {
 
@@ -16,25 +13,17 @@ class Janitor {
  public:
   /// All must outlive this. Tells the database the CAs' policies. Throws Unreachable.
   Janitor(store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts);
-  ~Janitor();  ///< ends a round under way after its current request
-  Janitor(const Janitor&) = delete;
-  Janitor& operator=(const Janitor&) = delete;
 
-  /// Begins to do rounds on a thread of its own.
+  /// Begins to do rounds on a thread of its own. The destructor ends one under way after its current request.
   void start();
   /// One round, on the caller's thread, until `stopped` says so. Throws Unreachable.
   issuance::SweepTally round(const std::function<bool()>& stopped);
 
  private:
-  void do_rounds();
-
   store::Database& database_;
   issuance::CaPool& cas_;
   issuance::Accounts& accounts_;
-  std::mutex mutex_{};
-  std::condition_variable stop_{};
-  std::atomic<bool> stopping_{false};
-  std::thread thread_{};
+  Rounds rounds_{};
 };
 
 }  // namespace csrq::workers

@@ -23,30 +23,9 @@ Notifier::Notifier(const NotifyConfig& config, store::DatabaseOptions database, 
                    NotifierPace pace)
     : database_(std::move(database)), cas_(cas), pace_(pace), channels_(config) {}
 
-Notifier::~Notifier() {
-  {
-    const std::scoped_lock lock(mutex_);
-    stopping_ = true;
-  }
-  stop_.notify_all();
-  if (thread_.joinable()) thread_.join();
-}
-
 void Notifier::start() {
-  thread_ = std::thread([this] { do_rounds(); });
-}
-
-void Notifier::do_rounds() {
-  std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, pace_.pause, [this] { return stopping_.load(); })) {
-    lock.unlock();
-    try {
-      round([this] { return stopping_.load(); });
-    } catch (const std::exception& error) {
-      log::warning("nobody could be told of failures; tried again", {{"error", error.what()}});
-    }
-    lock.lock();
-  }
+  rounds_.start(pace_.pause, "nobody could be told of failures; tried again",
+                [this](const std::function<bool()>& stopped) { round(stopped); });
 }
 
 void Notifier::round(const std::function<bool()>& stopped) {

@@ -1,15 +1,12 @@
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
-#include <thread>
 
 #include "base/config.hpp"
 #include "issuance/ca_pool.hpp"
 #include "store/database.hpp"
 #include "workers/notification_channels.hpp"
+#include "workers/rounds.hpp"
 
 namespace csrq::workers {
 
@@ -27,17 +24,14 @@ class Notifier {
   /// All must outlive this. Throws UsageError for secrets that cannot be read, Unreachable.
   Notifier(const NotifyConfig& config, store::DatabaseOptions database, const issuance::CaPool& cas,
            NotifierPace pace = {});
-  ~Notifier();  ///< ends a round under way; a request that waits for its answer is waited for, some seconds
-  Notifier(const Notifier&) = delete;
-  Notifier& operator=(const Notifier&) = delete;
 
-  /// Begins to do rounds on a thread of its own.
+  /// Begins to do rounds on a thread of its own. The destructor ends one under way; a request that waits for
+  /// its answer is waited for, some seconds.
   void start();
   /// One round, on the caller's thread, until `stopped` says so. Throws Unreachable.
   void round(const std::function<bool()>& stopped = [] { return false; });
 
  private:
-  void do_rounds();
   void look_at_cas();
   void deliver(const store::Delivery& delivery, const std::function<bool()>& stopped);
 
@@ -45,10 +39,7 @@ class Notifier {
   const issuance::CaPool& cas_;
   NotifierPace pace_;
   NotificationChannels channels_;
-  std::mutex mutex_{};
-  std::condition_variable stop_{};
-  std::atomic<bool> stopping_{false};
-  std::thread thread_{};
+  Rounds rounds_{};
 };
 
 }  // namespace csrq::workers

@@ -174,6 +174,7 @@ int send_from_threads(Client& client, const std::string& url, int threads, int r
   std::latch start(threads);
   std::atomic<int> answered{0};
   std::vector<std::jthread> senders;
+  senders.reserve(static_cast<std::size_t>(threads));
   for (int index = 0; index < threads; ++index) {
     senders.emplace_back([&] {
       start.arrive_and_wait();
@@ -651,6 +652,7 @@ TEST_CASE("the client tells why there is no answer") {
     std::atomic<int> timeouts{0};
     {
       std::vector<std::jthread> senders;
+      senders.reserve(5);
       for (int index = 0; index < 5; ++index)
         senders.emplace_back([&] {
           if (failure_of(client, {.url = listener.url()}).code == "timeout") ++timeouts;
@@ -706,6 +708,7 @@ TEST_CASE("a client that goes away ends the requests under way") {
   auto client = std::make_unique<Client>(plain());
   std::atomic<int> ended{0};
   std::vector<std::jthread> senders;
+  senders.reserve(8);
   for (int index = 0; index < 8; ++index)
     senders.emplace_back([&, sender = client.get()] {
       if (failure_of(*sender, {.url = listener.url()}).code == "connection") ++ended;

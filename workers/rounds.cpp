@@ -1,0 +1,35 @@
+#include "workers/rounds.hpp"
+
+#include <utility>
+
+#include "base/log.hpp"
+
+namespace csrq::workers {
+
+Rounds::~Rounds() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  stop_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Rounds::start(Duration pause, std::string_view complaint, Round round) {
+  thread_ = std::thread([this, pause, complaint, round = std::move(round)] { run(pause, complaint, round); });
+}
+
+void Rounds::run(Duration pause, std::string_view complaint, const Round& round) {
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, pause, [this] { return stopping_.load(); })) {
+    lock.unlock();
+    try {
+      round([this] { return stopping_.load(); });
+    } catch (const std::exception& error) {
+      log::warning(complaint, {{"error", error.what()}});
+    }
+    lock.lock();
+  }
+}
+
+}  // namespace csrq::workers

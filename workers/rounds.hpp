@@ -1,0 +1,39 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string_view>
+#include <thread>
+
+#include "base/time.hpp"
+
+namespace csrq::workers {
+
+/// A chore done again and again on a thread of its own. To be the last member of whoever does it: its
+/// destructor waits for the round under way.
+class Rounds {
+ public:
+  /// Shall end soon once `stopped` says true.
+  using Round = std::function<void(const std::function<bool()>& stopped)>;
+
+  Rounds() = default;
+  ~Rounds();
+  Rounds(const Rounds&) = delete;
+  Rounds& operator=(const Rounds&) = delete;
+
+  /// The first round begins after a `pause`, the next a pause after its end. What a round throws is logged
+  /// as `complaint`. Once at most.
+  void start(Duration pause, std::string_view complaint, Round round);
+
+ private:
+  void run(Duration pause, std::string_view complaint, const Round& round);
+
+  std::mutex mutex_{};
+  std::condition_variable stop_{};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_{};
+};
+
+}  // namespace csrq::workers
