@@ -28,6 +28,7 @@ extern const Command migrate_command;
 extern const Command notify_command;
 extern const Command prune_command;
 extern const Command renew_command;
+extern const Command renewals_command;
 extern const Command respond_command;
 extern const Command retry_command;
 extern const Command revoke_command;

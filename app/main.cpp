@@ -12,10 +12,11 @@
 namespace csrq::app {
 namespace {
 
-const std::array commands{
-    &dev_command,    &migrate_command, &work_command,  &run_command,    &respond_command, &submit_command,
-    &status_command, &chain_command,   &retry_command, &cancel_command, &renew_command,   &revoke_command,
-    &authz_command,  &limits_command,  &prune_command, &notify_command, &keygen_command,  &doctor_command};
+const std::array commands{&dev_command,      &migrate_command, &work_command,   &run_command,
+                          &respond_command,  &submit_command,  &status_command, &chain_command,
+                          &retry_command,    &cancel_command,  &renew_command,  &revoke_command,
+                          &renewals_command, &authz_command,   &limits_command, &prune_command,
+                          &notify_command,   &keygen_command,  &doctor_command};
 
 constexpr const char* introduction =
     R"(csrq takes certificate signing requests from a PostgreSQL table to issued certificate chains, over ACME.

@@ -124,7 +124,7 @@ BEGIN
      WHERE id = p_request RETURNING auto_renew INTO renews;
     IF renews THEN
         INSERT INTO csrq.renewal (request_id, renew_at) VALUES (p_request, p_renew_at)
-            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at;
+            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, rule_at = NULL;
     END IF;
     PERFORM csrq.remove_responses(p_order);
     PERFORM csrq.wake_splits(p_request);
