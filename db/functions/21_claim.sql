@@ -89,7 +89,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.unopened(bigint, text) IS 'Rows that a worker holds and for which it is about to open an order.';
 
-CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval, p_policy text, p_most_per_customer int)
+CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval, p_policy text, p_most_per_customer int,
+    p_renewals_only boolean)
 RETURNS TABLE (request_id bigint, lease_number bigint, customer text, kind text, attempt int, failures int, revoke_reason int,
                csr text, ca text, profile text, challenge text, preferred_chain text, names text[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -105,12 +106,13 @@ DECLARE
 BEGIN
     -- NO KEY UPDATE: child inserts hold KEY SHARE.
     leased := csrq.lease(p_worker, array(SELECT j.request_id FROM csrq.job j WHERE j.status = 'ready' AND j.started AND j.run_at <= now()
+                                            AND (NOT p_renewals_only OR j.kind = 'renew')
                                           ORDER BY j.run_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED), p_lease);
     PERFORM csrq.wake_customers();
     IF p_policy = 'shared' THEN
         SELECT o.possible - csrq.unopened(p_worker, NULL) INTO shared FROM csrq.orders_possible('shared', ARRAY['']) o;
     END IF;
-    FOR this_lane IN 0..3 LOOP
+    FOR this_lane IN CASE WHEN p_renewals_only THEN renewals ELSE 0 END..CASE WHEN p_renewals_only THEN renewals ELSE 3 END LOOP
         LOOP
             EXIT WHEN cardinality(leased) >= p_limit OR this_lane <> renewals AND shared <= 0;
             served := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = this_lane AND t.turn_at <= now()
@@ -158,5 +160,5 @@ BEGIN
       FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id JOIN csrq.customer c ON c.name = j.customer
      WHERE j.request_id = ANY (leased) ORDER BY j.lease_number;
 END $$;
-COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int)
-    IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk; within a lane each customer in turn. p_policy: accounts.policy.';
+COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int, boolean)
+    IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk; within a lane each customer in turn. p_policy: accounts.policy. p_renewals_only: those of the lane of renewals, and renewals under way.';

@@ -73,3 +73,12 @@ TEST_CASE("renewals: what is missing or out of range is said") {
     CHECK(installation(words).exit_code == 2);
   }
 }
+
+TEST_CASE("run --renewals leaves rows alone that are no renewals") {
+  const Installation installation;
+  installation.submit("a.example");
+  const embedded::Outcome outcome = installation({"run", "--renewals"});
+  CHECK(outcome.output == "nothing was due\n");
+  CHECK(outcome.exit_code == 0);
+  CHECK(Sql(installation.test.url()).value("SELECT status || ' ' || attempt FROM csrq.job") == "ready 0");
+}
