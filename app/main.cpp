@@ -12,10 +12,11 @@
 namespace csrq::app {
 namespace {
 
-const std::array commands{
-    &dev_command,    &migrate_command, &work_command,  &run_command,    &respond_command, &submit_command,
-    &status_command, &chain_command,   &retry_command, &cancel_command, &renew_command,   &revoke_command,
-    &authz_command,  &limits_command,  &prune_command, &notify_command, &keygen_command,  &doctor_command};
+const std::array commands{&dev_command,      &migrate_command, &work_command,   &run_command,
+                          &respond_command,  &submit_command,  &status_command, &chain_command,
+                          &retry_command,    &cancel_command,  &renew_command,  &revoke_command,
+                          &renewals_command, &authz_command,   &limits_command, &prune_command,
+                          &notify_command,   &check_command,   &keygen_command, &doctor_command};
 
 constexpr const char* introduction =
     R"(csrq takes certificate signing requests from a PostgreSQL table to issued certificate chains, over ACME.
@@ -38,7 +39,10 @@ Options of every command:
   --help, --version
 
 Exit codes: 0 done; 1 some rows failed, or what was asked for is not there; 2 usage or configuration; 3 database or CA out of reach.
+`csrq check` has those of a monitoring plugin.
 )";
+
+constexpr Exit plugin_unknown{3};
 
 void print_introduction() {
   std::cout << introduction;
@@ -65,6 +69,30 @@ std::vector<std::string>::iterator find_command_name(std::vector<std::string>& w
   return words.end();
 }
 
+Exit run_command(const Command& command, const std::vector<std::string>& words) {
+  OptionsDescription description("Options");
+  command.describe(description);
+  add_common_options(description);
+  const Arguments arguments(words, description);
+  if (arguments.has("help")) {
+    std::cout << "Usage: csrq " << command.name << " " << command.synopsis << "\n\n"
+              << command.help << "\n"
+              << description.options;
+    return Exit::done;
+  }
+  return command.run(arguments);
+}
+
+/// As the guidelines of monitoring plugins want it: whatever keeps it from looking is UNKNOWN.
+Exit run_plugin(const Command& command, const std::vector<std::string>& words) {
+  try {
+    return run_command(command, words);
+  } catch (const std::exception& error) {
+    std::cout << "CSRQ UNKNOWN - " << plugin_text(error.what()) << "\n";
+    return plugin_unknown;
+  }
+}
+
 Exit run_command_line(std::vector<std::string> words) {
   const auto name = find_command_name(words);
   if (name == words.end()) {
@@ -82,18 +110,7 @@ Exit run_command_line(std::vector<std::string> words) {
   if (command == commands.end())
     throw UsageError("there is no command \"" + *name + "\"; `csrq --help` lists them");
   words.erase(name);
-
-  OptionsDescription description("Options");
-  (*command)->describe(description);
-  add_common_options(description);
-  const Arguments arguments(words, description);
-  if (arguments.has("help")) {
-    std::cout << "Usage: csrq " << (*command)->name << " " << (*command)->synopsis << "\n\n"
-              << (*command)->help << "\n"
-              << description.options;
-    return Exit::done;
-  }
-  return (*command)->run(arguments);
+  return (*command)->is_plugin ? run_plugin(**command, words) : run_command(**command, words);
 }
 
 int report(const char* message, Exit code) {

@@ -36,13 +36,16 @@ Exit run(const Arguments& arguments) {
   if (!config.challenges.http_01.listen.empty())
     responder.emplace(config.challenges.http_01.listen, database_options(config));
 
-  BatchReport report(style_of(arguments), std::min(limit, store::queue_depth(*environment.database).due));
+  const bool renewals_only = arguments.has("renewals");
+  // How many renewals there are shows when they are taken up.
+  const std::int64_t due = renewals_only ? 0 : store::queue_depth(*environment.database).due;
+  BatchReport report(style_of(arguments), std::min(limit, due));
   workers::Issuer issuer(config, *environment.database, environment.cas, environment.accounts,
                          report.observer());
   stop_switch.connect([&] { issuer.stop(); });
   workers::Janitor janitor(*environment.database, environment.cas, environment.accounts);
   workers::Notifier notifier(config.notify, database_options(config), environment.cas, at_once);
-  const workers::Tally tally = issuer.run(limit);
+  const workers::Tally tally = issuer.run(limit, renewals_only);
   stop_switch.connect({});
   const auto until = std::chrono::steady_clock::now() + longest_sweep;
   janitor.round([&] { return stop_switch.stopped() || std::chrono::steady_clock::now() > until; });
@@ -57,19 +60,25 @@ Exit run(const Arguments& arguments) {
 
 }  // namespace
 
-const Command run_command{.name = "run",
-                          .synopsis = "[--limit N]",
-                          .summary = "work on one batch of due rows, then end",
-                          .help =
-                              "Takes up to N due rows, due renewals among them, and ends when each is "
-                              "issued, failed or put off by more than a\n"
-                              "minute. For a timer. Exit code 1 if a row failed, 3 if the database stayed "
-                              "away. Ctrl-C lets the requests under way\n"
-                              "finish and gives the other rows back.\n",
-                          .describe =
-                              [](OptionsDescription& options) {
-                                options.text("limit", "N", "at most so many rows (default 1000)");
-                              },
-                          .run = run};
+const Command run_command{
+    .name = "run",
+    .synopsis = "[--renewals] [--limit N]",
+    .summary = "work on one batch of due rows, then end",
+    .help =
+        "Takes up to N due rows, due renewals among them, and ends when each is "
+        "issued, failed or put off by more than a\n"
+        "minute. For a timer. Exit code 1 if a row failed, 3 if the database stayed "
+        "away. Ctrl-C lets the requests under way\n"
+        "finish and gives the other rows back.\n\n"
+        "With --renewals it takes nothing but renewals that have fallen due, the longest due "
+        "first, at most renewal.per_run\n"
+        "and what renewal.per_hour leaves. Those asked for by `csrq renew` have the priority "
+        "of their row and are not among them.\n",
+    .describe =
+        [](OptionsDescription& options) {
+          options.text("limit", "N", "at most so many rows (default 1000)")
+              .flag("renewals", "only renewals that have fallen due");
+        },
+    .run = run};
 
 }  // namespace csrq::app

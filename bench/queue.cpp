@@ -38,6 +38,8 @@ constexpr int claim_rounds = 200;
 constexpr int claim_size = 64;
 constexpr int held_leases = 1000;
 constexpr int small_rounds = 50;
+constexpr int renewal_rounds = 20;
+constexpr int due_renewals = 500;
 constexpr Duration lease = std::chrono::minutes(10);
 
 double milliseconds_of(const std::function<void()>& action) {
@@ -71,6 +73,7 @@ class QueueBenchmark {
     measure_rescue();
     measure_status();
     measure_retry();
+    measure_renewals();
     for (const std::int64_t customers : customers_) measure_claim_for(customers);
     if (!json_) print_table(measurements_);
   }
@@ -185,12 +188,26 @@ class QueueBenchmark {
                     " now() - random() * interval '1 day' FROM made");
   }
 
-  void measure_claim() {
+  /// Claims, each after the rows of the one before are done and gone from the queue.
+  void measure_claims(const std::string& what) {
+    pqxx::connection connection(url_);
+    pqxx::nontransaction statements(connection);
+    std::int64_t claimed = 0;
     std::vector<double> times;
     times.reserve(claim_rounds);
-    for (int round = 0; round < claim_rounds; ++round)
-      times.push_back(milliseconds_of([&] { store::claim(database_, worker_, claim_size, lease); }));
-    report_times("claim of " + std::to_string(claim_size) + " of " + std::to_string(rows_), times, 20.0);
+    for (int round = 0; round < claim_rounds; ++round) {
+      times.push_back(milliseconds_of([&] {
+        claimed += static_cast<std::int64_t>(store::claim(database_, worker_, claim_size, lease).size());
+      }));
+      statements.exec("DELETE FROM csrq.job WHERE status = 'leased'");
+    }
+    if (claimed < std::min<std::int64_t>(rows_, claim_rounds * claim_size))
+      throw std::runtime_error("only " + std::to_string(claimed) + " rows were claimed");
+    report_times(what, times, 20.0);
+  }
+
+  void measure_claim() {
+    measure_claims("claim of " + std::to_string(claim_size) + " of " + std::to_string(rows_));
     store::worker_stop(database_, worker_);
   }
 
@@ -269,18 +286,8 @@ class QueueBenchmark {
     make_wakeups(statements);
     statements.exec("VACUUM ANALYZE csrq.job, csrq.wakeup, csrq.turn, csrq.customer");
     statements.exec("CHECKPOINT");
-    std::int64_t claimed = 0;
-    std::vector<double> times;
-    times.reserve(claim_rounds);
-    for (int round = 0; round < claim_rounds; ++round)
-      times.push_back(milliseconds_of([&] {
-        claimed += static_cast<std::int64_t>(store::claim(database_, worker_, claim_size, lease).size());
-      }));
-    if (claimed < std::min<std::int64_t>(rows_, claim_rounds * claim_size))
-      throw std::runtime_error("only " + std::to_string(claimed) + " rows were claimed");
-    report_times("claim of " + std::to_string(claim_size) + " of " + std::to_string(rows_) + ", " + number +
-                     " customers",
-                 times, 20.0);
+    measure_claims("claim of " + std::to_string(claim_size) + " of " + std::to_string(rows_) + ", " + number +
+                   " customers");
   }
 
   /// What the trigger that was left out would have done.
@@ -288,6 +295,45 @@ class QueueBenchmark {
     statements.exec(
         "INSERT INTO csrq.wakeup (lane, customer, run_at)"
         " SELECT lane, customer, min(run_at) FROM csrq.job WHERE status = 'ready' GROUP BY lane, customer");
+  }
+
+  /// A renewal for each loaded row within 60 days, and those of issued rows that each round makes due.
+  void plan_renewals() const {
+    pqxx::connection connection(url_);
+    pqxx::nontransaction statements(connection);
+    statements.exec("SET session_replication_role = replica");
+    statements.exec(
+        "INSERT INTO csrq.renewal (request_id, renew_at)"
+        " SELECT id, now() + interval '1 day' + random() * interval '60 days' FROM csrq.request");
+    statements.exec(
+        "WITH made AS (INSERT INTO csrq.request"
+        " (customer, csr, status, chain, serial, not_before, not_after) SELECT 'loaded-0', " +
+        statements.quote(csr_) +
+        ", 'issued', '-----BEGIN CERTIFICATE-----', '01', now(), now() + interval '90 days'"
+        " FROM generate_series(1, " +
+        std::to_string(renewal_rounds * due_renewals) +
+        ") RETURNING id)"
+        " INSERT INTO csrq.renewal (request_id, renew_at) SELECT id, now() + interval '90 days' FROM made");
+    statements.exec("VACUUM ANALYZE csrq.renewal, csrq.request");
+  }
+
+  void measure_renewals() {
+    plan_renewals();
+    const std::string planned = std::to_string(rows_) + " planned";
+    std::vector<double> times;
+    for (int round = 0; round < small_rounds; ++round)
+      times.push_back(milliseconds_of([&] { store::renew_due(database_, due_renewals); }));
+    report_times("renewals, none due of " + planned, times, 100.0);
+    times.clear();
+    for (int round = 0; round < renewal_rounds; ++round) {
+      execute(
+          url_,
+          "UPDATE csrq.renewal SET renew_at = now() WHERE request_id IN (SELECT request_id FROM csrq.renewal"
+          " WHERE renew_at > now() + interval '80 days' LIMIT " +
+              std::to_string(due_renewals) + ")");
+      times.push_back(milliseconds_of([&] { store::renew_due(database_, due_renewals, 1'000'000); }));
+    }
+    report_times("renewals, " + std::to_string(due_renewals) + " due of " + planned, times, 100.0);
   }
 
   static constexpr const char* database_name = "queue";

@@ -181,10 +181,11 @@ Played SimulatedWorker::play(Time now, bool is_out) {
 
 SimulatedWorker::Rows SimulatedWorker::claim(pqxx::work& transaction) const {
   Rows rows;
-  for (const auto& row : store::execute(transaction,
-                                        "SELECT request_id, lease_number, kind = 'renew'"
-                                        " FROM csrq.claim($1, $2, interval '10 minutes', 'per_customer', $3)",
-                                        {worker_, largest_claim, most_per_customer}))
+  for (const auto& row :
+       store::execute(transaction,
+                      "SELECT request_id, lease_number, kind = 'renew'"
+                      " FROM csrq.claim($1, $2, interval '10 minutes', 'per_customer', $3, false)",
+                      {worker_, largest_claim, most_per_customer}))
     rows.push_back({.name = row[0].as<std::size_t>() - 1,
                     .lease = row[1].as<std::int64_t>(),
                     .is_renewal = row[2].as<bool>(),

@@ -46,8 +46,9 @@ void Issuer::work() {
   serve();
 }
 
-Tally Issuer::run(std::int64_t limit) {
+Tally Issuer::run(std::int64_t limit, bool renewals_only) {
   limit_ = limit;
+  renewals_only_ = renewals_only;
   serve();
   return tally();
 }
@@ -115,8 +116,11 @@ void Issuer::keep_house() {
   if (now >= next_rescue_) {
     next_rescue_ = now + rescue_interval;
     store::rescue(database_);
-    store::renew_due(database_, static_cast<int>(std::min<std::int64_t>(
-                                    config_.renewal.per_run, limit_.value_or(config_.renewal.per_run))));
+    const RenewalConfig& renewal = config_.renewal;
+    store::renew_due(
+        database_,
+        static_cast<int>(std::min<std::int64_t>(renewal.per_run, limit_.value_or(renewal.per_run))),
+        renewal.per_hour);
   }
   bool changed = false;
   if (now >= next_notify_) {
@@ -159,7 +163,9 @@ void Issuer::claim_more() {
   }
   std::vector<store::Claim> claims =
       store::claim(database_, worker_, static_cast<int>(wanted), config_.worker.lease,
-                   {.policy = config_.accounts.policy, .most_per_customer = most_per_customer()});
+                   {.policy = config_.accounts.policy,
+                    .most_per_customer = most_per_customer(),
+                    .renewals_only = renewals_only_});
   const bool got_all = claims.size() == wanted;
   // Of a customer that has its share already more rows may be due.
   const bool may_be_full = leases_.size() + claims.size() >= static_cast<std::size_t>(most_per_customer());

@@ -54,7 +54,8 @@ class Issuer {
   void work();
   /// One batch: at most `limit` due rows, due renewals among them; ends when each is issued, failed or put
   /// off by more than a minute, or after stop(). Throws Unreachable if the database stays away.
-  Tally run(std::int64_t limit);
+  /// `renewals_only`: nothing but renewals that fell due.
+  Tally run(std::int64_t limit, bool renewals_only = false);
   /// Steps under way are finished, leases given back; then work() or run() returns. Callable from any thread.
   void stop();
   /// As it stands this moment. Callable from any thread.
@@ -85,6 +86,7 @@ class Issuer {
   IssuerObserver observer_;
   const std::size_t capacity_;
   std::optional<std::int64_t> limit_{};  ///< of a batch
+  bool renewals_only_{false};
 
   store::WorkerId worker_{};
   TaskQueue queue_{};

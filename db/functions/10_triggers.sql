@@ -76,8 +76,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.updated_at := now();
     IF NEW.auto_renew IS DISTINCT FROM OLD.auto_renew THEN
-        -- The worker that issued it would have chosen by its configuration; its default is a third of the lifetime.
-        NEW.renew_at := CASE WHEN NEW.auto_renew AND NEW.status = 'issued' THEN NEW.not_after - (NEW.not_after - NEW.not_before) / 3 END;
+        -- The worker that issued it would have chosen by its configuration; its default is a third of the lifetime, half of a short one.
+        NEW.renew_at := CASE WHEN NEW.auto_renew AND NEW.status = 'issued' THEN
+            NEW.not_after - (NEW.not_after - NEW.not_before) / CASE WHEN NEW.not_after - NEW.not_before < interval '10 days' THEN 2 ELSE 3 END END;
     END IF;
     RETURN NEW;
 END $$;
@@ -93,7 +94,7 @@ BEGIN
     ELSE
         INSERT INTO csrq.renewal (request_id, renew_at)
             SELECT NEW.id, NEW.renew_at WHERE NOT EXISTS (SELECT FROM csrq.job j WHERE j.request_id = NEW.id)
-            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at;
+            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, rule_at = NULL;
     END IF;
     RETURN NULL;
 END $$;

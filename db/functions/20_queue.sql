@@ -124,7 +124,7 @@ BEGIN
      WHERE id = p_request RETURNING auto_renew INTO renews;
     IF renews THEN
         INSERT INTO csrq.renewal (request_id, renew_at) VALUES (p_request, p_renew_at)
-            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at;
+            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, rule_at = NULL;
     END IF;
     PERFORM csrq.remove_responses(p_order);
     PERFORM csrq.wake_splits(p_request);
@@ -241,7 +241,20 @@ $$;
 COMMENT ON FUNCTION csrq.park_suspended() IS 'As csrq.park_if_suspended(), for every row that got back into the queue.';
 COMMENT ON FUNCTION csrq.park_if_suspended(bigint) IS 'A row given back while its customer is suspended waits for csrq.resume().';
 
-CREATE OR REPLACE FUNCTION csrq.renew_due(p_limit int) RETURNS bigint
+CREATE OR REPLACE FUNCTION csrq.renewals_left(p_per_hour int) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    so_far bigint;
+BEGIN
+    UPDATE csrq.renewal_pace p SET (at, moved) = (
+        SELECT coalesce(array_agg(u.at ORDER BY u.at), '{}'), coalesce(array_agg(u.moved ORDER BY u.at), '{}')
+          FROM unnest(p.at, p.moved) u(at, moved) WHERE u.at > clock_timestamp() - interval '1 hour')
+    RETURNING (SELECT coalesce(sum(m), 0) FROM unnest(p.moved) m) INTO so_far;
+    RETURN greatest(0, p_per_hour - so_far);
+END $$;
+COMMENT ON FUNCTION csrq.renewals_left(int) IS 'How many renewals may still enter the queue within this hour. Until the transaction ends nobody else is told.';
+
+CREATE OR REPLACE FUNCTION csrq.move_due_renewals(p_limit bigint) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH pick AS MATERIALIZED (
         SELECT n.request_id FROM csrq.renewal n WHERE n.renew_at <= now() ORDER BY n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED),
@@ -255,4 +268,21 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         ON CONFLICT (request_id) DO NOTHING RETURNING 1)
     SELECT count(*) FROM made
 $$;
-COMMENT ON FUNCTION csrq.renew_due(int) IS 'Moves due renewals, the longest due first, into the queue.';
+COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals, the longest due first, into the queue. csrq.renew_due() says how many.';
+
+CREATE OR REPLACE FUNCTION csrq.renew_due(p_limit int, p_per_hour int) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    newly bigint;
+BEGIN
+    -- Without anything due nobody is locked out, and nothing is written.
+    IF NOT EXISTS (SELECT FROM csrq.renewal n WHERE n.renew_at <= now()) THEN
+        RETURN 0;
+    END IF;
+    newly := csrq.move_due_renewals(least(p_limit, CASE WHEN p_per_hour > 0 THEN csrq.renewals_left(p_per_hour) END));
+    IF p_per_hour > 0 AND newly > 0 THEN
+        UPDATE csrq.renewal_pace p SET at = p.at || clock_timestamp(), moved = p.moved || newly;
+    END IF;
+    RETURN newly;
+END $$;
+COMMENT ON FUNCTION csrq.renew_due(int, int) IS 'Moves due renewals, the longest due first, into the queue: p_limit now, and all workers together p_per_hour within any hour (0: as many as are due).';

@@ -45,7 +45,10 @@ BEGIN
     -- Also an unchanged turn is locked, so that nobody ends it who has not seen the rows of this wakeup.
     ON CONFLICT (lane, customer) DO UPDATE SET turn_at = least(t.turn_at, EXCLUDED.turn_at);
     DELETE FROM csrq.wakeup w WHERE w.id = ANY (due);
-    -- Wakeups that an open transaction keeps count too, and stay.
+    IF cardinality(due) = p_limit THEN
+        RETURN;
+    END IF;
+    -- Those left are kept by open transactions; they count too, and stay.
     INSERT INTO csrq.turn (lane, customer, turn_at)
     SELECT DISTINCT w.lane, w.customer, now() - interval '1 microsecond'
       FROM (SELECT k.lane, k.customer FROM csrq.wakeup k
@@ -87,13 +90,14 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.lease(bigint, bigint[], interval) IS 'Leases rows that the caller has locked.';
 
-CREATE OR REPLACE FUNCTION csrq.claim_started(p_worker bigint, p_limit int, p_lease interval) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION csrq.claim_started(p_worker bigint, p_limit int, p_lease interval, p_renewals_only boolean) RETURNS bigint[]
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     -- NO KEY UPDATE: child inserts hold KEY SHARE.
     SELECT csrq.lease(p_worker, array(SELECT j.request_id FROM csrq.job j WHERE j.status = 'ready' AND j.started AND j.run_at <= now()
+                                         AND (NOT p_renewals_only OR j.kind = 'renew')
                                        ORDER BY j.run_at LIMIT greatest(0, p_limit) FOR NO KEY UPDATE SKIP LOCKED), p_lease)
 $$;
-COMMENT ON FUNCTION csrq.claim_started(bigint, int, interval) IS 'Leases due rows that need no new order, those that are due longest first.';
+COMMENT ON FUNCTION csrq.claim_started(bigint, int, interval, boolean) IS 'Leases due rows that need no new order, those that are due longest first.';
 
 CREATE OR REPLACE FUNCTION csrq.unopened(p_worker bigint, p_customer text) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -103,73 +107,95 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.unopened(bigint, text) IS 'Rows that a worker holds and for which it is about to open an order.';
 
-CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval, p_policy text, p_most_per_customer int)
+CREATE OR REPLACE FUNCTION csrq.claim_lane(p_worker bigint, p_lane int, p_limit int, p_lease interval, p_by_account boolean, p_most_per_customer int) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    leased bigint[] := '{}';
+    picked bigint[];
+    served text[];
+    not_before timestamptz[];
+    room int[];
+    seen text[] := '{}';
+BEGIN
+    WHILE cardinality(leased) < p_limit LOOP
+        served := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = p_lane AND t.turn_at <= now() AND t.customer <> ALL (seen)
+                         ORDER BY t.turn_at LIMIT p_limit - cardinality(leased));
+        EXIT WHEN cardinality(served) = 0;
+        WITH share AS (
+            SELECT s.customer, s.place, o.ready_at,
+                   greatest(0, least(ceil((p_limit - cardinality(leased))::numeric / cardinality(served)),
+                                     CASE WHEN o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
+                                     p_most_per_customer - h.held)) AS room
+              FROM unnest(served) WITH ORDINALITY s(customer, place)
+              LEFT JOIN csrq.orders_possible('per_customer', CASE WHEN p_by_account THEN served END) o ON o.owner = s.customer
+              CROSS JOIN LATERAL (SELECT count(*) AS held FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker AND j.customer = s.customer) h),
+        -- The last get what the first have left.
+        cut AS (
+            SELECT s.customer, s.place, s.ready_at,
+                   greatest(0, least(s.room, p_limit - cardinality(leased)
+                                             - coalesce(sum(s.room) OVER (ORDER BY s.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0))) AS room
+              FROM share s)
+        SELECT array_agg(c.customer ORDER BY c.place), array_agg(c.ready_at ORDER BY c.place), array_agg(c.room ORDER BY c.place)
+          INTO served, not_before, room FROM cut c;
+        picked := csrq.lease(p_worker, array(
+            SELECT j.request_id FROM unnest(served, room) s(customer, room) CROSS JOIN LATERAL (
+                SELECT k.request_id FROM csrq.job k
+                 WHERE k.status = 'ready' AND NOT k.started AND k.lane = p_lane AND k.customer = s.customer AND k.run_at <= now()
+                 ORDER BY k.run_at LIMIT s.room FOR NO KEY UPDATE SKIP LOCKED) j), p_lease);
+        PERFORM csrq.end_turns(p_lane, served, not_before);
+        leased := leased || picked;
+        -- Whose rows another worker has at this moment, or who has its share, is passed over; not for ever.
+        IF cardinality(picked) = 0 THEN
+            seen := seen || served;
+            EXIT WHEN cardinality(seen) > 8 * p_limit;
+        END IF;
+    END LOOP;
+    RETURN leased;
+END $$;
+COMMENT ON FUNCTION csrq.claim_lane(bigint, int, int, interval, boolean, int)
+    IS 'Leases up to so many due rows of a lane that need a new order, of each customer in turn. p_by_account: no more than the customer''s own account may open.';
+
+CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval, p_policy text, p_most_per_customer int, p_renewals_only boolean)
 RETURNS TABLE (request_id bigint, lease_number bigint, customer text, kind text, attempt int, failures int, revoke_reason int,
                csr text, ca text, profile text, challenge text, preferred_chain text, names text[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    renewals CONSTANT int := 2;  -- what they cost is known only when they are looked at
+    renewals CONSTANT int := 2;
     leased bigint[];
     picked bigint[];
-    served text[];
-    not_before timestamptz[];
-    room int[];
-    shared int;
-    seen text[];
-    quota int;
+    lanes int[];
+    this_lane int;
+    orders int;  -- that the shared account may open; null: one account for each customer, or no limit
+    room int;
 BEGIN
     -- Some room is left for the others, however much is under way (a hundred thousand revocations, say).
-    leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease);
+    leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease, p_renewals_only);
     PERFORM csrq.wake_customers(greatest(100, 2 * p_limit));  -- more than can be served
+    lanes := array(SELECT l.lane FROM generate_series(0, 3) l(lane)
+                    WHERE (l.lane = renewals OR NOT p_renewals_only) AND EXISTS (SELECT FROM csrq.turn t WHERE t.lane = l.lane AND t.turn_at <= now())
+                    ORDER BY l.lane);
     IF p_policy = 'shared' THEN
-        SELECT o.possible - csrq.unopened(p_worker, NULL) INTO shared FROM csrq.orders_possible('shared', ARRAY['']) o;
+        SELECT o.possible - csrq.unopened(p_worker, NULL) INTO orders FROM csrq.orders_possible('shared', ARRAY['']) o;
     END IF;
     -- First each lane leaves a quarter to those after it, so that a million normal rows let renewals pass; urgent rows wait for nobody.
     FOR pass IN 1..2 LOOP
-        FOR this_lane IN 0..3 LOOP
-            seen := '{}';
-            quota := CASE WHEN pass = 1 AND this_lane > 0 THEN cardinality(leased) + ceil((p_limit - cardinality(leased)) * 0.75)::int ELSE p_limit END;
-            LOOP
-                EXIT WHEN cardinality(leased) >= quota OR this_lane <> renewals AND shared <= 0;
-                served := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = this_lane AND t.turn_at <= now() AND t.customer <> ALL (seen)
-                                 ORDER BY t.turn_at LIMIT quota - cardinality(leased));
-                EXIT WHEN cardinality(served) = 0;
-                WITH share AS (
-                    SELECT s.customer, s.place, o.ready_at,
-                           greatest(0, least(ceil(least(quota - cardinality(leased), CASE WHEN this_lane <> renewals THEN shared END)::numeric / cardinality(served)),
-                                             CASE WHEN o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
-                                             p_most_per_customer - h.held)) AS room
-                      FROM unnest(served) WITH ORDINALITY s(customer, place)
-                      LEFT JOIN csrq.orders_possible('per_customer', served) o ON o.owner = s.customer AND p_policy = 'per_customer' AND this_lane <> renewals
-                      CROSS JOIN LATERAL (SELECT count(*) AS held FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker AND j.customer = s.customer) h),
-                -- The last get what the first have left.
-                cut AS (
-                    SELECT s.customer, s.place, s.ready_at,
-                           greatest(0, least(s.room, least(quota - cardinality(leased), CASE WHEN this_lane <> renewals THEN shared END)
-                                                     - coalesce(sum(s.room) OVER (ORDER BY s.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0))) AS room
-                      FROM share s)
-                SELECT array_agg(c.customer ORDER BY c.place), array_agg(c.ready_at ORDER BY c.place), array_agg(c.room ORDER BY c.place)
-                  INTO served, not_before, room FROM cut c;
-                picked := csrq.lease(p_worker, array(
-                    SELECT j.request_id FROM unnest(served, room) s(customer, room) CROSS JOIN LATERAL (
-                        SELECT k.request_id FROM csrq.job k
-                         WHERE k.status = 'ready' AND NOT k.started AND k.lane = this_lane AND k.customer = s.customer AND k.run_at <= now()
-                         ORDER BY k.run_at LIMIT s.room FOR NO KEY UPDATE SKIP LOCKED) j), p_lease);
-                PERFORM csrq.end_turns(this_lane, served, not_before);
+        FOREACH this_lane IN ARRAY lanes LOOP
+            room := p_limit - cardinality(leased);
+            IF pass = 1 AND this_lane > 0 AND this_lane < lanes[cardinality(lanes)] THEN
+                room := ceil(room * 0.75);
+            END IF;
+            -- What a renewal costs is known only when it is looked at.
+            IF this_lane = renewals THEN
+                leased := leased || csrq.claim_lane(p_worker, this_lane, room, p_lease, false, p_most_per_customer);
+            ELSE
+                picked := csrq.claim_lane(p_worker, this_lane, least(room, orders), p_lease, p_policy = 'per_customer', p_most_per_customer);
                 leased := leased || picked;
-                IF this_lane <> renewals THEN
-                    shared := shared - cardinality(picked);
-                END IF;
-                -- Whose rows another worker has at this moment, or who has its share, is passed over; not for ever.
-                IF cardinality(picked) = 0 THEN
-                    seen := seen || served;
-                    EXIT WHEN cardinality(seen) > 8 * quota;
-                END IF;
-            END LOOP;
+                orders := orders - cardinality(picked);
+            END IF;
         END LOOP;
     END LOOP;
-    leased := leased || csrq.claim_started(p_worker, p_limit - cardinality(leased), p_lease);
+    leased := leased || csrq.claim_started(p_worker, p_limit - cardinality(leased), p_lease, p_renewals_only);
     RETURN QUERY
     WITH told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
@@ -183,8 +209,8 @@ BEGIN
       FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id JOIN csrq.customer c ON c.name = j.customer
      WHERE j.request_id = ANY (leased) ORDER BY j.lease_number;
 END $$;
-COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int)
-    IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk (each leaves something to the next); within a lane each customer in turn. p_policy: accounts.policy.';
+COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int, boolean)
+    IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk (each leaves something to the next); within a lane each customer in turn. p_policy: accounts.policy. p_renewals_only: those of the lane of renewals, and renewals under way.';
 
 CREATE OR REPLACE FUNCTION csrq.look_at_turns_again() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -272,18 +272,18 @@ Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order&
       acme::download_chain(session, order.certificate, demand,
                            first_not_empty(task.claim.preferred_chain, task.ca->config.preferred_chain));
   const crypto::Certificate& leaf = chain.front();
-  const bool written =
-      store::complete(database_, task.claim.fence,
-                      {.order = task.order->id,
-                       .chain = crypto::chain_pem(chain),
-                       .issuers = crypto::chain_pem({chain.begin() + 1, chain.end()}),
-                       .der = leaf.der(),
-                       .serial = leaf.serial(),
-                       .renewal_info_id = leaf.renewal_info_id(),
-                       .not_before = leaf.not_before(),
-                       .not_after = leaf.not_after(),
-                       .renew_at = renewal_time(leaf.not_before(), leaf.not_after(),
-                                                config_.renewal.at_remaining, random_share())});
+  const double jitter = stable_share(task.claim.fence.request);
+  const bool written = store::complete(
+      database_, task.claim.fence,
+      {.order = task.order->id,
+       .chain = crypto::chain_pem(chain),
+       .issuers = crypto::chain_pem({chain.begin() + 1, chain.end()}),
+       .der = leaf.der(),
+       .serial = leaf.serial(),
+       .renewal_info_id = leaf.renewal_info_id(),
+       .not_before = leaf.not_before(),
+       .not_after = leaf.not_after(),
+       .renew_at = renewal_time(leaf.not_before(), leaf.not_after(), config_.renewal.at_remaining, jitter)});
   return {.kind = written ? Progress::Kind::issued : Progress::Kind::dropped,
           .wait = {},
           .failure = std::nullopt};

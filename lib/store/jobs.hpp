@@ -56,6 +56,7 @@ struct ClaimRules {
   AccountPolicy policy{
       AccountPolicy::per_customer};  ///< rows are left alone whose account may open no order now
   int most_per_customer{std::numeric_limits<int>::max()};  ///< that this worker holds at once
+  bool renewals_only{false};  ///< renewals that fell due; one asked for by hand has the priority of its row
 };
 std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease,
                          const ClaimRules& rules = {});
@@ -66,8 +67,9 @@ std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vec
 int live_workers(Database& database);
 /// Takes leases from dead workers; returns how many.
 std::int64_t rescue(Database& database);
-/// Moves due renewals into the queue; returns how many.
-std::int64_t renew_due(Database& database, int limit);
+/// Moves due renewals into the queue; returns how many. `per_hour`: all workers together within any hour; 0:
+/// no such cap.
+std::int64_t renew_due(Database& database, int limit, int per_hour = 0);
 /// NOTIFY csrq_request: wakes apps that LISTEN, so that they look at their rows. Not to be called for each
 /// row.
 void notify_changes(Database& database);
