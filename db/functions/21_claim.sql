@@ -58,26 +58,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.wake_customers(int) IS 'Gives customers whose wakeups are due a turn, about so many.';
 
-CREATE OR REPLACE FUNCTION csrq.end_turns(p_lane int, p_customers text[], p_not_before timestamptz[]) RETURNS void
+CREATE OR REPLACE FUNCTION csrq.end_turns(p_turns bigint[], p_not_before timestamptz[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    ending text[] := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = p_lane AND t.customer = ANY (p_customers)
-                            ORDER BY t.customer FOR UPDATE SKIP LOCKED);  -- of the others another worker is in charge
+    served record;
+    this_turn csrq.turn;
+    next_run_at timestamptz;
 BEGIN
-    -- A statement of its own: it sees every row whose wakeup was used up before these turns were locked.
-    WITH served AS (
-        SELECT e.customer, e.not_before, (SELECT j.run_at FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = p_lane AND j.customer = e.customer
-                                           ORDER BY j.run_at LIMIT 1) AS next_run_at
-          FROM unnest(p_customers, p_not_before) e(customer, not_before) WHERE e.customer = ANY (ending)),
-    gone AS (
-        DELETE FROM csrq.turn t USING served s
-         WHERE t.lane = p_lane AND t.customer = s.customer AND (s.next_run_at IS NULL OR s.next_run_at > now())),
-    later AS (
-        INSERT INTO csrq.wakeup (lane, customer, run_at) SELECT p_lane, s.customer, s.next_run_at FROM served s WHERE s.next_run_at > now())
-    UPDATE csrq.turn t SET turn_at = greatest(now(), s.not_before) FROM served s
-     WHERE t.lane = p_lane AND t.customer = s.customer AND s.next_run_at <= now();
+    FOR served IN SELECT * FROM unnest(p_turns, p_not_before) s(turn, not_before) ORDER BY s.turn LOOP
+        SELECT * INTO this_turn FROM csrq.turn t WHERE t.id = served.turn FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;  -- another worker is in charge of it
+        -- A statement of its own: it sees every row whose wakeup was used up before this turn was locked.
+        SELECT j.run_at INTO next_run_at FROM csrq.job j
+         WHERE j.status = 'ready' AND NOT j.started AND j.lane = this_turn.lane AND j.customer = this_turn.customer ORDER BY j.run_at LIMIT 1;
+        IF next_run_at <= now() THEN
+            UPDATE csrq.turn t SET turn_at = greatest(now(), served.not_before) WHERE t.id = served.turn;
+        ELSE
+            DELETE FROM csrq.turn t WHERE t.id = served.turn;
+            INSERT INTO csrq.wakeup (lane, customer, run_at) SELECT this_turn.lane, this_turn.customer, next_run_at WHERE next_run_at IS NOT NULL;
+        END IF;
+    END LOOP;
 END $$;
-COMMENT ON FUNCTION csrq.end_turns(int, text[], timestamptz[])
+COMMENT ON FUNCTION csrq.end_turns(bigint[], timestamptz[])
     IS 'These customers were served: they go to the end (or wait until their account may go on), or, with nothing due, out of the line until their next row is.';
 
 CREATE OR REPLACE FUNCTION csrq.lease(p_worker bigint, p_requests bigint[], p_lease interval) RETURNS bigint[]
@@ -112,15 +114,17 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     leased bigint[] := '{}';
     picked bigint[];
+    turns bigint[];
     served text[];
     not_before timestamptz[];
     room int[];
-    seen text[] := '{}';
+    seen bigint[] := '{}';
 BEGIN
     WHILE cardinality(leased) < p_limit LOOP
-        served := array(SELECT t.customer FROM csrq.turn t WHERE t.lane = p_lane AND t.turn_at <= now() AND t.customer <> ALL (seen)
-                         ORDER BY t.turn_at LIMIT p_limit - cardinality(leased));
-        EXIT WHEN cardinality(served) = 0;
+        SELECT array_agg(n.id ORDER BY n.turn_at, n.id), array_agg(n.customer ORDER BY n.turn_at, n.id) INTO turns, served
+          FROM (SELECT t.id, t.customer, t.turn_at FROM csrq.turn t WHERE t.lane = p_lane AND t.turn_at <= now() AND t.id <> ALL (seen)
+                 ORDER BY t.turn_at LIMIT p_limit - cardinality(leased)) n;
+        EXIT WHEN turns IS NULL;
         WITH share AS (
             SELECT s.customer, s.place, o.ready_at,
                    greatest(0, least(ceil((p_limit - cardinality(leased))::numeric / cardinality(served)),
@@ -135,18 +139,17 @@ BEGIN
                    greatest(0, least(s.room, p_limit - cardinality(leased)
                                              - coalesce(sum(s.room) OVER (ORDER BY s.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0))) AS room
               FROM share s)
-        SELECT array_agg(c.customer ORDER BY c.place), array_agg(c.ready_at ORDER BY c.place), array_agg(c.room ORDER BY c.place)
-          INTO served, not_before, room FROM cut c;
+        SELECT array_agg(c.ready_at ORDER BY c.place), array_agg(c.room ORDER BY c.place) INTO not_before, room FROM cut c;
         picked := csrq.lease(p_worker, array(
             SELECT j.request_id FROM unnest(served, room) s(customer, room) CROSS JOIN LATERAL (
                 SELECT k.request_id FROM csrq.job k
                  WHERE k.status = 'ready' AND NOT k.started AND k.lane = p_lane AND k.customer = s.customer AND k.run_at <= now()
                  ORDER BY k.run_at LIMIT s.room FOR NO KEY UPDATE SKIP LOCKED) j), p_lease);
-        PERFORM csrq.end_turns(p_lane, served, not_before);
+        PERFORM csrq.end_turns(turns, not_before);
         leased := leased || picked;
         -- Whose rows another worker has at this moment, or who has its share, is passed over; not for ever.
         IF cardinality(picked) = 0 THEN
-            seen := seen || served;
+            seen := seen || turns;
             EXIT WHEN cardinality(seen) > 8 * p_limit;
         END IF;
     END LOOP;
@@ -158,7 +161,9 @@ COMMENT ON FUNCTION csrq.claim_lane(bigint, int, int, interval, boolean, int)
 CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval, p_policy text, p_most_per_customer int, p_renewals_only boolean)
 RETURNS TABLE (request_id bigint, lease_number bigint, customer text, kind text, attempt int, failures int, revoke_reason int,
                csr text, ca text, profile text, challenge text, preferred_chain text, names text[])
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- All that is called here finds a few rows by an index. The planner knows too little of tables that grow and shrink by the minute.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     renewals CONSTANT int := 2;
@@ -173,8 +178,8 @@ BEGIN
     leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease, p_renewals_only);
     PERFORM csrq.wake_customers(greatest(100, 2 * p_limit));  -- more than can be served
     lanes := array(SELECT l.lane FROM generate_series(0, 3) l(lane)
-                    WHERE (l.lane = renewals OR NOT p_renewals_only) AND EXISTS (SELECT FROM csrq.turn t WHERE t.lane = l.lane AND t.turn_at <= now())
-                    ORDER BY l.lane);
+                     CROSS JOIN LATERAL (SELECT FROM csrq.turn t WHERE t.lane = l.lane AND t.turn_at <= now() LIMIT 1) t
+                    WHERE l.lane = renewals OR NOT p_renewals_only ORDER BY l.lane);
     IF p_policy = 'shared' THEN
         SELECT o.possible - csrq.unopened(p_worker, NULL) INTO orders FROM csrq.orders_possible('shared', ARRAY['']) o;
     END IF;

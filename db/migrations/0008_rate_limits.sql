@@ -54,13 +54,15 @@ COMMENT ON COLUMN csrq.acme_order.charged IS 'Tokens that its certificate would 
 
 -- Whose turn it is. A customer with a million due rows is one line here, like one with a single row.
 CREATE TABLE csrq.turn (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     lane     smallint NOT NULL,
     customer text NOT NULL,
     turn_at  timestamptz NOT NULL,
-    PRIMARY KEY (lane, customer)
+    UNIQUE (lane, customer)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
 CREATE INDEX turn_order ON csrq.turn (lane, turn_at);
 COMMENT ON TABLE csrq.turn IS 'Customers with due rows, in the order in which they are served; whoever was served goes to the end. Written by csrq.claim() only.';
+COMMENT ON COLUMN csrq.turn.id IS 'By which it is found again.';
 COMMENT ON COLUMN csrq.turn.lane IS 'Lane of the rows (csrq.job.lane).';
 COMMENT ON COLUMN csrq.turn.customer IS 'The customer.';
 COMMENT ON COLUMN csrq.turn.turn_at IS 'Served in this order, and not before this time: later than now while its account may open no order.';
