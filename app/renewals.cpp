@@ -145,12 +145,13 @@ const Command renewals_command{
         "plan    how many renewals become due on each of the next days (default 60, days of UTC), as a bar "
         "chart; today's\n"
         "        line contains what is overdue. Those that are in the queue already are in `csrq status`.\n"
-        "spread  levels them: moves some 1 day ahead, some 2, and so on up to N, never later than the rule "
-        "and never by\n"
-        "        more than a quarter of the lifetime. Moves no more than that takes: a second run moves "
-        "nothing. Needs\n"
+        "spread  levels them: moves some 1 day ahead, some 2, and so on up to N, never later than the rule, "
+        "never into the\n"
+        "        first half of a certificate's time. Moves no more than that takes: a second run moves "
+        "nothing. "
+        "Needs\n"
         "        csrq_admin. With --dry-run it shows the plan that would come out of it.\n\n"
-        "Days of certificates issued in bulk are spread by themselves, over 5 % of the lifetime. "
+        "`csrq work` levels by itself what a bulk import would make a spike (renewal.level_days). "
         "docs/renewals.md\n",
     .describe =
         [](OptionsDescription& options) {

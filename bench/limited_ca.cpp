@@ -29,12 +29,14 @@ std::optional<LimitedCa::Refusal> refusal(LimitedCa::Limit limit, Time next, Tim
 }  // namespace
 
 std::optional<LimitedCa::Refusal> LimitedCa::new_account(Time now) {
+  if (!has_limits_) return std::nullopt;
   if (const auto refused = refusal(Limit::accounts, accounts_.next(all, now), now)) return refused;
   accounts_.spend(all, now);
   return std::nullopt;
 }
 
 std::optional<LimitedCa::Refusal> LimitedCa::new_order(const Subject& subject, Time now) {
+  if (!has_limits_) return std::nullopt;
   if (const auto refused = refusal(Limit::failures, failures_.next(subject.name, now), now)) return refused;
   if (const auto refused = refusal(Limit::name_set, name_sets_.next(subject.name, now), now)) return refused;
   if (issued_.contains(subject.name)) return std::nullopt;

@@ -41,6 +41,9 @@ class LimitedCa {
     Duration retry_after{};
   };
 
+  /// `has_limits`: or none, like a private CA.
+  explicit LimitedCa(bool has_limits = true) : has_limits_(has_limits) {}
+
   std::optional<Refusal> new_account(Time now);
   /// The same names again are a renewal, which costs neither an order of the account nor a certificate of the
   /// domain.
@@ -51,6 +54,7 @@ class LimitedCa {
   void somebody_else_issued(std::int64_t domain, Time now, int certificates);
 
  private:
+  bool has_limits_;
   Buckets accounts_{10, std::chrono::hours(3)};
   Buckets orders_{300, std::chrono::hours(3)};
   Buckets domains_{50, std::chrono::hours(7 * 24)};

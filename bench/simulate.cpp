@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <optional>
@@ -13,6 +12,7 @@
 #include <pqxx/pqxx>
 
 #include "base/config.hpp"
+#include "bench/chart.hpp"
 #include "bench/limited_ca.hpp"
 #include "bench/most_possible.hpp"
 #include "bench/options.hpp"
@@ -156,7 +156,7 @@ class Simulation {
       insert_due(statements, now);
       revoke_due(statements, now);
       give_up_due(statements, now);
-      store::execute(statements, "SELECT csrq.renew_due($1)", {renewals_of(now)});
+      store::execute(statements, "SELECT csrq.renew_due($1::int, 0)", {renewals_of(now)});
     }
     somebody_else_issues(now);
     analyze_if_grown();
@@ -185,7 +185,7 @@ class Simulation {
   }
 
   SimulatedWorker& worker() {
-    if (!worker_) worker_.emplace(connection_, portfolio_, ca_, scenario_.seed);
+    if (!worker_) worker_.emplace(connection_, portfolio_, ca_);
     return *worker_;
   }
 
@@ -362,19 +362,13 @@ class Simulation {
   double database_seconds_{0};
 };
 
-void write(const std::string& file, const std::string& text) {
-  std::ofstream out(file);
-  out << text;
-  if (!out.flush()) throw std::runtime_error("cannot write " + file);
-}
-
 int run(const Options& options) {
   Simulation simulation({.names = options.number("names"),
                          .days = options.number("days"),
                          .seed = static_cast<unsigned>(options.number("seed")),
                          .step = std::chrono::seconds(options.number("step"))});
   simulation.run();
-  if (options.text("svg") != "-") write(options.text("svg"), svg_of(simulation.plot()));
+  if (options.text("svg") != "-") write_document(options.text("svg"), svg_of(simulation.plot()));
   if (options.has("json"))
     print_json(simulation.measurement());
   else

@@ -154,9 +154,8 @@ std::string scope_of(LimitedCa::Limit limit) {
 
 const char* const simulated_directory = "https://acme-v02.api.letsencrypt.org/directory";
 
-SimulatedWorker::SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca,
-                                 unsigned seed)
-    : connection_(connection), portfolio_(portfolio), ca_(ca), random_(seed) {
+SimulatedWorker::SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca)
+    : connection_(connection), portfolio_(portfolio), ca_(ca) {
   pqxx::work transaction(connection_);
   transaction.exec(steps_sql);
   worker_ =
@@ -310,8 +309,8 @@ void SimulatedWorker::settle(pqxx::work& transaction) {
   const auto names = [this](const Row& row) { return portfolio_.name(row.name); };
   if (!to_issue_.empty()) {
     const auto serials = each(to_issue_, [this](const Row&) { return serial_++; });
-    const auto renewals = each(to_issue_, [this](const Row&) {
-      const double jitter = std::uniform_real_distribution<double>(0, 1)(random_);
+    const auto renewals = each(to_issue_, [this](const Row& row) {
+      const double jitter = issuance::stable_share(store::RequestId{request_of(row.name)});
       return *store::Parameter(
                   issuance::renewal_time(now_, now_ + lifetime, RenewalConfig{}.at_remaining, jitter))
                   .text();

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <random>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -31,7 +30,7 @@ struct Played {
 class SimulatedWorker {
  public:
   /// All must outlive this; the database must have the virtual clock.
-  SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca, unsigned seed);
+  SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca);
 
   /// One claim, and a step for each of its rows. `is_out`: the CA gives no answer. `now` is the virtual
   /// clock's.
@@ -65,7 +64,6 @@ class SimulatedWorker {
   pqxx::connection& connection_;
   const Portfolio& portfolio_;
   LimitedCa& ca_;
-  std::minstd_rand random_;
   std::int64_t worker_{};
   std::int64_t serial_{1};
   issuance::Outage outage_{};

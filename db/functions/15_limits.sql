@@ -61,11 +61,11 @@ COMMENT ON FUNCTION csrq.lock_buckets(text, text[], text[]) IS 'Locks the bucket
 CREATE OR REPLACE FUNCTION csrq.spend(p_directory text, p_names text[], p_keys text[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT csrq.lock_buckets(p_directory, p_names, p_keys);
-    UPDATE csrq.rate_bucket b SET full_at = least(greatest(b.full_at, now()) + l.refill, now() + l.period)
+    UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, least(greatest(b.full_at, now()) + l.refill, now() + l.period))
       FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
      WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key
 $$;
-COMMENT ON FUNCTION csrq.spend(text, text[], text[]) IS 'Takes a token from each of these buckets, also from an empty one: it has happened.';
+COMMENT ON FUNCTION csrq.spend(text, text[], text[]) IS 'Takes a token from each of these buckets, also from an empty one: it has happened. What a CA has said of a bucket stays.';
 
 CREATE OR REPLACE FUNCTION csrq.give_back(p_directory text, p_names text[], p_keys text[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

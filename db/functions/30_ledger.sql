@@ -161,6 +161,15 @@ BEGIN
     IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
         RETURN false;
     END IF;
+    -- What csrq.authorization_counts() is about to lock one by one.
+    PERFORM csrq.lock_buckets(a.directory, array_agg(l.name), array_agg(l.key))
+       FROM (SELECT z.account_id, k.directory, csrq.identifier_key(z.account_id, s.identifier) AS key
+               FROM jsonb_to_recordset(p_authorizations) AS s(url text, identifier text, status text)
+               JOIN csrq.acme_authorization z ON z.url = s.url AND z.status = 'pending'
+               JOIN csrq.acme_account k ON k.id = z.account_id
+              WHERE s.status = 'invalid') a
+      CROSS JOIN LATERAL (VALUES ('consecutive_failures_per_identifier', a.key), ('failed_validations_per_identifier', a.key)) l(name, key)
+      GROUP BY a.directory;
     WITH seen AS MATERIALIZED (
         SELECT s.* FROM jsonb_to_recordset(p_authorizations)
             AS s(url text, identifier text, wildcard boolean, status text, expires timestamptz) ORDER BY s.url)

@@ -19,13 +19,13 @@ END $$;
 COMMENT ON FUNCTION csrq.renewal_plan(int) IS 'How many renewals become due on each of the next days (UTC), today and what is overdue first; moved: of them moved ahead to level the load.';
 
 -- Without a search_path of its own, so that it becomes a part of the queries below: they have one.
-CREATE OR REPLACE FUNCTION csrq.earliest_renewal_day(p_renew_at timestamptz, p_rule_at timestamptz, p_not_before timestamptz, p_not_after timestamptz, p_days int)
+CREATE OR REPLACE FUNCTION csrq.earliest_renewal_day(p_renew_at timestamptz, p_rule_at timestamptz, p_not_before timestamptz, p_days int)
 RETURNS date LANGUAGE sql STABLE AS $$
     SELECT least((p_renew_at AT TIME ZONE 'UTC')::date, greatest((now() AT TIME ZONE 'UTC')::date + 1,
-        (coalesce(p_rule_at, p_renew_at) AT TIME ZONE 'UTC')::date - least(p_days, floor(extract(epoch FROM p_not_after - p_not_before) / 4 / 86400)::int)))
+        (coalesce(p_rule_at, p_renew_at) AT TIME ZONE 'UTC')::date - least(p_days, floor(extract(epoch FROM coalesce(p_rule_at, p_renew_at) - p_not_before) / 2 / 86400)::int)))
 $$;
-COMMENT ON FUNCTION csrq.earliest_renewal_day(timestamptz, timestamptz, timestamptz, timestamptz, int)
-    IS 'The first day to which levelling may move a renewal: so many days before the rule, but at most a quarter of the lifetime, and not before tomorrow.';
+COMMENT ON FUNCTION csrq.earliest_renewal_day(timestamptz, timestamptz, timestamptz, int)
+    IS 'The first day to which levelling may move a renewal: so many days before the rule, but at most half of the way back to the beginning of the certificate, and not before tomorrow.';
 
 -- Renewals go from the heaviest day to the lightest that they can reach, half the difference at a time, until no such move would
 -- help. That ends at the most level plan there is; and from there no second run finds a move.
@@ -53,7 +53,7 @@ BEGIN
     END IF;
     WITH one AS MATERIALIZED (
         SELECT (n.renew_at AT TIME ZONE 'UTC')::date - today AS at,
-               csrq.earliest_renewal_day(n.renew_at, n.rule_at, r.not_before, r.not_after, p_days) - today AS first
+               csrq.earliest_renewal_day(n.renew_at, n.rule_at, r.not_before, p_days) - today AS first
           FROM csrq.renewal n JOIN csrq.request r ON r.id = n.request_id
          WHERE n.renew_at >= (today + 1)::timestamp AT TIME ZONE 'UTC'),
     alike AS (SELECT o.at, o.first, count(*) AS renewals FROM one o GROUP BY o.at, o.first)
@@ -116,7 +116,7 @@ BEGIN
     WITH pick AS MATERIALIZED (
         SELECT n.request_id FROM csrq.renewal n JOIN csrq.request r ON r.id = n.request_id
          WHERE n.renew_at >= p_from_day::timestamp AT TIME ZONE 'UTC' AND n.renew_at < (p_from_day + 1)::timestamp AT TIME ZONE 'UTC'
-           AND csrq.earliest_renewal_day(n.renew_at, n.rule_at, r.not_before, r.not_after, p_days) = p_earliest_day
+           AND csrq.earliest_renewal_day(n.renew_at, n.rule_at, r.not_before, p_days) = p_earliest_day
          ORDER BY hashint8extended(n.request_id, 0), n.request_id LIMIT p_limit FOR NO KEY UPDATE OF n, r SKIP LOCKED),
     planned AS (
         UPDATE csrq.renewal n SET rule_at = coalesce(n.rule_at, n.renew_at), renew_at = n.renew_at - ahead
@@ -134,3 +134,21 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.spread_renewals(int)
     IS 'Levels the coming renewals by moving some ahead, by at most so many days, never later than the rule. Returns how many. In one transaction: for a large portfolio use `csrq renewals spread`.';
+
+CREATE OR REPLACE FUNCTION csrq.take_levelling() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    small CONSTANT int := 500;  -- renewals a day
+    last_day date;
+BEGIN
+    UPDATE csrq.renewal_pace SET looked_at = now() WHERE looked_at <= now() - interval '24 hours';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    SELECT (max(n.renew_at) AT TIME ZONE 'UTC')::date INTO last_day FROM csrq.renewal n;
+    RETURN (SELECT coalesce(max(p.renewals) >= small AND max(p.renewals) > 2 * avg(p.renewals), false)
+              FROM csrq.renewal_plan(least(1000, greatest(1, last_day - (now() AT TIME ZONE 'UTC')::date + 1))) p
+             WHERE p.day > (now() AT TIME ZONE 'UTC')::date);
+END $$;
+COMMENT ON FUNCTION csrq.take_levelling()
+    IS 'Whether the caller is to level the coming renewals: a day to come has 500 or more, and more than twice the average. Once in 24 hours somebody is told so.';

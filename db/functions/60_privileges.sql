@@ -41,7 +41,7 @@ GRANT EXECUTE ON FUNCTION csrq.tokens(text, text, text), csrq.next_token_at(text
     csrq.tokens_left(int, interval, timestamptz), csrq.token_due(int, interval, timestamptz)
     TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.history(bigint), csrq.renewal_plan(int) TO csrq_app, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.spread_plan(int), csrq.earliest_renewal_day(timestamptz, timestamptz, timestamptz, timestamptz, int) TO csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.spread_plan(int), csrq.earliest_renewal_day(timestamptz, timestamptz, timestamptz, int) TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.move_renewals(date, date, date, int, bigint), csrq.spread_renewals(int) TO csrq_admin;
 
 -- Workers: functions for what they write, and all that is to be read; the only role that reads sealed keys (through csrq.account_for).
@@ -49,7 +49,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA csrq TO csrq_worker, csrq_admin, csrq_dba;
 REVOKE ALL ON csrq.acme_account_key FROM csrq_admin, csrq_dba;
 GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, spki_sha256) ON csrq.acme_account_key TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA csrq TO csrq_worker;
-REVOKE EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.move_renewals(date, date, date, int, bigint), csrq.spread_renewals(int) FROM csrq_worker;
+REVOKE EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.spread_renewals(int) FROM csrq_worker;
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of) ON csrq.request TO csrq_worker;
 
 -- The responder answers the public: it may look up a token, nothing else.

@@ -7,12 +7,14 @@ COMMENT ON COLUMN csrq.renewal.rule_at IS 'When it would be due by the rule, if 
 CREATE TABLE csrq.renewal_pace (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     at        timestamptz[] NOT NULL DEFAULT '{}',
-    moved     bigint[] NOT NULL DEFAULT '{}' CHECK (cardinality(moved) = cardinality(at))
+    moved     bigint[] NOT NULL DEFAULT '{}' CHECK (cardinality(moved) = cardinality(at)),
+    looked_at timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE csrq.renewal_pace IS 'Which due renewals have entered the queue within the last hour, for renewal.per_hour. Kept by csrq.renew_due() while there is such a cap.';
+COMMENT ON TABLE csrq.renewal_pace IS 'Which due renewals have entered the queue within the last hour, kept by csrq.renew_due() while there is a cap (renewal.per_hour); and when the coming load was looked at.';
 COMMENT ON COLUMN csrq.renewal_pace.singleton IS 'True: there is one row.';
 COMMENT ON COLUMN csrq.renewal_pace.at IS 'When.';
 COMMENT ON COLUMN csrq.renewal_pace.moved IS 'How many each time.';
+COMMENT ON COLUMN csrq.renewal_pace.looked_at IS 'When csrq.take_levelling() last looked whether the load is to be levelled.';
 INSERT INTO csrq.renewal_pace DEFAULT VALUES;
 
 -- Replaced by ones with more to say.

@@ -57,4 +57,18 @@ std::int64_t move_renewals(Database& database, const RenewalMove& move, int days
   return moved;
 }
 
+std::int64_t level_renewals(Database& database, int days, const std::function<bool()>& stopped) {
+  bool is_to_level = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    is_to_level = execute(transaction, "SELECT csrq.take_levelling()")[0][0].as<bool>();
+  });
+  std::int64_t moved = 0;
+  if (!is_to_level) return moved;
+  for (const RenewalMove& move : spread_plan(database, days)) {
+    if (stopped()) break;
+    moved += move_renewals(database, move, days);
+  }
+  return moved;
+}
+
 }  // namespace csrq::store

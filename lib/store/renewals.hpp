@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,5 +31,10 @@ std::vector<RenewalMove> spread_plan(Database& database, int days);
 /// Makes the move of a plan for `days`, with at most `batch` rows in a transaction; returns how many rows
 /// were moved. Rows that somebody else has at the moment are left where they are.
 std::int64_t move_renewals(Database& database, const RenewalMove& move, int days, int batch = 10'000);
+
+/// Plans and makes the moves that level the load, by at most `days` ahead, if a day to come is a spike (500
+/// renewals or more, and more than twice the average) and nobody has looked within 24 hours. Returns how many
+/// were moved.
+std::int64_t level_renewals(Database& database, int days, const std::function<bool()>& stopped);
 
 }  // namespace csrq::store

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <thread>
+
 #include "db/store_fixture.hpp"
 #include "store/janitor.hpp"
 
@@ -284,6 +286,50 @@ TEST_CASE("a bucket is never emptier than empty") {
             "SELECT csrq.next_token_at('" + ca.directory +
             "', 'failed_validations_per_identifier', '1 a.example') <= now() + interval '13 minutes'") ==
         "t");
+}
+
+TEST_CASE("failures do not bring nearer what the CA has said of a bucket") {
+  LimitedCa ca(one_limit("failed_validations_per_identifier", 5, an_hour));
+  store::hold(ca.database, ca.directory, {.scope = LimitScope::identifier, .subject = "a.example"},
+              ca.account, {"a.example"}, {"a.example"}, 5 * an_hour, some_failure(FailureClass::limited));
+  const std::string key = std::to_string(store::number(ca.account)) + " a.example";
+  ca.sql.run("SELECT csrq.spend('" + ca.directory + "', '{failed_validations_per_identifier}', '{" + key +
+             "}')");
+  CHECK(ca.sql.value("SELECT csrq.next_token_at('" + ca.directory +
+                     "', 'failed_validations_per_identifier', '" + key +
+                     "') > now() + interval '299 minutes'") == "t");
+}
+
+TEST_CASE("two workers whose orders fail for the same names lock their buckets in one order") {
+  LimitedCa ca(one_limit("failed_validations_per_identifier", 5, an_hour));
+  const auto fence = ca.claimed();
+  const auto id = ca.open(fence, {"a.example", "b.example"}).order.value().id;
+  REQUIRE(store::record_order(ca.database, fence, Store::order_record(id, "https://ca.example/order/1")));
+  const auto authorization = [](const std::string& url, const std::string& name, AuthorizationStatus status) {
+    return store::AuthorizationRecord{
+        .url = url, .identifier = name, .wildcard = false, .status = status, .expires = {}, .challenge = {}};
+  };
+  const std::string account = std::to_string(store::number(ca.account));
+  ca.sql.run("INSERT INTO csrq.acme_authorization (account_id, customer, url) VALUES (" + account +
+             ", 'acme', 'https://ca.example/authz/1'), (" + account +
+             ", 'acme', 'https://ca.example/authz/2')");
+  const auto record = [&](AuthorizationStatus status) {
+    store::record_authorizations(ca.database, fence,
+                                 {authorization("https://ca.example/authz/1", "b.example", status),
+                                  authorization("https://ca.example/authz/2", "a.example", status)});
+  };
+  record(AuthorizationStatus::pending);
+
+  pqxx::connection other(ca.test.url());
+  pqxx::work holder(other);
+  holder.exec("SELECT csrq.spend('" + ca.directory + "', '{failed_validations_per_identifier}', '{" +
+              account + " b.example}')");
+  std::jthread recorder([&] { record(AuthorizationStatus::invalid); });
+  while (ca.sql.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == "0") std::this_thread::yield();
+  // It waits for b with a in its hands: whoever has b may not want a any more.
+  CHECK(ca.sql.value("SELECT count(*) FROM (SELECT FROM csrq.rate_bucket WHERE key = '" + account +
+                     " a.example' FOR UPDATE SKIP LOCKED) free") == "0");
+  holder.commit();
 }
 
 TEST_CASE(

@@ -132,15 +132,52 @@ TEST_CASE("spreading fills the days before a spike beside what they have, and le
   for (int day = 1; day <= 3; ++day) CHECK(std::abs(load.at(day) - 40) <= 2);
 }
 
-TEST_CASE("a certificate is not renewed earlier than a quarter of its lifetime before its rule") {
+TEST_CASE("a certificate is not renewed in the first half of its time until its rule") {
   Portfolio portfolio;
   portfolio.renewals(100, 10, 6);
   portfolio.renewals(100, 30, 45);
   portfolio.spread(20);
   CHECK(portfolio.sql.value(
             "SELECT max(rule_at - renew_at) FROM csrq.renewal WHERE rule_at < now() + interval '12 days'") ==
-        "1 day");
-  CHECK(portfolio.sql.value("SELECT max(rule_at - renew_at) FROM csrq.renewal") == "11 days");
+        "2 days");
+  CHECK(portfolio.sql.value("SELECT max(rule_at - renew_at) FROM csrq.renewal") == "15 days");
+}
+
+TEST_CASE("a spike is levelled by itself, by whoever looks first, once a day") {
+  Portfolio portfolio;
+  const auto level = [&] { return store::level_renewals(portfolio.database, 30, [] { return false; }); };
+  const auto forget_the_look = [&] {
+    portfolio.sql.run("UPDATE csrq.renewal_pace SET looked_at = now() - interval '1 day'");
+  };
+  portfolio.renewals(600, 20);
+  CHECK(level() > 500);
+  CHECK(std::ranges::max(portfolio.load(30)) < 40);
+
+  portfolio.renewals(900, 25);
+  CHECK(level() == 0);
+  forget_the_look();
+  CHECK(level() > 500);
+}
+
+TEST_CASE("what is no spike is not levelled: few renewals, or many on every day") {
+  Portfolio portfolio;
+  SUBCASE("few") {
+    portfolio.renewals(499, 20);
+  }
+  SUBCASE("many on every day") {
+    for (int day = 1; day <= 4; ++day) portfolio.renewals(500 + 100 * day, day);
+  }
+  SUBCASE("many today, which is over") {
+    portfolio.renewals(900, 0);
+  }
+  SUBCASE("none") {}
+  CHECK(store::level_renewals(portfolio.database, 30, [] { return false; }) == 0);
+}
+
+TEST_CASE("levelling ends between two moves when it is to stop") {
+  Portfolio portfolio;
+  portfolio.renewals(600, 20);
+  CHECK(store::level_renewals(portfolio.database, 30, [] { return true; }) == 0);
 }
 
 TEST_CASE("an even portfolio is left alone") {

@@ -106,7 +106,7 @@ customers: { register: closed, grants: enforce }
 challenges: { default: http-01, http-01: { listen: "[::]:80", self_check: on } }
 worker: { threads: 4, in_flight: 20, lease: 90s, poll: 250ms, in_flight_per_customer: 5 }
 retry: { schedule: [1s, 1.5h] }
-renewal: { at_remaining: 25%, per_run: 7, per_hour: 70 }
+renewal: { at_remaining: 25%, per_run: 7, per_hour: 70, level_days: 7 }
 notify:
   digest: 1h
   webhook: { url: "https://hooks.example/x", hmac_key_file: hook.key, ca_file: root.pem }
@@ -172,6 +172,7 @@ log: { level: debug, format: json }
   CHECK(config.renewal.at_remaining == 0.25);
   CHECK(config.renewal.per_run == 7);
   CHECK(config.renewal.per_hour == 70);
+  CHECK(config.renewal.level_days == 7);
   CHECK(config.metrics.listen == "127.0.0.1:9464");
   CHECK(config.log.level == log::Level::debug);
   CHECK(config.log.format == log::Format::json);
@@ -411,6 +412,7 @@ TEST_CASE("config.example.yaml shows the defaults") {
   CHECK(shown.renewal.at_remaining == standard.renewal.at_remaining);
   CHECK(shown.renewal.per_run == standard.renewal.per_run);
   CHECK(shown.renewal.per_hour == standard.renewal.per_hour);
+  CHECK(shown.renewal.level_days == standard.renewal.level_days);
   CHECK(shown.metrics.listen == standard.metrics.listen);
   CHECK(shown.log.level == standard.log.level);
   CHECK(shown.log.format == standard.log.format);
@@ -498,6 +500,7 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "at_remaining",
                                 "per_run",
                                 "per_hour",
+                                "level_days",
                                 "notify",
                                 "digest",
                                 "webhook",
