@@ -99,6 +99,7 @@ void print_history(const std::vector<store::HistoryLine>& lines) {
   constexpr std::size_t gist_width = 120;
   constexpr std::size_t milliseconds = 23;
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(lines.size());
   for (const store::HistoryLine& line : lines)
     rows.push_back(
         {line.at.substr(0, milliseconds), line.what, line.worker, shortened(gist(line.detail), gist_width)});
@@ -119,6 +120,7 @@ void print_lines(const std::vector<store::StatusLine>& lines) {
   constexpr std::size_t names_width = 44;
   constexpr std::size_t error_width = 60;
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(lines.size());
   for (const store::StatusLine& line : lines)
     rows.push_back({std::to_string(store::number(line.id)), shortened(line.customer, 20),
                     names_within(line.names, names_width), line.state,

@@ -37,6 +37,9 @@ constexpr Duration step = 1h;
 /// As many renewals as a worker moves into the queue in a step, looking every 30 seconds.
 constexpr std::int64_t renewals_of_step = RenewalConfig{}.per_run * (step / Duration(30s));
 
+/// What renewals go through and leave again.
+constexpr const char* queue_tables = "{job,renewal,turn,wakeup}";
+
 struct Scenario {
   std::int64_t names{};
   std::int64_t days{};
@@ -76,6 +79,9 @@ class Life {
       for (Played played = worker.play(now, false); played.claimed > 0; played = worker.play(now, false))
         renewed_.at(day_of(now)) += static_cast<double>(played.renewed.size());
     }
+    pqxx::nontransaction statements(connection_);
+    queue_mb_end_ = megabytes(statements, queue_tables);
+    request_mb_end_ = megabytes(statements, "{request}");
   }
 
   Measurement measurement() const {
@@ -95,6 +101,10 @@ class Life {
                         {"moved_ahead", static_cast<double>(moved_), {}, {}},
                         {"level_from_day", static_cast<double>(first), {}, {}},
                         {"level_until_day", static_cast<double>(last), {}, {}},
+                        {"queue_mb_imported", queue_mb_imported_, {}, {}},
+                        {"queue_mb_end", queue_mb_end_, {}, {}},
+                        {"request_mb_imported", request_mb_imported_, {}, {}},
+                        {"request_mb_end", request_mb_end_, {}, {}},
                         {"worst_deviation_%", 100 * std::max(most - mean, mean - least) / mean, {}, 10.0},
                         {"expired", static_cast<double>(expired_), {}, 0.0}}};
   }
@@ -123,11 +133,24 @@ class Life {
     expired_ +=
         store::execute(statements, "SELECT count(*) FROM csrq.request WHERE not_after < $1", {now})[0][0]
             .as<std::int64_t>();
-    if (day_of(now) == 1) imported_ = plan(statements);
+    if (day_of(now) == 1) {
+      imported_ = plan(statements);
+      queue_mb_imported_ = megabytes(statements, queue_tables);
+      request_mb_imported_ = megabytes(statements, "{request}");
+    }
     if (store::execute(statements, "SELECT csrq.take_levelling()")[0][0].as<bool>())
       moved_ +=
           store::execute(statements, "SELECT csrq.spread_renewals($1::int)", {scenario_.level_days})[0][0]
               .as<std::int64_t>();
+  }
+
+  /// Of tables with their indexes.
+  static double megabytes(pqxx::transaction_base& statements, const std::string& tables) {
+    return store::execute(
+               statements,
+               "SELECT sum(pg_total_relation_size(('csrq.' || t)::regclass)) / 1e6 FROM unnest($1::text[]) t",
+               {tables})[0][0]
+        .as<double>();
   }
 
   void insert_due(pqxx::transaction_base& statements, Time now) {
@@ -179,6 +202,10 @@ class Life {
   std::size_t next_name_{0};
   Chart::Values imported_{};
   Chart::Values renewed_;
+  double queue_mb_imported_{0};
+  double queue_mb_end_{0};
+  double request_mb_imported_{0};
+  double request_mb_end_{0};
   std::int64_t moved_{0};
   std::int64_t expired_{0};
 };
