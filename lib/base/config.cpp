@@ -193,6 +193,7 @@ void read_renewal(Section section, RenewalConfig& renewal) {
   section.share("at_remaining", renewal.at_remaining);
   section.number("per_run", renewal.per_run, 1, 1'000'000);
   section.number("per_hour", renewal.per_hour, 0, 10'000'000);
+  section.flag("ari", renewal.ari);
   section.finish();
 }
 
