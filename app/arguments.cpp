@@ -63,6 +63,14 @@ std::optional<Duration> Arguments::duration(const std::string& name) const {
   throw UsageError("--" + name + " wants a duration such as 90s, 10m or 1d, not \"" + text(name) + "\"");
 }
 
+std::optional<Time> Arguments::time(const std::string& name) const {
+  if (!has(name)) return std::nullopt;
+  if (const auto value = parse_rfc3339(text(name))) return value;
+  if (const auto value = parse_rfc3339(text(name) + "T00:00:00Z")) return value;
+  throw UsageError("--" + name + " wants a time such as 2026-11-25 or 2026-11-25T10:00:00Z, not \"" +
+                   text(name) + "\"");
+}
+
 void Arguments::expect_no_positional() const {
   if (!positional_.empty()) throw UsageError("unexpected argument \"" + positional_.front() + "\"");
 }

@@ -32,6 +32,8 @@ class Arguments {
   std::string text(const std::string& name, const std::string& otherwise = {}) const;
   std::optional<std::int64_t> number(const std::string& name) const;
   std::optional<Duration> duration(const std::string& name) const;
+  /// RFC 3339, or a day: its beginning in UTC.
+  std::optional<Time> time(const std::string& name) const;
   const std::vector<std::string>& positional() const { return positional_; }
   bool json() const { return has("json"); }
 

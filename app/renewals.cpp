@@ -9,6 +9,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/incident_report.hpp"
 #include "app/renewal_chart.hpp"
 
 namespace csrq::app {
@@ -128,19 +129,29 @@ Exit spread(const Arguments& arguments) {
   return Exit::done;
 }
 
+Exit incidents(const Arguments& arguments) {
+  if (arguments.has("days") || arguments.has("svg") || arguments.has("dry-run"))
+    throw UsageError("`csrq renewals incidents` takes no --days, --svg or --dry-run");
+  const auto database = open_database(arguments.config());
+  print_incidents(store::incidents(*database), arguments.json());
+  return Exit::done;
+}
+
 Exit run(const Arguments& arguments) {
   const std::vector<std::string>& words = arguments.positional();
   if (words.size() == 1 && words.front() == "plan") return plan(arguments);
   if (words.size() == 1 && words.front() == "spread") return spread(arguments);
-  throw UsageError("say what to do: `csrq renewals plan` or `csrq renewals spread --days N`");
+  if (words.size() == 1 && words.front() == "incidents") return incidents(arguments);
+  throw UsageError(
+      "say what to do: `csrq renewals plan`, `csrq renewals spread --days N` or `csrq renewals incidents`");
 }
 
 }  // namespace
 
 const Command renewals_command{
     .name = "renewals",
-    .synopsis = "plan [--days N] | spread --days N",
-    .summary = "show the coming renewals by day, and level them",
+    .synopsis = "plan [--days N] | spread --days N | incidents",
+    .summary = "show the coming renewals by day, level them, show how far incidents are",
     .help =
         "plan    how many renewals become due on each of the next days (default 60, days of UTC), as a bar "
         "chart; today's\n"

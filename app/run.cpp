@@ -9,6 +9,7 @@
 #include "store/requests.hpp"
 #include "workers/janitor.hpp"
 #include "workers/notifier.hpp"
+#include "workers/renewer.hpp"
 #include "workers/responder.hpp"
 #include "workers/signals.hpp"
 
@@ -19,6 +20,7 @@ constexpr std::int64_t default_limit = 1000;
 /// There may be no worker to tell it later.
 constexpr workers::NotifierPace at_once{.soon = {}, .outage = {}};
 constexpr auto longest_sweep = std::chrono::seconds(30);
+constexpr auto longest_planning = std::chrono::seconds(30);
 
 BatchReport::Style style_of(const Arguments& arguments) {
   if (arguments.json()) return BatchReport::Style::json;
@@ -35,6 +37,11 @@ Exit run(const Arguments& arguments) {
   std::optional<workers::Responder> responder;
   if (!config.challenges.http_01.listen.empty())
     responder.emplace(config.challenges.http_01.listen, database_options(config));
+
+  // What a CA wants renewed now is part of this batch.
+  workers::Renewer renewer(config.renewal, *environment.database, environment.cas);
+  const auto planned_until = std::chrono::steady_clock::now() + longest_planning;
+  renewer.round([&] { return stop_switch.stopped() || std::chrono::steady_clock::now() > planned_until; });
 
   const bool renewals_only = arguments.has("renewals");
   // How many renewals there are shows when they are taken up.
@@ -70,7 +77,7 @@ const Command run_command{
         "minute. For a timer. Exit code 1 if a row failed, 3 if the database stayed "
         "away. Ctrl-C lets the requests under way\n"
         "finish and gives the other rows back.\n\n"
-        "With --renewals it takes nothing but renewals that have fallen due, the longest due "
+        "With --renewals it takes nothing but renewals that have fallen due, the most urgent "
         "first, at most renewal.per_run\n"
         "and what renewal.per_hour leaves. Those asked for by `csrq renew` have the priority "
         "of their row and are not among them.\n",

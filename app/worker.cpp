@@ -27,7 +27,8 @@ Worker::Worker(const Config& config)
       issuer_(config_, *environment_.database, environment_.cas, environment_.accounts,
               {.finished = log_outcome, .tick = {}}),
       janitor_(*environment_.database, environment_.cas, environment_.accounts),
-      notifier_(config_.notify, database_options(config_), environment_.cas) {
+      notifier_(config_.notify, database_options(config_), environment_.cas),
+      renewer_(config_.renewal, *environment_.database, environment_.cas) {
   const std::string& answer_at = config_.challenges.http_01.listen;
   if (!answer_at.empty()) responder_.emplace(answer_at, database_options(config_));
   if (!config_.metrics.listen.empty())
@@ -41,6 +42,7 @@ void Worker::work() {
                         {"metrics", metrics_server_ ? metrics_server_->address() : "none"}});
   janitor_.start();
   notifier_.start();
+  renewer_.start();
   issuer_.work();
 }
 

@@ -7,6 +7,7 @@
 #include "workers/janitor.hpp"
 #include "workers/metrics.hpp"
 #include "workers/notifier.hpp"
+#include "workers/renewer.hpp"
 #include "workers/responder.hpp"
 
 namespace csrq::app {
@@ -32,6 +33,7 @@ class Worker {
   workers::Issuer issuer_;
   workers::Janitor janitor_;
   workers::Notifier notifier_;
+  workers::Renewer renewer_;
   std::optional<workers::MetricsServer> metrics_server_{};
 };
 

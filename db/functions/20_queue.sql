@@ -123,9 +123,11 @@ BEGIN
            renew_at = CASE WHEN auto_renew THEN p_renew_at END, error = NULL, attempts = done.attempt
      WHERE id = p_request RETURNING auto_renew INTO renews;
     IF renews THEN
-        INSERT INTO csrq.renewal (request_id, renew_at) VALUES (p_request, p_renew_at)
-            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, rule_at = NULL;
+        INSERT INTO csrq.renewal (request_id, renew_at, not_after) VALUES (p_request, p_renew_at, p_not_after)
+            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, not_after = EXCLUDED.not_after, rule_at = NULL, deadline = NULL;
     END IF;
+    PERFORM csrq.watch_renewal_info(p_request);
+    PERFORM csrq.leave_incidents(p_request);
     PERFORM csrq.remove_responses(p_order);
     PERFORM csrq.wake_splits(p_request);
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
@@ -254,11 +256,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.renewals_left(int) IS 'How many renewals may still enter the queue within this hour. Until the transaction ends nobody else is told.';
 
-CREATE OR REPLACE FUNCTION csrq.move_due_renewals(p_limit bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION csrq.queue_renewals(p_requests bigint[]) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH pick AS MATERIALIZED (
-        SELECT n.request_id FROM csrq.renewal n WHERE n.renew_at <= now() ORDER BY n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED),
-    gone AS (DELETE FROM csrq.renewal n USING pick WHERE n.request_id = pick.request_id RETURNING n.request_id),
+    WITH gone AS (DELETE FROM csrq.renewal n WHERE n.request_id = ANY (p_requests) RETURNING n.request_id),
     made AS (
         INSERT INTO csrq.job (request_id, customer, lane, kind, status, parked_because)
         SELECT r.id, r.customer, 2, 'renew', CASE c.status WHEN 'suspended' THEN 'parked' ELSE 'ready' END,
@@ -268,21 +268,45 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         ON CONFLICT (request_id) DO NOTHING RETURNING 1)
     SELECT count(*) FROM made
 $$;
-COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals, the longest due first, into the queue. csrq.renew_due() says how many.';
+COMMENT ON FUNCTION csrq.queue_renewals(bigint[]) IS 'Moves renewals that the caller has locked into the queue.';
+
+CREATE OR REPLACE FUNCTION csrq.move_due_renewals(p_limit bigint) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    -- Of a great many the longest due are looked at. What has neither a deadline nor a known end counts as if it had to be done
+    -- within a week.
+    SELECT csrq.queue_renewals(array(
+        SELECT n.request_id FROM csrq.renewal n
+         WHERE n.request_id IN (SELECT d.request_id FROM csrq.renewal d WHERE d.renew_at <= now() ORDER BY d.renew_at LIMIT greatest(20000, p_limit))
+         ORDER BY coalesce(n.deadline, n.not_after, n.renew_at + interval '7 days'), n.not_after, n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED))
+$$;
+COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals into the queue, of the 20,000 that are due longest the most urgent first (by their deadline, else by their expiry). csrq.renew_due() says how many.';
+
+CREATE OR REPLACE FUNCTION csrq.move_pressing_renewals() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT csrq.queue_renewals(array(
+        SELECT n.request_id FROM csrq.renewal n WHERE n.deadline > now() AND n.deadline < now() + interval '2 hours' AND n.renew_at <= now()
+         ORDER BY n.deadline LIMIT 10000 FOR UPDATE SKIP LOCKED))
+$$;
+COMMENT ON FUNCTION csrq.move_pressing_renewals() IS 'Moves due renewals whose deadline comes within two hours, time enough for a few tries, into the queue.';
 
 CREATE OR REPLACE FUNCTION csrq.renew_due(p_limit int, p_per_hour int) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    remaining bigint := p_limit;
     newly bigint;
 BEGIN
     -- Without anything due nobody is locked out, and nothing is written.
     IF NOT EXISTS (SELECT FROM csrq.renewal n WHERE n.renew_at <= now()) THEN
         RETURN 0;
     END IF;
-    newly := csrq.move_due_renewals(least(p_limit, CASE WHEN p_per_hour > 0 THEN csrq.renewals_left(p_per_hour) END));
+    IF p_per_hour > 0 THEN
+        remaining := least(remaining, csrq.renewals_left(p_per_hour));
+    END IF;
+    newly := csrq.move_pressing_renewals();
+    newly := newly + csrq.move_due_renewals(greatest(0, remaining - newly));
     IF p_per_hour > 0 AND newly > 0 THEN
         UPDATE csrq.renewal_pace p SET at = p.at || clock_timestamp(), moved = p.moved || newly;
     END IF;
     RETURN newly;
 END $$;
-COMMENT ON FUNCTION csrq.renew_due(int, int) IS 'Moves due renewals, the longest due first, into the queue: p_limit now, and all workers together p_per_hour within any hour (0: as many as are due).';
+COMMENT ON FUNCTION csrq.renew_due(int, int) IS 'Moves due renewals, the most urgent first, into the queue: p_limit now, and all workers together p_per_hour within any hour (0: as many as are due). Those whose deadline comes within two hours wait for neither, and count.';

@@ -6,7 +6,7 @@ DO $$
 DECLARE
     subject text;
 BEGIN
-    FOREACH subject IN ARRAY ARRAY['request', 'job', 'turn', 'renewal', 'certificate', 'event', 'request_name'] LOOP
+    FOREACH subject IN ARRAY ARRAY['request', 'job', 'turn', 'renewal', 'renewal_info', 'certificate', 'event', 'request_name'] LOOP
         EXECUTE format('ALTER TABLE csrq.%I ENABLE ROW LEVEL SECURITY', subject);
         EXECUTE format('DROP POLICY IF EXISTS app ON csrq.%I', subject);
         EXECUTE format('DROP POLICY IF EXISTS staff ON csrq.%I', subject);
@@ -18,6 +18,7 @@ BEGIN
             WITH CHECK (customer = ANY ((SELECT csrq.my_customers())::text[]) OR '*' = ANY ((SELECT csrq.my_customers())::text[]))$policy$, subject);
     END LOOP;
     CREATE POLICY app ON csrq.renewal FOR SELECT TO csrq_app USING (EXISTS (SELECT FROM csrq.request r WHERE r.id = request_id));
+    CREATE POLICY app ON csrq.renewal_info FOR SELECT TO csrq_app USING (EXISTS (SELECT FROM csrq.request r WHERE r.id = request_id));
     CREATE POLICY app ON csrq.request_name FOR SELECT TO csrq_app USING (EXISTS (SELECT FROM csrq.request r WHERE r.id = request_id));
 END $$;
 
@@ -32,7 +33,7 @@ GRANT SELECT ON csrq.schema_version, csrq.legal_move TO csrq_app, csrq_worker, c
 
 -- Apps: insert the columns that are theirs, read their own rows, ask for what they may ask for.
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of) ON csrq.request TO csrq_app;
-GRANT SELECT ON csrq.request, csrq.job, csrq.turn, csrq.renewal, csrq.certificate, csrq.issuer_chain, csrq.status, csrq.backlog, csrq.failures, csrq.expiring TO csrq_app;
+GRANT SELECT ON csrq.request, csrq.job, csrq.turn, csrq.renewal, csrq.renewal_info, csrq.renewal_windows, csrq.certificate, csrq.issuer_chain, csrq.status, csrq.backlog, csrq.failures, csrq.expiring TO csrq_app;
 GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval, text, text),
     csrq.retry_report(bigint, text, text, boolean, interval, text, text), csrq.cancel(bigint), csrq.renew(bigint),
@@ -43,13 +44,17 @@ GRANT EXECUTE ON FUNCTION csrq.tokens(text, text, text), csrq.next_token_at(text
 GRANT EXECUTE ON FUNCTION csrq.history(bigint), csrq.renewal_plan(int) TO csrq_app, csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.spread_plan(int), csrq.earliest_renewal_day(timestamptz, timestamptz, timestamptz, int) TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.move_renewals(date, date, date, int, bigint), csrq.spread_renewals(int) TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.renew_all(text, timestamptz, text, timestamptz), csrq.open_incident(text, timestamptz, text, timestamptz),
+    csrq.fill_incident(bigint, int), csrq.name_issuer(bigint, text) TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.in_incident(text, timestamptz, text, bigint, bigint), csrq.check_incident(text, timestamptz, text) TO csrq_admin, csrq_dba;
 
 -- Workers: functions for what they write, and all that is to be read; the only role that reads sealed keys (through csrq.account_for).
 GRANT SELECT ON ALL TABLES IN SCHEMA csrq TO csrq_worker, csrq_admin, csrq_dba;
 REVOKE ALL ON csrq.acme_account_key FROM csrq_admin, csrq_dba;
 GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, spki_sha256) ON csrq.acme_account_key TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA csrq TO csrq_worker;
-REVOKE EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.spread_renewals(int) FROM csrq_worker;
+REVOKE EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.spread_renewals(int),
+    csrq.renew_all(text, timestamptz, text, timestamptz), csrq.open_incident(text, timestamptz, text, timestamptz) FROM csrq_worker;
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of) ON csrq.request TO csrq_worker;
 
 -- The responder answers the public: it may look up a token, nothing else.

@@ -51,12 +51,13 @@ Order read_order(const http::Response& response, const std::string& url) {
   return order;
 }
 
-std::string payload_of(const std::vector<Identifier>& identifiers, const std::string& profile) {
+std::string payload_of(const std::vector<Identifier>& identifiers, const OrderOptions& options) {
   Json payload = Json::object();
   Json& list = payload["identifiers"] = Json::array();
   for (const Identifier& identifier : identifiers)
     list.push_back(Json::object({{"type", to_string(identifier.type)}, {"value", identifier.value}}));
-  if (!profile.empty()) payload["profile"] = profile;
+  if (!options.profile.empty()) payload["profile"] = options.profile;
+  if (!options.replaces.empty()) payload["replaces"] = options.replaces;
   return dump_json(payload);
 }
 
@@ -78,10 +79,10 @@ std::vector<Identifier> as_set(std::vector<Identifier> identifiers) {
 
 }  // namespace
 
-Order new_order(Session& session, const std::vector<Identifier>& identifiers, const std::string& profile) {
+Order new_order(Session& session, const std::vector<Identifier>& identifiers, const OrderOptions& options) {
   const std::string target = session.ca.directory()->new_order;
   const http::Response response =
-      session.ca.post(session.signer, target, payload_of(identifiers, profile), "newOrder");
+      session.ca.post(session.signer, target, payload_of(identifiers, options), "newOrder");
   const std::string_view location = response.header("location");
   const std::string url = location.empty() ? std::string() : http::resolve_url(target, location);
   if (!is_usable_url(url))  // the body may tell why: a proxy's page, say

@@ -24,9 +24,16 @@ struct Order {
   std::optional<Duration> retry_after{};
 };
 
-/// §7.4. `profile`: empty for none (draft-ietf-acme-profiles). Refuses an answer whose identifiers are not
-/// those asked for. A status this RFC does not know (Pebble's "deactivated") reads as invalid.
-Order new_order(Session& session, const std::vector<Identifier>& identifiers, const std::string& profile);
+/// What an order may say beside its identifiers; each is left out if empty.
+struct OrderOptions {
+  std::string profile{};  ///< draft-ietf-acme-profiles
+  std::string
+      replaces{};  ///< the certificate that it replaces, by its Certificate::renewal_info_id() (RFC 9773 §5)
+};
+
+/// §7.4. Refuses an answer whose identifiers are not those asked for. A status this RFC does not know
+/// (Pebble's "deactivated") reads as invalid.
+Order new_order(Session& session, const std::vector<Identifier>& identifiers, const OrderOptions& options);
 /// True if the order is for exactly these identifiers, in whatever order and case.
 bool is_for(const Order& order, const std::vector<Identifier>& identifiers);
 /// POST-as-GET. Throws Error{transient, "order_lost"} when the CA no longer knows it (404, or `malformed` for

@@ -27,7 +27,7 @@ Time required_time(const Object& window, const char* name) {
   const std::string text = window.required_text(name);
   const std::optional<Time> time = parse_rfc3339(text);
   if (!time) window.refuse("suggestedWindow." + std::string(name) + " is no time as RFC 3339 writes it");
-  return *time;
+  return std::chrono::floor<std::chrono::seconds>(*time);
 }
 
 /// Nothing depends on it: what cannot be shown is passed over.
@@ -70,7 +70,7 @@ RenewalInfo renewal_info(Ca& ca, std::string_view id) {
 
 std::optional<Time> instant_in(const RenewalInfo& info, double share, Time not_after) {
   if (info.start >= not_after) return std::nullopt;
-  const auto length = static_cast<double>((info.end - info.start).count());
+  const auto length = static_cast<double>((std::min(info.end, not_after) - info.start).count());
   return info.start + Duration(static_cast<Duration::rep>(length * std::clamp(share, 0.0, 1.0)));
 }
 

@@ -10,7 +10,7 @@
 /// ACME Renewal Information (RFC 9773).
 namespace csrq::acme {
 
-/// When a CA wants a certificate renewed (RFC 9773 §4.2).
+/// When a CA wants a certificate renewed (RFC 9773 §4.2), in whole seconds.
 struct RenewalInfo {
   Time start{};                   ///< of the suggested window; may lie in the past: renew now
   Time end{};                     ///< later than `start`
@@ -28,9 +28,10 @@ RenewalInfo renewal_info(Ca& ca, std::string_view id);
 /// The document alone; `ask_again` is left at its default.
 RenewalInfo parse_renewal_info(std::string_view json, std::string_view url);
 
-/// The instant at `share` (0 to 1) of the window, to be drawn once for each window and kept: drawn anew at
-/// each look it would come too early on average. Nothing if the window is of no use to a certificate that
-/// ends at `not_after`: it begins after that, so the certificate's own rule must do.
+/// The instant at `share` (0 to 1) of the window as far as the certificate lives, to be drawn once for each
+/// window and kept: drawn anew at each look it would come too early on average. Nothing if the window is of
+/// no use to a certificate that ends at `not_after`: it begins after that, so the certificate's own rule must
+/// do.
 std::optional<Time> instant_in(const RenewalInfo& info, double share, Time not_after);
 
 }  // namespace csrq::acme

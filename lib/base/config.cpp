@@ -194,6 +194,7 @@ void read_renewal(Section section, RenewalConfig& renewal) {
   section.number("per_run", renewal.per_run, 1, 1'000'000);
   section.number("per_hour", renewal.per_hour, 0, 10'000'000);
   section.number("level_days", renewal.level_days, 0, 90);
+  section.flag("ari", renewal.ari);
   section.finish();
 }
 

@@ -112,6 +112,7 @@ Progress Issuance::issue(Task& task) {
   acme::Session session{.ca = task.ca->ca, .signer = task.account->signer};
   if (task.order->is_adopted() && !keeps_adopted_order(task, session)) return waiting({});
   std::optional<acme::Order> order = current_order(task, session);
+  if (!order && !task.order) return waiting({});
   if (!order)
     return put_off(task, 2 * longest_leased_wait,
                    {.failure_class = FailureClass::limited,
@@ -193,7 +194,7 @@ std::optional<Progress> Issuance::wait_for_ca(Task& task) {
                   .retry_after = {}});
 }
 
-/// Nothing: the CA handed out an order that another row is working on.
+/// Nothing: the CA handed out an order that another row is working on, or the intent of this one was closed.
 std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& session) {
   if (!task.order->url.empty()) {
     try {
@@ -207,6 +208,7 @@ std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& se
     }
   }
   if (!task.unrecorded) task.unrecorded = order_for_intent(task, session);
+  if (!task.unrecorded) return std::nullopt;
   const acme::Order& order = *task.unrecorded;
   const bool ours = store::record_order(database_, task.claim.fence,
                                         {.id = task.order->id,

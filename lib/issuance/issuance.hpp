@@ -98,8 +98,12 @@ class Issuance {
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);
 
   // new_order.cpp
-  acme::Order order_for_intent(Task& task, acme::Session& session);
+  std::optional<acme::Order> order_for_intent(Task& task, acme::Session& session);
+  std::string certificate_to_replace(const Task& task);
+  std::optional<acme::Order> order_in_place_of_refused(Task& task, acme::Session& session, Failure refused);
   std::optional<acme::Order> find_lost_order(const Task& task, acme::Session& session);
+  static std::optional<acme::Order> first_resumable(const Task& task, acme::Session& session,
+                                                    const std::vector<std::string>& urls);
   void give_up_intent(Task& task);
   bool keeps_adopted_order(Task& task, acme::Session& session);
 

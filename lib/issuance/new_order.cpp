@@ -7,6 +7,7 @@
 #include "acme/pacer.hpp"
 #include "base/log.hpp"
 #include "issuance/issuance.hpp"
+#include "store/renewal_info.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -38,21 +39,34 @@ std::vector<std::string> listed_orders(acme::Session& session, const std::string
   return {};
 }
 
+constexpr std::string_view already_replaced = "alreadyReplaced";
+
+/// RFC 9773 §5 has a type for one of the reasons; CAs say `malformed` for others, such as an issuer that they
+/// do not know.
+bool may_be_about_replaces(const Failure& failure) {
+  return failure.code == already_replaced || failure.code == "malformed";
+}
+
 bool may_be_resumed(const acme::Order& order) {
   return order.status == OrderStatus::pending || order.status == OrderStatus::ready;
 }
 
 }  // namespace
 
-/// newOrder (RFC 8555 §7.4), unless one that was sent for this intent before can be found again.
-acme::Order Issuance::order_for_intent(Task& task, acme::Session& session) {
+/// newOrder (RFC 8555 §7.4), unless one that was sent for this intent before can be found again. Nothing: the
+/// intent is closed, and what comes next opens another.
+std::optional<acme::Order> Issuance::order_for_intent(Task& task, acme::Session& session) {
   if (!task.order->fresh)
-    if (std::optional<acme::Order> found = find_lost_order(task, session)) return *found;
+    if (std::optional<acme::Order> found = find_lost_order(task, session)) return found;
+  const std::string replaces = certificate_to_replace(task);
   const bool was_fresh = std::exchange(task.order->fresh, false);
   try {
-    return acme::new_order(session, task.csr->identifiers,
-                           first_not_empty(task.claim.profile, task.ca->config.profile));
+    return acme::new_order(
+        session, task.csr->identifiers,
+        {.profile = first_not_empty(task.claim.profile, task.ca->config.profile), .replaces = replaces});
   } catch (const acme::Refusal& refusal) {
+    if (!replaces.empty() && may_be_about_replaces(refusal.failure()))
+      return order_in_place_of_refused(task, session, refusal.failure());
     if (refusal.status() < 500) {  // then there is certainly no order
       store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, refusal.failure());
       task.forget_order();
@@ -64,17 +78,48 @@ acme::Order Issuance::order_for_intent(Task& task, acme::Session& session) {
   }
 }
 
+/// RFC 9773 §5: for a renewal under the account that got the certificate which is in the row.
+std::string Issuance::certificate_to_replace(const Task& task) {
+  if (task.claim.kind != store::JobKind::renew || !config_.renewal.ari) return {};
+  if (task.ca->ca.directory()->renewal_info.empty()) return {};
+  return store::certificate_to_replace(database_, task.claim.fence.request, task.account->id);
+}
+
+/// The CA does not take `replaces`: because of an order of this row that it holds open, which then serves, or
+/// for good. Then the closed intent says so, and the next one goes without.
+std::optional<acme::Order> Issuance::order_in_place_of_refused(Task& task, acme::Session& session,
+                                                               Failure refused) {
+  if (refused.code == already_replaced) {
+    const std::vector<std::string> former =
+        store::former_orders(database_, task.claim.fence.request, task.account->id);
+    if (std::optional<acme::Order> found = first_resumable(task, session, former)) return found;
+    if (std::optional<acme::Order> found = find_lost_order(task, session)) return found;
+  }
+  refused.code = "replaces_refused";
+  log::info("the CA refused an order that replaces a certificate; ordering without saying so",
+            {{"request", store::number(task.claim.fence.request)}, {"cause", refused.detail}});
+  store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, refused);
+  task.forget_order();
+  return std::nullopt;
+}
+
 /// The answer to an earlier newOrder was lost; the CA lists the account's orders, so it is the one for the
 /// same names that the ledger does not have.
 std::optional<acme::Order> Issuance::find_lost_order(const Task& task, acme::Session& session) {
   std::vector<std::string> unknown =
       store::unknown_orders(database_, listed_orders(session, task.account->orders_url));
   std::ranges::reverse(unknown);  // CAs list the newest last
-  for (const std::string& url : unknown | std::views::take(most_looked_at)) {
+  return first_resumable(task, session, unknown);
+}
+
+/// Of these orders, the first that is for the row's names and can be taken further.
+std::optional<acme::Order> Issuance::first_resumable(const Task& task, acme::Session& session,
+                                                     const std::vector<std::string>& urls) {
+  for (const std::string& url : urls | std::views::take(most_looked_at)) {
     try {
       acme::Order order = acme::get_order(session, url);
       if (!may_be_resumed(order) || !acme::is_for(order, task.csr->identifiers)) continue;
-      log::info("an order whose answer was lost is found again",
+      log::info("an order that was lost sight of is found again",
                 {{"request", store::number(task.claim.fence.request)}, {"order", url}});
       return order;
     } catch (const acme::Refusal& refusal) {

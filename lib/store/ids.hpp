@@ -10,6 +10,8 @@ enum class WorkerId : std::int64_t {};
 enum class AccountId : std::int64_t {};
 enum class OrderId : std::int64_t {};
 enum class AuthorizationId : std::int64_t {};
+enum class CertificateId : std::int64_t {};
+enum class IncidentId : std::int64_t {};
 /// Fencing token: a write under an old one hits no row.
 enum class LeaseNumber : std::int64_t {};
 

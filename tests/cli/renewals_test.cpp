@@ -82,3 +82,63 @@ TEST_CASE("run --renewals leaves rows alone that are no renewals") {
   CHECK(outcome.exit_code == 0);
   CHECK(Sql(installation.test.url()).value("SELECT status || ' ' || attempt FROM csrq.job") == "ready 0");
 }
+
+TEST_CASE("renew --issuer: an incident; a dry run counts only; its progress is shown") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  CHECK(installation({"renewals", "incidents"}).output == "there has been no incident\n");
+  plan_renewals(installation, 3);
+  sql.run(
+      "INSERT INTO csrq.acme_account (ca, directory, policy, owner) VALUES ('ca', 'https://ca.example/dir', "
+      "'shared', '')");
+  sql.run(
+      "INSERT INTO csrq.issuer_chain (sha256, chain, issuer) VALUES (sha256('a'), '-----BEGIN "
+      "CERTIFICATE-----', 'R11')");
+  sql.run("UPDATE csrq.request SET serial = to_hex(id)");
+  sql.run(
+      "INSERT INTO csrq.certificate (request_id, account_id, issuer_chain_id, not_before, not_after, "
+      "customer, serial, "
+      "der) SELECT r.id, a.id, h.id, r.not_before, r.not_after, r.customer, r.serial, '\\x30' FROM "
+      "csrq.request r, "
+      "csrq.acme_account a, csrq.issuer_chain h");
+
+  const auto dry = installation.json({"renew", "--issuer", "R11", "--dry-run"});
+  CHECK(dry["renewals"] == 3);
+  CHECK(sql.value("SELECT count(*) FROM csrq.incident") == "0");
+
+  const embedded::Outcome opened = installation({"renew", "--issuer", "R11", "--by", "2100-01-01"});
+  CHECK(opened.exit_code == 0);
+  CHECK(says(opened.output, "3 renewals are due now"));
+  CHECK(sql.value("SELECT count(*) FROM csrq.renewal WHERE renew_at <= now() AND deadline = "
+                  "'2100-01-01T00:00:00Z'") == "3");
+
+  sql.run("UPDATE csrq.incident_request SET done_at = now() WHERE request_id = 1");
+  const auto incidents = installation.json({"renewals", "incidents"});
+  REQUIRE(incidents.size() == 1);
+  CHECK(incidents[0]["issuer"] == "R11");
+  CHECK(incidents[0]["renewals"] == 3);
+  CHECK(incidents[0]["done"] == 1);
+  CHECK(incidents[0]["left"] == 2);
+  CHECK(incidents[0]["customer"].is_null());
+  CHECK(incidents[0]["is_complete"] == true);
+  CHECK(!incidents[0]["estimated_end"].is_null());
+  const embedded::Outcome table = installation({"renewals", "incidents"});
+  CHECK(says(table.output, "by R11, issued before"));
+  CHECK(says(table.output, "2100-01-01 00:00:00"));
+  const auto second =
+      installation.json({"renew", "--all-issued-before", "2100-01-01T00:00:00Z", "--customer", "acme"});
+  CHECK(second["renewals"] == 3);
+  CHECK(second["customer"] == "acme");
+}
+
+TEST_CASE("renew --issuer: what there is none of, or cannot be read, is said") {
+  const Installation installation;
+  const embedded::Outcome unknown = installation({"renew", "--issuer", "R99"});
+  CHECK(unknown.exit_code == 2);
+  CHECK(says(unknown.output, "R99"));
+  CHECK(says(installation({"renew", "--all-issued-before", "yesterday"}).output, "wants a time such as"));
+  CHECK(installation({"renew", "--all-issued-before", "2026-01-01", "--customer", "nobody"}).exit_code == 2);
+  CHECK(installation({"renew", "--issuer", "R11", "7"}).exit_code == 2);
+  CHECK(installation({"renew", "7", "--by", "2026-01-01"}).exit_code == 2);
+  CHECK(installation({"renewals", "incidents", "--days", "3"}).exit_code == 2);
+}

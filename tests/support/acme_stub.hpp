@@ -46,6 +46,12 @@ struct StubBehaviour {
   bool list_only_tried{true};        ///< a final authorization shows only the challenge that decided it
   Duration order_lifetime{std::chrono::hours(24)};
 
+  // Renewal information (RFC 9773):
+  bool offers_renewal_info{false};
+  std::string renewal_info_retry_after{"21600"};  ///< empty: none
+  bool counts_open_replacements{false};           ///< alreadyReplaced also for a pending order, as §5 has it
+  bool refuses_replaces{false};                   ///< with `malformed`
+
   // Certificates:
   Duration valid_since{std::chrono::hours(1)};  ///< how long before now they begin
   Duration valid_for{std::chrono::hours(24 * 90)};
@@ -57,6 +63,8 @@ struct StubBehaviour {
   std::function<void(nlohmann::json&)> edit_directory{};
   std::function<void(nlohmann::json&)> edit_order{};
   std::function<void(nlohmann::json&)> edit_authorization{};
+  /// Its window is about two thirds of the certificate's lifetime, and a day wide.
+  std::function<void(nlohmann::json&)> edit_renewal_info{};
 };
 
 // The CA's own view, to be compared with a database.
@@ -77,6 +85,7 @@ struct StubOrder {
   std::vector<std::string> authorizations{};  ///< URLs
   std::vector<std::string> serials{};         ///< of certificates issued for it
   int handed_out{};                           ///< answers to newOrder that named it
+  std::string replaces{};                     ///< serial number of a certificate; empty: none
 };
 
 struct StubAuthorization {

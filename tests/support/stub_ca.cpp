@@ -27,6 +27,7 @@ StubRequest kind_of_path(const std::vector<std::string>& path) {
                                                         {"new-account", StubRequest::new_account},
                                                         {"new-order", StubRequest::new_order},
                                                         {"revoke", StubRequest::revoke},
+                                                        {"renewal-info", StubRequest::renewal_info},
                                                         {"account", StubRequest::account},
                                                         {"orders", StubRequest::order_list},
                                                         {"order", StubRequest::order},
@@ -114,6 +115,9 @@ StubAnswer StubCa::answer(const StubHttpRequest& request, StubRequest kind) {
       return finalize(verified(request, kind));
     case StubRequest::revoke:
       return revoke(verified(request, kind));
+    case StubRequest::renewal_info:
+      if (request.method == "GET") return renewal_info(path_parts(request.target));
+      break;
     case StubRequest::issuer:
       if (request.method == "GET") return issuer(path_parts(request.target));
       return issuer(verified(request, kind).path);
@@ -241,6 +245,7 @@ StubAnswer StubCa::directory() {
             {"revokeCert", endpoint("revoke")},
             {"meta", meta},
             {"Qx7sS3DCmBM", "https://stub.example/random-entry"}};
+  if (behaviour_.offers_renewal_info) body["renewalInfo"] = base_ + "/renewal-info";
   if (behaviour_.edit_directory) behaviour_.edit_directory(body);
   return json_answer(200, body);
 }
@@ -362,6 +367,7 @@ std::vector<StubOrder> StubCa::orders() {
     std::ranges::sort(seen.names);
     for (const std::size_t id : order->authorizations)
       seen.authorizations.push_back(url("authorization", id));
+    if (order->replaces) seen.replaces = certificates_[*order->replaces]->serial;
     for (const std::size_t id : order->certificates) seen.serials.push_back(certificates_[id]->serial);
     result.push_back(std::move(seen));
   }

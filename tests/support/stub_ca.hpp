@@ -99,6 +99,7 @@ class StubCa {
     Json error{};
     int looks_left{};
     int handed_out{1};
+    std::optional<std::size_t> replaces{};  ///< a certificate
     bool forgotten{};
     Time expires{};
   };
@@ -154,6 +155,12 @@ class StubCa {
   StubAnswer authorization_answer(const Authorization& authorization);
   Json challenges_of(const Authorization& authorization) const;
   Json http_challenge(const Authorization& authorization) const;
+
+  // stub_renewal_info.cpp
+  StubAnswer renewal_info(const Parts& path) const;
+  std::optional<std::size_t> certificate_named(const std::string& renewal_info_id) const;
+  std::optional<std::size_t> replaced_by(const Json& payload, std::size_t account,
+                                         const std::vector<std::string>& names);
 
   // stub_certificates.cpp
   std::optional<StubAnswer> certificate(const Signed& request);

@@ -7,10 +7,10 @@
 namespace csrq::test {
 
 std::string to_string(StubRequest kind) {
-  constexpr std::array names{"directory",    "newNonce",  "newAccount", "account",
-                             "orderList",    "newOrder",  "order",      "authorization",
-                             "deactivation", "challenge", "finalize",   "certificate",
-                             "alternate",    "issuer",    "revoke",     "unknown"};
+  constexpr std::array names{"directory",   "newNonce",    "newAccount",    "account",      "orderList",
+                             "newOrder",    "order",       "authorization", "deactivation", "challenge",
+                             "finalize",    "certificate", "alternate",     "issuer",       "revoke",
+                             "renewalInfo", "unknown"};
   return names.at(static_cast<std::size_t>(kind));
 }
 

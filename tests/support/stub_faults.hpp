@@ -33,6 +33,7 @@ enum class StubRequest {
   alternate,
   issuer,
   revoke,
+  renewal_info,
   unknown,
 };
 std::string to_string(StubRequest kind);

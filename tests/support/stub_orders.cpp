@@ -63,6 +63,7 @@ StubAnswer StubCa::new_order(const Signed& request) {
   const std::lock_guard lock(mutex_);
   if (request.path.at(1) != std::to_string(generation_))
     throw StubProblem(404, "malformed", "newOrder has moved");
+  const std::optional<std::size_t> replaces = replaced_by(request.payload, account, names);
   if (Order* known = behaviour_.reuse_orders ? reusable_order(account, names) : nullptr) {
     ++known->handed_out;
     return order_answer(201, *known, false);
@@ -71,6 +72,7 @@ StubAnswer StubCa::new_order(const Signed& request) {
   order->id = orders_.size();
   order->account = account;
   order->names = names;
+  order->replaces = replaces;
   order->expires = now() + behaviour_.order_lifetime;
   for (const std::string& name : names) order->authorizations.push_back(authorization_for(account, name));
   refresh(*order);

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "store/incidents.hpp"
+
+namespace csrq::app {
+
+nlohmann::json to_json(const store::IncidentLine& incident);
+/// On standard output: a table, or with `json` one array.
+void print_incidents(const std::vector<store::IncidentLine>& incidents, bool json);
+
+}  // namespace csrq::app

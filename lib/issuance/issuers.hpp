@@ -1,0 +1,11 @@
+#pragma once
+
+#include "store/database.hpp"
+
+namespace csrq::issuance {
+
+/// Writes down who issues certificates below each chain of issuers, where nobody has yet: the database cannot
+/// read certificates. Throws UsageError if the login may not.
+void name_issuers(store::Database& database);
+
+}  // namespace csrq::issuance

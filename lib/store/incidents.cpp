@@ -1,0 +1,98 @@
+#include "store/incidents.hpp"
+
+#include <limits>
+
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto size_sql = R"sql(
+    SELECT count(*) FROM csrq.check_incident($1, $2, $3), csrq.in_incident($1, $2, $3, 0, $4)
+)sql";
+
+constexpr auto incidents_sql = R"sql(
+    SELECT id, opened_at, opened_by, issuer, issued_before, customer, deadline, is_complete, renewals, done, failing, dropped,
+           left_over, date_trunc('second', estimated_end)
+      FROM csrq.incidents WHERE $1::bigint IS NULL OR id = $1 ORDER BY id DESC
+)sql";
+
+constexpr auto unnamed_sql = R"sql(
+    SELECT h.id, encode(c.der, 'base64')
+      FROM csrq.issuer_chain h CROSS JOIN LATERAL (SELECT k.der FROM csrq.certificate k WHERE k.issuer_chain_id = h.id LIMIT 1) c
+     WHERE h.issuer IS NULL ORDER BY h.id
+)sql";
+
+std::int64_t call_for_number(Database& database, const char* statement, Parameters parameters) {
+  std::int64_t answer = 0;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    answer = execute(transaction, statement, parameters)[0][0].as<std::int64_t>();
+  });
+  return answer;
+}
+
+IncidentLine line_in(const pqxx::row& row) {
+  return {.id = row[0].as<std::int64_t>(),
+          .opened_at = text(row[1]),
+          .opened_by = text(row[2]),
+          .issuer = text(row[3]),
+          .issued_before = text(row[4]),
+          .customer = text(row[5]),
+          .deadline = text(row[6]),
+          .is_complete = row[7].as<bool>(),
+          .renewals = row[8].as<std::int64_t>(),
+          .done = row[9].as<std::int64_t>(),
+          .failing = row[10].as<std::int64_t>(),
+          .dropped = row[11].as<std::int64_t>(),
+          .left = row[12].as<std::int64_t>(),
+          .estimated_end = text(row[13])};
+}
+
+}  // namespace
+
+std::int64_t incident_size(Database& database, const IncidentScope& scope) {
+  return call_for_number(database, size_sql,
+                         {null_if_empty(scope.issuer), scope.issued_before, null_if_empty(scope.customer),
+                          std::numeric_limits<std::int64_t>::max()});
+}
+
+IncidentId open_incident(Database& database, const IncidentScope& scope, std::optional<Time> deadline) {
+  return IncidentId{call_for_number(
+      database, "SELECT csrq.open_incident($1, $2, $3, $4)",
+      {null_if_empty(scope.issuer), scope.issued_before, null_if_empty(scope.customer), deadline})};
+}
+
+std::int64_t fill_incident(Database& database, IncidentId incident, int batch) {
+  return call_for_number(database, "SELECT csrq.fill_incident($1, $2)", {incident, batch});
+}
+
+std::int64_t fill_incidents(Database& database, int batch) {
+  return call_for_number(database, "SELECT csrq.fill_incidents($1)", {batch});
+}
+
+std::vector<IncidentLine> incidents(Database& database, std::optional<IncidentId> incident) {
+  std::vector<IncidentLine> lines;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    lines.clear();
+    for (const auto& row : execute(transaction, incidents_sql, {incident})) lines.push_back(line_in(row));
+  });
+  return lines;
+}
+
+std::vector<UnnamedIssuer> unnamed_issuers(Database& database) {
+  std::vector<UnnamedIssuer> unnamed;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    unnamed.clear();
+    for (const auto& row : execute(transaction, unnamed_sql))
+      unnamed.push_back({.chain_id = row[0].as<std::int64_t>(), .der = octets(row[1])});
+  });
+  return unnamed;
+}
+
+void name_issuer(Database& database, std::int64_t chain_id, const std::string& common_name) {
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    execute(transaction, "SELECT csrq.name_issuer($1, $2)", {chain_id, common_name});
+  });
+}
+
+}  // namespace csrq::store

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <functional>
+
+#include "issuance/renewal_windows.hpp"
+#include "workers/rounds.hpp"
+
+namespace csrq::workers {
+
+/// Plans renewals, every half minute: asks CAs when they want their certificates renewed, makes those due
+/// that an incident is about, and levels spikes. Any number of workers may have one.
+class Renewer {
+ public:
+  /// All must outlive this.
+  Renewer(const RenewalConfig& config, store::Database& database, issuance::CaPool& cas);
+
+  /// Begins to do rounds on a thread of its own. The destructor ends one under way after its current
+  /// requests.
+  void start();
+  /// One round, until `stopped` says so, which must be thread-safe. Throws Unreachable.
+  issuance::WindowsTally round(const std::function<bool()>& stopped);
+
+ private:
+  void level(const std::function<bool()>& stopped);
+
+  const RenewalConfig& config_;
+  store::Database& database_;
+  issuance::RenewalWindows windows_;
+  Rounds rounds_{};
+};
+
+}  // namespace csrq::workers
