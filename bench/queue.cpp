@@ -321,6 +321,7 @@ class QueueBenchmark {
     plan_renewals();
     const std::string planned = std::to_string(rows_) + " planned";
     std::vector<double> times;
+    times.reserve(std::max(small_rounds, renewal_rounds));
     for (int round = 0; round < small_rounds; ++round)
       times.push_back(milliseconds_of([&] { store::renew_due(database_, due_renewals); }));
     report_times("renewals, none due of " + planned, times, 100.0);
