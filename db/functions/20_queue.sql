@@ -272,10 +272,13 @@ COMMENT ON FUNCTION csrq.queue_renewals(bigint[]) IS 'Moves renewals that the ca
 
 CREATE OR REPLACE FUNCTION csrq.move_due_renewals(p_limit bigint) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    -- What has neither a deadline nor a known end counts as if it had to be done within a week.
+    -- What has neither a deadline nor a known end counts as if it had to be done within a week. Without the inner choice all that is due
+    -- would be sorted, a million in an incident; more than wanted are chosen, since other workers may have some of them.
     SELECT csrq.queue_renewals(array(
-        SELECT n.request_id FROM csrq.renewal n WHERE n.renew_at <= now()
-         ORDER BY coalesce(n.deadline, n.not_after, n.renew_at + interval '7 days'), n.not_after, n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED))
+        SELECT n.request_id FROM csrq.renewal n
+          JOIN (SELECT u.request_id, coalesce(u.deadline, u.not_after, u.renew_at + interval '7 days') AS by FROM csrq.renewal u WHERE u.renew_at <= now()
+                 ORDER BY 2, u.not_after, u.renew_at LIMIT 4 * p_limit) urgent ON urgent.request_id = n.request_id
+         WHERE n.renew_at <= now() ORDER BY urgent.by, n.not_after, n.renew_at LIMIT p_limit FOR UPDATE OF n SKIP LOCKED))
 $$;
 COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals, the most urgent first (by their deadline, else by their expiry), into the queue. csrq.renew_due() says how many.';
 
