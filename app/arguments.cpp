@@ -78,6 +78,7 @@ void Arguments::expect_no_positional() const {
 std::vector<store::RequestId> Arguments::request_ids() const {
   if (positional_.empty()) throw UsageError("name the ID of at least one request (`csrq status` lists them)");
   std::vector<store::RequestId> ids;
+  ids.reserve(positional_.size());
   for (const std::string& word : positional_) ids.push_back(parse_request_id(word));
   return ids;
 }

@@ -41,11 +41,16 @@ std::vector<std::string> listed_orders(acme::Session& session, const std::string
 
 constexpr std::string_view already_replaced = "alreadyReplaced";
 
-/// RFC 9773 §5 has a type for one of the reasons; CAs say `malformed` for others, such as an issuer that they
-/// do not know.
+/// RFC 9773 §5 has a type for one of the reasons. For others, an issuer that they do not know or an account
+/// that was registered anew, CAs have types that may say anything.
 bool may_be_about_replaces(const Failure& failure) {
-  return failure.code == already_replaced || failure.code == "malformed";
+  constexpr std::array codes{already_replaced, std::string_view("malformed"),
+                             std::string_view("unauthorized")};
+  return std::ranges::find(codes, failure.code) != codes.end();
 }
+
+/// After so many failures in a row it is left out, in case it is what a CA stumbles over.
+constexpr int most_failures_replacing = 3;
 
 bool may_be_resumed(const acme::Order& order) {
   return order.status == OrderStatus::pending || order.status == OrderStatus::ready;
@@ -81,6 +86,7 @@ std::optional<acme::Order> Issuance::order_for_intent(Task& task, acme::Session&
 /// RFC 9773 §5: for a renewal under the account that got the certificate which is in the row.
 std::string Issuance::certificate_to_replace(const Task& task) {
   if (task.claim.kind != store::JobKind::renew || !config_.renewal.ari) return {};
+  if (task.claim.failures >= most_failures_replacing) return {};
   if (task.ca->ca.directory()->renewal_info.empty()) return {};
   return store::certificate_to_replace(database_, task.claim.fence.request, task.account->id);
 }

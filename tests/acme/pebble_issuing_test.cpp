@@ -6,6 +6,7 @@
 
 #include "crypto/certificate.hpp"
 #include "support/issuing_fixture.hpp"
+#include "workers/renewer.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -134,6 +135,30 @@ TEST_CASE("a certificate that csrq has revoked is revoked at Pebble") {
   REQUIRE(status.has_value());
   CHECK(status->revoked);
   CHECK(status->reason == 4);
+}
+
+TEST_CASE(
+    "a renewal at Pebble: in its window and with what it replaces, from a Pebble that knows of either") {
+  PebbleIssuing world({.always_valid = true});
+  const auto id = world.submit({"a.example"});
+  REQUIRE(world.run().issued == 1);
+  TestWorker& worker = world.worker();
+  workers::Renewer renewer(worker.config.renewal, worker.database, worker.cas);
+  world.sql.run("UPDATE csrq.renewal_info SET check_at = now() - interval '1 second'");
+  const issuance::WindowsTally tally = renewer.round([] { return false; });
+  CHECK(tally.failed == 0);
+  const bool offers_windows = !worker.cas.find("").ca.directory()->renewal_info.empty();
+  CHECK(tally.moved == (offers_windows ? 1 : 0));
+  CHECK(
+      world.count(
+          "renewal n JOIN csrq.renewal_info i USING (request_id) WHERE n.renew_at BETWEEN i.window_start AND "
+          "i.window_end") == (offers_windows ? "1" : "0"));
+  for (int renewals = 1; renewals <= 2; ++renewals) {
+    REQUIRE(store::renew(worker.database, id));
+    CHECK(world.run().issued == 1);
+  }
+  expect_issued(world, id, {"a.example"});
+  CHECK(world.count("acme_order WHERE error IS NOT NULL") == "0");
 }
 
 TEST_CASE("500 rows of 20 customers, two workers at once: every row is issued once, counted at the CA too") {

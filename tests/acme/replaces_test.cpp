@@ -76,6 +76,7 @@ TEST_CASE(
   Renewing world;
   world.stub.change([](StubBehaviour& ca) { ca.refuses_replaces = true; });
   CHECK(world.run().issued == 1);
+  CHECK(world.stub.requests(Kind::new_order) == 3);
   world.expect_renewed();
   world.stub.change([](StubBehaviour& ca) { ca.refuses_replaces = false; });
   const std::string second = world.row(world.id).serial;
@@ -89,6 +90,18 @@ TEST_CASE("replaces: an order that is malformed for another reason fails as it a
   world.stub.fail_next(Kind::new_order, faults::problem(400, "malformed", "no"), 2);
   CHECK(world.run().failed == 1);
   CHECK(world.row(world.id).code() == "malformed");
+}
+
+TEST_CASE("replaces: a CA that stumbles over it again and again gets an order without") {
+  Renewing world;
+  world.stub.fail_next(Kind::new_order, faults::status(500), 3);
+  for (int failures = 1; failures <= 3; ++failures) {
+    world.make_due(world.id);
+    CHECK(world.run().failed == 1);
+  }
+  world.make_due(world.id);
+  CHECK(world.run().issued == 1);
+  CHECK(world.stub.orders().at(1).replaces.empty());
 }
 
 TEST_CASE("replaces: killed between newOrder and its record, the next worker goes on with the order") {

@@ -53,6 +53,43 @@ TEST_CASE("a worker killed while the CA has any one of its requests loses nothin
   CHECK(site.damage() == "");
 }
 
+TEST_CASE(
+    "a worker killed while it orders a renewal, or asks when to, leaves one renewal and a known window") {
+  CrashSite site;
+  site.stub.change([](StubBehaviour& behaviour) {
+    behaviour.offers_renewal_info = true;
+    behaviour.counts_open_replacements = true;
+  });
+  int number = 0;
+  for (const HoldPoint point : {HoldPoint::before, HoldPoint::after}) {
+    const std::string name = "r" + std::to_string(++number) + ".example";
+    const auto id = site.submit("acme", name);
+    CHECK(site.run({"run"}) == 0);
+    site.sql().run("SELECT csrq.renew(" + std::to_string(id) + ")");
+    Hold order = site.stub.hold_next(StubRequest::new_order, point);
+    const auto victim = site.start({"run"});
+    order.wait_until_reached();
+    victim->signal(SIGKILL);
+    CHECK(victim->wait(10s) == killed);
+    order.release();
+    site.time_passes();
+    CHECK(site.run({"run"}) == 0);
+    CHECK(certificates_for(site, name) == 2);
+
+    site.sql().run("UPDATE csrq.renewal_info SET check_at = now() - interval '1 second'");
+    Hold question = site.stub.hold_next(StubRequest::renewal_info, point);
+    const auto asking = site.start({"run"});
+    question.wait_until_reached();
+    asking->signal(SIGKILL);
+    CHECK(asking->wait(10s) == killed);
+    question.release();
+    site.sql().run("UPDATE csrq.renewal_info SET claimed_until = now() - interval '1 second'");
+    CHECK(site.run({"run"}) == 0);
+    CHECK(site.count("csrq.renewal_info WHERE window_start IS NULL") == 0);
+  }
+  CHECK(site.damage() == "2 names with two certificates");  // the first one and its renewal, of each
+}
+
 TEST_CASE("a stopped worker that wakes up after its lease was taken writes nothing") {
   CrashSite site;
   site.submit("acme", "sleeper.example");

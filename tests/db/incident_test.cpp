@@ -19,6 +19,7 @@ struct Portfolio : Store {
   }
   std::vector<store::RequestId> issued(int count) {
     std::vector<store::RequestId> ids;
+    ids.reserve(static_cast<std::size_t>(count));
     for (int i = 0; i < count; ++i) ids.push_back(issued());
     return ids;
   }

@@ -377,6 +377,7 @@ std::vector<StubOrder> StubCa::orders() {
 std::vector<StubAuthorization> StubCa::authorizations() const {
   const std::lock_guard lock(mutex_);
   std::vector<StubAuthorization> result;
+  result.reserve(authorizations_.size());
   for (const auto& one : authorizations_)
     result.push_back({.url = url("authorization", one->id),
                       .account = url("account", one->account),
@@ -390,6 +391,7 @@ std::vector<StubAuthorization> StubCa::authorizations() const {
 std::vector<StubCertificate> StubCa::certificates() const {
   const std::lock_guard lock(mutex_);
   std::vector<StubCertificate> result;
+  result.reserve(certificates_.size());
   for (const auto& one : certificates_)
     result.push_back({.serial = one->serial,
                       .order = url("order", one->order),
