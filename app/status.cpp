@@ -41,6 +41,14 @@ json text_or_null(const std::string& text) {
   return text.empty() ? json() : json(text);
 }
 
+json id_or_null(const std::optional<store::RequestId>& id) {
+  return id ? json(store::number(*id)) : json();
+}
+
+std::string id_text(const std::optional<store::RequestId>& id) {
+  return id ? "request " + std::to_string(store::number(*id)) : std::string();
+}
+
 json to_json(const store::StatusLine& line) {
   return {{"id", store::number(line.id)},
           {"customer", line.customer},
@@ -55,7 +63,9 @@ json to_json(const store::StatusLine& line) {
           {"renew_at", text_or_null(line.renew_at)},
           {"days_left", line.days_left ? json(*line.days_left) : json()},
           {"worker", text_or_null(line.worker)},
-          {"updated_at", line.updated_at}};
+          {"updated_at", line.updated_at},
+          {"replaces", id_or_null(line.replaces)},
+          {"replaced_by", id_or_null(line.replaced_by)}};
 }
 
 void print_one(const store::StatusLine& line) {
@@ -73,7 +83,9 @@ void print_one(const store::StatusLine& line) {
       {"days left", line.days_left ? std::to_string(*line.days_left) : ""},
       {"renewal", line.renew_at},
       {"worker", line.worker},
-      {"updated", line.updated_at}};
+      {"updated", line.updated_at},
+      {"replaces", id_text(line.replaces)},
+      {"replaced by", id_text(line.replaced_by)}};
   std::vector<std::vector<std::string>> rows;
   for (const auto& [name, value] : fields)
     if (!value.empty()) rows.push_back({std::string(name) + ":", value});
@@ -99,6 +111,7 @@ void print_history(const std::vector<store::HistoryLine>& lines) {
   constexpr std::size_t gist_width = 120;
   constexpr std::size_t milliseconds = 23;
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(lines.size());
   for (const store::HistoryLine& line : lines)
     rows.push_back(
         {line.at.substr(0, milliseconds), line.what, line.worker, shortened(gist(line.detail), gist_width)});
@@ -119,6 +132,7 @@ void print_lines(const std::vector<store::StatusLine>& lines) {
   constexpr std::size_t names_width = 44;
   constexpr std::size_t error_width = 60;
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(lines.size());
   for (const store::StatusLine& line : lines)
     rows.push_back({std::to_string(store::number(line.id)), shortened(line.customer, 20),
                     names_within(line.names, names_width), line.state,

@@ -128,6 +128,9 @@ BEGIN
     END IF;
     PERFORM csrq.remove_responses(p_order);
     PERFORM csrq.wake_splits(p_request);
+    IF done.kind = 'issue' THEN
+        PERFORM csrq.end_replaced(p_request);
+    END IF;
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, done.customer, CASE done.kind WHEN 'renew' THEN 'renewed' ELSE 'issued' END, p_worker, p_lease,
                 jsonb_build_object('serial', p_serial, 'not_after', p_not_after, 'attempt', done.attempt));
