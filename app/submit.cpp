@@ -90,7 +90,8 @@ store::Submission submission_of(const Arguments& arguments, const crypto::Csr& c
           .challenge = arguments.text("challenge"),
           .preferred_chain = arguments.text("preferred-chain"),
           .priority = arguments.text("priority", "normal"),
-          .auto_renew = !arguments.has("no-renew")};
+          .auto_renew = !arguments.has("no-renew"),
+          .reuse_chain = arguments.has("no-reuse") ? std::optional(false) : std::nullopt};
 }
 
 std::optional<store::RequestId> replaced_by_first(const Arguments& arguments) {
@@ -176,6 +177,8 @@ const Command submit_command{
               .text("preferred-chain", "NAME", "issuer common name, or SHA-256 fingerprint of a root")
               .text("priority", "LEVEL", "urgent, normal (default) or bulk")
               .flag("no-renew", "do not renew by itself")
+              .flag("no-reuse",
+                    "order a certificate even if the customer has a valid one for the same names and key")
               .text("replaces", "ID",
                     "the request whose place this one takes: its renewals end when this one is issued")
               .flag("split", "the first CSR of a file is wanted, its others stand in for it if names fail");

@@ -91,9 +91,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.updated_at := now();
     IF NEW.auto_renew IS DISTINCT FROM OLD.auto_renew THEN
-        -- The worker that issued it would have chosen by its configuration; its default is a third of the lifetime, half of a short one.
-        NEW.renew_at := CASE WHEN NEW.auto_renew AND NEW.status = 'issued' THEN
-            NEW.not_after - (NEW.not_after - NEW.not_before) / CASE WHEN NEW.not_after - NEW.not_before < interval '10 days' THEN 2 ELSE 3 END END;
+        -- The worker that issued it would have chosen by its configuration.
+        NEW.renew_at := CASE WHEN NEW.auto_renew AND NEW.status = 'issued' THEN csrq.renewal_rule(NEW.not_before, NEW.not_after) END;
     END IF;
     RETURN NEW;
 END $$;

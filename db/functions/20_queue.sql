@@ -24,7 +24,7 @@ END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
 
 CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold', 'rate_limit', 'recent_failure', 'split_waits', 'paced'), false) $$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold', 'rate_limit', 'recent_failure', 'split_waits', 'same_request_under_way', 'paced'), false) $$;
 COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
 
 CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
@@ -120,7 +120,8 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE csrq.request SET status = 'issued', chain = p_chain, serial = p_serial, not_before = p_not_before, not_after = p_not_after,
-           renew_at = CASE WHEN auto_renew THEN p_renew_at END, error = NULL, attempts = done.attempt
+           renew_at = CASE WHEN auto_renew THEN p_renew_at END, error = NULL, attempts = done.attempt,
+           key_since = coalesce(key_since, csrq.key_first_used(p_request)), chain_from = NULL
      WHERE id = p_request RETURNING auto_renew INTO renews;
     IF renews THEN
         INSERT INTO csrq.renewal (request_id, renew_at) VALUES (p_request, p_renew_at)
@@ -128,6 +129,7 @@ BEGIN
     END IF;
     PERFORM csrq.remove_responses(p_order);
     PERFORM csrq.wake_splits(p_request);
+    PERFORM csrq.wake_sharers(p_request);
     IF done.kind = 'issue' THEN
         PERFORM csrq.end_replaced(p_request);
     END IF;
@@ -149,7 +151,8 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE csrq.certificate SET revoked_at = now(), revoke_reason = done.revoke_reason
-     WHERE request_id = p_request AND serial = (SELECT serial FROM csrq.request WHERE id = p_request) AND revoked_at IS NULL;
+     WHERE (request_id, serial) = (SELECT coalesce(chain_from, id), serial FROM csrq.request WHERE id = p_request) AND revoked_at IS NULL;
+    PERFORM csrq.renew_sharers(p_request);
     UPDATE csrq.request SET status = 'cancelled', auto_renew = false, renew_at = NULL, error = NULL, attempts = done.attempt
      WHERE id = p_request;
     DELETE FROM csrq.renewal WHERE request_id = p_request;

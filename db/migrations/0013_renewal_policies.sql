@@ -8,6 +8,24 @@ COMMENT ON COLUMN csrq.request.replaced_by IS 'The issued request that took this
 CREATE INDEX request_replaces ON csrq.request (replaces_id) WHERE replaces_id IS NOT NULL;
 CREATE INDEX request_replaced_by ON csrq.request (replaced_by) WHERE replaced_by IS NOT NULL;
 
+ALTER TABLE csrq.request
+    ADD key_since     timestamptz,
+    ADD chain_from    bigint REFERENCES csrq.request ON DELETE SET NULL,
+    ADD reuse_chain   boolean,
+    ADD demand_sha256 bytea CHECK (octet_length(demand_sha256) = 32);
+COMMENT ON COLUMN csrq.request.key_since IS 'When the first certificate for its key was issued, as far as csrq knows; null: not issued yet, or before csrq kept this, in which case created_at counts.';
+COMMENT ON COLUMN csrq.request.chain_from IS 'The request for which the certificate in chain was ordered (csrq.certificate.request_id), if it was not for this one but for the same names and key; null: for this one.';
+COMMENT ON COLUMN csrq.request.reuse_chain IS 'Whether it takes the chain of a request for the same certificate instead of ordering one; null: as its customer says.';
+COMMENT ON COLUMN csrq.request.demand_sha256 IS 'Stands for the certificate that is wanted: public key, names, CA, profile and preferred chain. Written by the worker. Requests of a customer with the same one can share a chain.';
+CREATE INDEX request_demand ON csrq.request (customer, demand_sha256) WHERE demand_sha256 IS NOT NULL;
+CREATE INDEX request_chain_from ON csrq.request (chain_from) WHERE chain_from IS NOT NULL;
+
+ALTER TABLE csrq.customer
+    ADD fresh_csr_after interval CHECK (fresh_csr_after > interval '0'),
+    ADD reuse_chain     boolean NOT NULL DEFAULT true;
+COMMENT ON COLUMN csrq.customer.fresh_csr_after IS 'A key that has been in use for longer is not renewed by itself: the app is asked for a new CSR (error code fresh_csr_wanted). Null: renewed for ever.';
+COMMENT ON COLUMN csrq.customer.reuse_chain IS 'Whether a request for the same names and key as one with a valid chain takes that chain instead of ordering one. A request may override it.';
+
 -- Adds to whatever the constraint allows by now.
 DO $$
 DECLARE

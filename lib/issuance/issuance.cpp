@@ -99,6 +99,8 @@ Progress Issuance::advance(Task& task) {
 
 Progress Issuance::issue(Task& task) {
   if (!task.csr) prepare(task);
+  if (!task.decided)
+    if (std::optional<Progress> decided = before_order(task)) return *decided;
   if (std::optional<Progress> out = wait_for_ca(task)) return *out;
   if (!task.slot) task.slot = task.ca->try_take_slot();
   if (!task.slot) return wait_for_slot(task);

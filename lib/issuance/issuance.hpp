@@ -36,6 +36,7 @@ struct Task {
   std::optional<store::OpenOrder> order{};
   std::optional<acme::Order> unrecorded{};  ///< what newOrder answered, while the database was away
   Phase phase{Phase::opening};
+  bool decided{};           ///< the database lets the row go on to its CA
   bool answered{};          ///< this task has answered the order's challenges
   bool registered_again{};  ///< the CA had forgotten the account
   int looks{};              ///< at the order, in this phase
@@ -96,6 +97,9 @@ class Issuance {
   std::optional<Progress> open_order(Task& task);
   Progress hold_back(Task& task, const store::Hold& hold);
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);
+
+  // before_order.cpp
+  std::optional<Progress> before_order(Task& task);
 
   // new_order.cpp
   acme::Order order_for_intent(Task& task, acme::Session& session);

@@ -12,8 +12,8 @@ namespace {
 
 constexpr auto insert_sql = R"sql(
     INSERT INTO csrq.request (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, auto_renew, split_of,
-                              replaces_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                              replaces_id, reuse_chain)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (customer, reference) DO NOTHING RETURNING id
 )sql";
 
@@ -48,12 +48,12 @@ constexpr auto retry_report_sql = R"sql(
 
 Submitted submit_one(pqxx::transaction_base& transaction, const Submission& submission,
                      std::optional<RequestId> split_of) {
-  const auto inserted =
-      execute(transaction, insert_sql,
-              {submission.customer, submission.csr, null_if_empty(submission.reference),
-               null_if_empty(submission.ca), null_if_empty(submission.profile),
-               null_if_empty(submission.challenge), null_if_empty(submission.preferred_chain),
-               submission.priority, submission.auto_renew, split_of, submission.replaces});
+  const auto inserted = execute(
+      transaction, insert_sql,
+      {submission.customer, submission.csr, null_if_empty(submission.reference), null_if_empty(submission.ca),
+       null_if_empty(submission.profile), null_if_empty(submission.challenge),
+       null_if_empty(submission.preferred_chain), submission.priority, submission.auto_renew, split_of,
+       submission.replaces, submission.reuse_chain});
   if (!inserted.empty()) return {RequestId{inserted[0][0].as<std::int64_t>()}, true};
   const auto found = execute(transaction, find_sql, {submission.customer, submission.reference});
   if (found.empty())

@@ -24,6 +24,7 @@ struct Submission {
   bool auto_renew{true};
   std::optional<std::size_t> stands_in_for{};  ///< index of an earlier submission of the same call
   std::optional<RequestId> replaces{};         ///< not renewed any more once this one is issued
+  std::optional<bool> reuse_chain{};           ///< none: as the customer says
 };
 struct Submitted {
   RequestId id{};
