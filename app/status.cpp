@@ -65,7 +65,8 @@ json to_json(const store::StatusLine& line) {
           {"worker", text_or_null(line.worker)},
           {"updated_at", line.updated_at},
           {"replaces", id_or_null(line.replaces)},
-          {"replaced_by", id_or_null(line.replaced_by)}};
+          {"replaced_by", id_or_null(line.replaced_by)},
+          {"issued_by", text_or_null(line.issued_by)}};
 }
 
 void print_one(const store::StatusLine& line) {
@@ -82,6 +83,7 @@ void print_one(const store::StatusLine& line) {
       {"not after", line.not_after},
       {"days left", line.days_left ? std::to_string(*line.days_left) : ""},
       {"renewal", line.renew_at},
+      {"issued by", line.issued_by},
       {"worker", line.worker},
       {"updated", line.updated_at},
       {"replaces", id_text(line.replaces)},

@@ -121,7 +121,8 @@ BEGIN
     END IF;
     UPDATE csrq.request SET status = 'issued', chain = p_chain, serial = p_serial, not_before = p_not_before, not_after = p_not_after,
            renew_at = CASE WHEN auto_renew THEN p_renew_at END, error = NULL, attempts = done.attempt,
-           key_since = coalesce(key_since, csrq.key_first_used(p_request)), chain_from = NULL
+           key_since = coalesce(key_since, csrq.key_first_used(p_request)), chain_from = NULL,
+           issued_by = (SELECT a.ca FROM csrq.acme_order o JOIN csrq.acme_account a ON a.id = o.account_id WHERE o.id = p_order)
      WHERE id = p_request RETURNING auto_renew INTO renews;
     IF renews THEN
         INSERT INTO csrq.renewal (request_id, renew_at) VALUES (p_request, p_renew_at)

@@ -69,7 +69,7 @@ BEGIN
     DELETE FROM csrq.job j WHERE j.request_id = p_request RETURNING * INTO done;
     UPDATE csrq.request r SET status = 'issued', chain = donor.chain, serial = donor.serial, not_before = donor.not_before, not_after = donor.not_after,
            renew_at = CASE WHEN r.auto_renew THEN due END, error = NULL, attempts = done.attempt,
-           key_since = donor.key_since, chain_from = coalesce(donor.chain_from, donor.id)
+           key_since = donor.key_since, issued_by = donor.issued_by, chain_from = coalesce(donor.chain_from, donor.id)
      WHERE r.id = p_request;
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, its.customer, 'issued', done.worker_id, done.lease_number,
@@ -126,8 +126,48 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.wait_for_other(bigint, bigint, bigint, bigint) IS 'Puts a row off while another one for the same certificate is under way. The sentence that says so.';
 
-CREATE OR REPLACE FUNCTION csrq.before_order(p_worker bigint, p_request bigint, p_lease bigint, p_names text[], p_demand bytea)
-RETURNS TABLE (held boolean, verdict text, detail text)
+CREATE OR REPLACE FUNCTION csrq.is_trouble_of_ca(p_error jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(p_error ->> 'class' IN ('transient', 'limited')
+                    AND p_error ->> 'code' NOT IN ('internal', 'paced', 'ca_busy', 'order_taken', 'recent_failure', 'split_waits', 'same_request_under_way'), false)
+$$;
+COMMENT ON FUNCTION csrq.is_trouble_of_ca(jsonb)
+    IS 'Whether this error of a request is its CA''s doing, not its names'' or csrq''s own: no answer, 5xx, a limit.';
+
+CREATE OR REPLACE FUNCTION csrq.falls_back(p_request bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    most_failures CONSTANT int := 3;
+    longest_wait CONSTANT interval := '1 hour';
+    its record;
+    since timestamptz;
+    is_enough boolean;
+    chosen boolean;
+BEGIN
+    SELECT j.kind, j.failures, j.at_fallback, j.ca_trouble_at, r.not_after, coalesce(r.renew_at, csrq.renewal_rule(r.not_before, r.not_after)) AS due,
+           csrq.is_trouble_of_ca(r.error) AS is_trouble, r.updated_at > coalesce(j.ca_chosen_at, '-infinity') AS is_news,
+           EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = r.id AND o.closed_at IS NULL) AS has_order
+      INTO its
+      FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id WHERE r.id = p_request;
+    -- A worker that stopped or died is no news of the CA: the row stays where it is. So does one whose order goes well.
+    IF NOT its.is_news OR its.at_fallback AND its.has_order AND NOT its.is_trouble THEN
+        RETURN its.at_fallback;
+    END IF;
+    since := CASE WHEN its.is_trouble THEN coalesce(its.ca_trouble_at, now()) END;
+    is_enough := its.is_trouble AND CASE its.kind WHEN 'renew' THEN now() >= its.due + (its.not_after - its.due) / 2
+                                                  ELSE its.failures >= most_failures OR since <= now() - longest_wait END;
+    -- If that one is no better, its own CA has its turn again.
+    chosen := is_enough AND NOT its.at_fallback;
+    UPDATE csrq.job j SET at_fallback = chosen, ca_trouble_at = since, ca_chosen_at = CASE WHEN chosen OR j.at_fallback THEN clock_timestamp() END
+     WHERE j.request_id = p_request AND (j.at_fallback, j.ca_trouble_at) IS DISTINCT FROM (chosen, since);
+    RETURN chosen;
+END $$;
+COMMENT ON FUNCTION csrq.falls_back(bigint)
+    IS 'Whether a row goes to the fallback of its CA this time: after three failures in a row or an hour of waiting, for reasons of the CA; a renewal, when half of the time between its due date and the end is over. By turns with its own CA.';
+
+CREATE OR REPLACE FUNCTION csrq.before_order(p_worker bigint, p_request bigint, p_lease bigint, p_names text[], p_demand bytea,
+    p_may_fall_back boolean)
+RETURNS TABLE (held boolean, verdict text, detail text, falls_back boolean, open_directory text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its record;
@@ -141,9 +181,11 @@ BEGIN
     END IF;
     SELECT r.demand_sha256 IS DISTINCT FROM p_demand OR r.error ->> 'code' IS NOT DISTINCT FROM 'same_request_under_way' AS is_new,
            j.kind = 'issue' AND r.split_of IS NULL AND coalesce(r.reuse_chain, c.reuse_chain) AS may_share, j.kind = 'renew' AS is_renewal, r.customer,
-           EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = r.id AND o.closed_at IS NULL) AS has_order
+           o.id IS NOT NULL AS has_order, a.directory
       INTO its
-      FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id JOIN csrq.customer c ON c.name = r.customer WHERE r.id = p_request;
+      FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id JOIN csrq.customer c ON c.name = r.customer
+      LEFT JOIN csrq.acme_order o ON o.request_id = r.id AND o.closed_at IS NULL LEFT JOIN csrq.acme_account a ON a.id = o.account_id
+     WHERE r.id = p_request;
     IF its.is_new AND its.may_share AND NOT its.has_order THEN
         -- Of several that come at once, one after the other.
         PERFORM pg_advisory_xact_lock(hashtextextended(encode(p_demand, 'hex'), 0));
@@ -168,10 +210,14 @@ BEGIN
             END IF;
         END IF;
     END IF;
+    IF verdict = 'order' THEN
+        open_directory := its.directory;
+        falls_back := p_may_fall_back AND csrq.falls_back(p_request);
+    END IF;
     RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION csrq.before_order(bigint, bigint, bigint, text[], bytea)
-    IS 'Writes down what a worker has read from the CSR (names, and what certificate is wanted), and says how the row goes on: order; issued (it has got another row''s chain); wait (put off while another row for the same certificate is under way); fresh_csr_wanted (parked). Not held: the lease was lost.';
+COMMENT ON FUNCTION csrq.before_order(bigint, bigint, bigint, text[], bytea, boolean)
+    IS 'Writes down what a worker has read from the CSR (names, and what certificate is wanted), and says how the row goes on: order (falls_back: at the fallback of its CA; open_directory: where it has an open order); issued (it has got another row''s chain); wait (put off while another row for the same certificate is under way); fresh_csr_wanted (parked). Not held: the lease was lost.';
 
 CREATE OR REPLACE FUNCTION csrq.hand_back(p_request bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -62,5 +62,6 @@ GRANT EXECUTE ON FUNCTION csrq.clear_alarm(text, interval) TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.abandoned_authorizations(text, bigint), csrq.is_needed(bigint) TO csrq_admin, csrq_dba;
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of, replaces_id, reuse_chain),
       UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, reuse_chain) ON csrq.request TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.renewal_rule(timestamptz, timestamptz) TO csrq_admin;  -- for the trigger behind auto_renew
 GRANT INSERT, UPDATE ON csrq.customer TO csrq_admin;
 GRANT INSERT, UPDATE, DELETE ON csrq.app_access, csrq.name_grant, csrq.rate_hold, csrq.rate_limit, csrq.rate_bucket TO csrq_admin;

@@ -10,10 +10,12 @@ CREATE INDEX request_replaced_by ON csrq.request (replaced_by) WHERE replaced_by
 
 ALTER TABLE csrq.request
     ADD key_since     timestamptz,
+    ADD issued_by     text,
     ADD chain_from    bigint REFERENCES csrq.request ON DELETE SET NULL,
     ADD reuse_chain   boolean,
     ADD demand_sha256 bytea CHECK (octet_length(demand_sha256) = 32);
 COMMENT ON COLUMN csrq.request.key_since IS 'When the first certificate for its key was issued, as far as csrq knows; null: not issued yet, or before csrq kept this, in which case created_at counts.';
+COMMENT ON COLUMN csrq.request.issued_by IS 'Configured name of the CA that issued the chain, which may be the fallback of the one that the request names; null: no chain, or one from before csrq kept this.';
 COMMENT ON COLUMN csrq.request.chain_from IS 'The request for which the certificate in chain was ordered (csrq.certificate.request_id), if it was not for this one but for the same names and key; null: for this one.';
 COMMENT ON COLUMN csrq.request.reuse_chain IS 'Whether it takes the chain of a request for the same certificate instead of ordering one; null: as its customer says.';
 COMMENT ON COLUMN csrq.request.demand_sha256 IS 'Stands for the certificate that is wanted: public key, names, CA, profile and preferred chain. Written by the worker. Requests of a customer with the same one can share a chain.';
@@ -25,6 +27,14 @@ ALTER TABLE csrq.customer
     ADD reuse_chain     boolean NOT NULL DEFAULT true;
 COMMENT ON COLUMN csrq.customer.fresh_csr_after IS 'A key that has been in use for longer is not renewed by itself: the app is asked for a new CSR (error code fresh_csr_wanted). Null: renewed for ever.';
 COMMENT ON COLUMN csrq.customer.reuse_chain IS 'Whether a request for the same names and key as one with a valid chain takes that chain instead of ordering one. A request may override it.';
+
+ALTER TABLE csrq.job
+    ADD at_fallback   boolean NOT NULL DEFAULT false,
+    ADD ca_chosen_at  timestamptz,
+    ADD ca_trouble_at timestamptz;
+COMMENT ON COLUMN csrq.job.at_fallback IS 'Whether it goes to the fallback of its CA (cas.NAME.fallback_ca); csrq.falls_back() decides.';
+COMMENT ON COLUMN csrq.job.ca_chosen_at IS 'When that was decided last: what went wrong before does not count again.';
+COMMENT ON COLUMN csrq.job.ca_trouble_at IS 'Since when it has waited for reasons of its CA; null: it does not.';
 
 -- Adds to whatever the constraint allows by now.
 DO $$

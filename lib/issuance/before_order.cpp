@@ -31,8 +31,11 @@ Failure not_ordered(FailureClass failure_class, std::string code, std::string de
 
 /// Nothing: the row goes on to its CA.
 std::optional<Progress> Issuance::before_order(Task& task) {
-  const store::Decision decision = store::before_order(
-      database_, task.claim.fence, {.names = task.csr->names, .demand_sha256 = demand_sha256(task)});
+  const store::Decision decision =
+      store::before_order(database_, task.claim.fence,
+                          {.names = task.csr->names,
+                           .demand_sha256 = demand_sha256(task),
+                           .may_fall_back = !task.ca->config.fallback_ca.empty()});
   switch (decision.verdict) {
     case store::Verdict::issued:
       return Progress{.kind = Progress::Kind::issued, .wait = {}, .failure = std::nullopt};
@@ -48,6 +51,7 @@ std::optional<Progress> Issuance::before_order(Task& task) {
     case store::Verdict::order:
       break;
   }
+  if (decision.falls_back) fall_back(task, decision.open_directory);
   task.decided = true;
   return std::nullopt;
 }

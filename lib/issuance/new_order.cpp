@@ -50,8 +50,7 @@ acme::Order Issuance::order_for_intent(Task& task, acme::Session& session) {
     if (std::optional<acme::Order> found = find_lost_order(task, session)) return *found;
   const bool was_fresh = std::exchange(task.order->fresh, false);
   try {
-    return acme::new_order(session, task.csr->identifiers,
-                           first_not_empty(task.claim.profile, task.ca->config.profile));
+    return acme::new_order(session, task.csr->identifiers, wanted_profile(task));
   } catch (const acme::Refusal& refusal) {
     if (refusal.status() < 500) {  // then there is certainly no order
       store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, refusal.failure());

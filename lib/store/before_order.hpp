@@ -14,6 +14,7 @@ namespace csrq::store {
 struct ReadRow {
   std::vector<std::string> names{};
   std::string demand_sha256{};  ///< raw octets; rows with the same one can share a chain
+  bool may_fall_back{};         ///< its CA has a fallback
 };
 
 enum class Verdict {
@@ -25,7 +26,9 @@ enum class Verdict {
 
 struct Decision {
   Verdict verdict{};
-  std::string detail{};  ///< why it does not go on: a sentence
+  std::string detail{};          ///< why it does not go on: a sentence
+  bool falls_back{};             ///< of `order`: to the fallback of its CA
+  std::string open_directory{};  ///< of the CA where the row has an open order; empty: it has none
 };
 
 /// Writes down what was read, and what becomes of the row, in one transaction. Throws LeaseLost (ledger.hpp).

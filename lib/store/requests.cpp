@@ -21,7 +21,8 @@ constexpr auto find_sql = "SELECT id FROM csrq.request WHERE customer = $1 AND r
 
 constexpr auto status_sql = R"sql(
     SELECT id, customer, array_to_json(names), state, attempts, failures, next_attempt_at, earliest_issue_at, error,
-           not_after, renew_at, days_left, worker, updated_at, replaces_id, replaced_by
+           not_after, renew_at, days_left, worker, updated_at, replaces_id, replaced_by,
+           issued_by
       FROM csrq.status
      WHERE ($1::bigint IS NULL OR id = $1)
        AND ($2::text IS NULL OR customer = $2)
@@ -82,7 +83,8 @@ StatusLine line_in(const pqxx::row& row) {
           .worker = text(row[12]),
           .updated_at = text(row[13]),
           .replaces = id_or_none(row[14]),
-          .replaced_by = id_or_none(row[15])};
+          .replaced_by = id_or_none(row[15]),
+          .issued_by = text(row[16])};
 }
 
 pqxx::result select_retry(pqxx::transaction_base& transaction, const char* statement,

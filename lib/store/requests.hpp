@@ -52,6 +52,7 @@ struct StatusLine {
   std::string updated_at{};
   std::optional<RequestId> replaces{};
   std::optional<RequestId> replaced_by{};
+  std::string issued_by{};
 };
 struct StatusFilter {
   std::optional<RequestId> id{};

@@ -63,6 +63,16 @@ TEST_CASE("an app does not learn whether there is a customer that it may not act
   CHECK(store.sql.value("SELECT string_agg(name, ' ') FROM csrq.customer") == "other");
 }
 
+TEST_CASE("an admin switches renewals off and on again") {
+  Store store;
+  store.submit();
+  store.issue_next("01");
+  Login admin(store, "csrq_test_admin", "csrq_admin");
+  CHECK(admin.sql.refusal("UPDATE csrq.request SET auto_renew = false") == "");
+  CHECK(admin.sql.refusal("UPDATE csrq.request SET auto_renew = true") == "");
+  CHECK(store.count("renewal") == "1");
+}
+
 TEST_CASE("an app does not learn which requests the customers of others have") {
   Store store;
   store.submit({.customer = "other"});

@@ -214,7 +214,7 @@ TEST_CASE("of two workers that come to rows for the same certificate at once one
     std::string hex;
     for (int i = 0; i < 32; ++i) hex += "64";
     return hex;
-  }() + "', 'hex')";
+  }() + "', 'hex'), false";
   const auto call = [&](const store::Claim& claim) {
     return "SELECT verdict FROM csrq.before_order(" + std::to_string(store::number(claim.fence.worker)) +
            ", " + Sharers::text(claim.fence.request) + ", " +
