@@ -439,9 +439,9 @@ TEST_CASE(
     };
     for (const std::string& distance : expected.distances) {
       CAPTURE(distance);
-      left_is(distance + " 1 minute");
+      left_is(distance + " 60 seconds");
       CHECK(renewals.look() == 0);
-      left_is(distance + " -1 minute");
+      left_is(distance + " -60 seconds");
       CHECK(renewals.look() == 1);
       CHECK(renewals.look() == 0);
     }
