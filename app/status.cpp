@@ -41,6 +41,14 @@ json text_or_null(const std::string& text) {
   return text.empty() ? json() : json(text);
 }
 
+json id_or_null(const std::optional<store::RequestId>& id) {
+  return id ? json(store::number(*id)) : json();
+}
+
+std::string id_text(const std::optional<store::RequestId>& id) {
+  return id ? "request " + std::to_string(store::number(*id)) : std::string();
+}
+
 json to_json(const store::StatusLine& line) {
   return {{"id", store::number(line.id)},
           {"customer", line.customer},
@@ -55,7 +63,10 @@ json to_json(const store::StatusLine& line) {
           {"renew_at", text_or_null(line.renew_at)},
           {"days_left", line.days_left ? json(*line.days_left) : json()},
           {"worker", text_or_null(line.worker)},
-          {"updated_at", line.updated_at}};
+          {"updated_at", line.updated_at},
+          {"replaces", id_or_null(line.replaces)},
+          {"replaced_by", id_or_null(line.replaced_by)},
+          {"issued_by", text_or_null(line.issued_by)}};
 }
 
 void print_one(const store::StatusLine& line) {
@@ -72,8 +83,11 @@ void print_one(const store::StatusLine& line) {
       {"not after", line.not_after},
       {"days left", line.days_left ? std::to_string(*line.days_left) : ""},
       {"renewal", line.renew_at},
+      {"issued by", line.issued_by},
       {"worker", line.worker},
-      {"updated", line.updated_at}};
+      {"updated", line.updated_at},
+      {"replaces", id_text(line.replaces)},
+      {"replaced by", id_text(line.replaced_by)}};
   std::vector<std::vector<std::string>> rows;
   for (const auto& [name, value] : fields)
     if (!value.empty()) rows.push_back({std::string(name) + ":", value});

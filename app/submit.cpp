@@ -90,7 +90,13 @@ store::Submission submission_of(const Arguments& arguments, const crypto::Csr& c
           .challenge = arguments.text("challenge"),
           .preferred_chain = arguments.text("preferred-chain"),
           .priority = arguments.text("priority", "normal"),
-          .auto_renew = !arguments.has("no-renew")};
+          .auto_renew = !arguments.has("no-renew"),
+          .reuse_chain = arguments.has("no-reuse") ? std::optional(false) : std::nullopt};
+}
+
+std::optional<store::RequestId> replaced_by_first(const Arguments& arguments) {
+  if (!arguments.has("replaces")) return std::nullopt;
+  return parse_request_id(arguments.text("replaces"));
 }
 
 File add_file(const Arguments& arguments, const std::string& path,
@@ -98,7 +104,9 @@ File add_file(const Arguments& arguments, const std::string& path,
   File file{.path = path, .first = submissions.size()};
   for (const crypto::Csr& csr : read_csrs(path, arguments.has("split"))) {
     store::Submission submission = submission_of(arguments, csr);
-    if (file.count > 0) {
+    if (file.count == 0) {
+      submission.replaces = replaced_by_first(arguments);
+    } else {
       submission.stands_in_for = file.first;
       if (!submission.reference.empty()) submission.reference += "/" + std::to_string(file.count);
     }
@@ -129,6 +137,8 @@ Exit run(const Arguments& arguments) {
   if (paths.empty()) throw UsageError("name at least one CSR file, or - for standard input");
   if (arguments.has("reference") && paths.size() > 1)
     throw UsageError("--reference is the name of one request: submit one file with it");
+  if (arguments.has("replaces") && paths.size() > 1)
+    throw UsageError("--replaces is the request whose place one other takes: submit one file with it");
   std::vector<store::Submission> submissions;
   std::vector<File> files;
   files.reserve(paths.size());
@@ -154,7 +164,9 @@ const Command submit_command{
         "made with the\nkey of your choice. The others wait. If names of the first one fail, those without "
         "such "
         "a name are issued, the largest\nfirst choice; if it is issued, they are cancelled. (Nobody but the "
-        "holder of the key can take a name out of a CSR.)\n",
+        "holder of the key can take a name out of a CSR.)\n\n"
+        "With --replaces ID the request ID is not renewed any more once this one is issued; until then it "
+        "is.\n",
     .describe =
         [](OptionsDescription& options) {
           options.text("customer", "NAME", "on whose behalf")
@@ -165,6 +177,10 @@ const Command submit_command{
               .text("preferred-chain", "NAME", "issuer common name, or SHA-256 fingerprint of a root")
               .text("priority", "LEVEL", "urgent, normal (default) or bulk")
               .flag("no-renew", "do not renew by itself")
+              .flag("no-reuse",
+                    "order a certificate even if the customer has a valid one for the same names and key")
+              .text("replaces", "ID",
+                    "the request whose place this one takes: its renewals end when this one is issued")
               .flag("split", "the first CSR of a file is wanted, its others stand in for it if names fail");
         },
     .run = run};

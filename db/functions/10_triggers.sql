@@ -1,5 +1,13 @@
 -- What the tables do by themselves.
 
+CREATE OR REPLACE FUNCTION csrq.may_insert_for(p_customer text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN csrq.may_read(p_customer) OR pg_has_role(session_user, 'csrq_owner', 'MEMBER')
+           OR EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND rolbypassrls);
+END $$;
+COMMENT ON FUNCTION csrq.may_insert_for(text) IS 'Whether the login of this session may learn why an insert for a customer is refused, beyond that it is.';
+
 CREATE OR REPLACE FUNCTION csrq.request_before_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -14,8 +22,7 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM csrq.customer WHERE name = NEW.customer) THEN
         -- Whoever may not act for a customer does not even learn whether there is such a one: row-level security refuses both alike.
-        IF NOT (csrq.may_read(NEW.customer) OR pg_has_role(session_user, 'csrq_owner', 'MEMBER')
-                OR EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND rolbypassrls)) THEN
+        IF NOT csrq.may_insert_for(NEW.customer) THEN
             RETURN NEW;
         END IF;
         IF (SELECT value FROM csrq.setting WHERE name = 'customers.register') = 'closed' THEN
@@ -25,15 +32,23 @@ BEGIN
         END IF;
         INSERT INTO csrq.customer (name) VALUES (NEW.customer) ON CONFLICT DO NOTHING;
     END IF;
+    IF num_nonnulls(NEW.split_of, NEW.replaces_id) = 0 OR NOT csrq.may_insert_for(NEW.customer) THEN
+        RETURN NEW;  -- nor which requests a customer has
+    END IF;
     IF NEW.split_of IS NOT NULL
        AND NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = NEW.split_of AND r.customer = NEW.customer AND r.split_of IS NULL) THEN
         RAISE EXCEPTION 'customer "%" has no request % that another one could stand in for', NEW.customer, NEW.split_of
             USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'split_of_is_a_request',
                   HINT = 'split_of is the id of a request of the same customer that stands for itself.';
     END IF;
+    IF NEW.replaces_id IS NOT NULL AND NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = NEW.replaces_id AND r.customer = NEW.customer) THEN
+        RAISE EXCEPTION 'customer "%" has no request % that another one could replace', NEW.customer, NEW.replaces_id
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'replaces_id_is_a_request',
+                  HINT = 'replaces_id is the id of an earlier request of the same customer.';
+    END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION csrq.request_before_insert() IS 'Refuses private keys and oversized CSRs; registers unknown customers.';
+COMMENT ON FUNCTION csrq.request_before_insert() IS 'Refuses private keys, oversized CSRs and references to requests of others; registers unknown customers.';
 CREATE OR REPLACE TRIGGER request_before_insert BEFORE INSERT ON csrq.request
     FOR EACH ROW EXECUTE FUNCTION csrq.request_before_insert();
 
@@ -76,9 +91,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.updated_at := now();
     IF NEW.auto_renew IS DISTINCT FROM OLD.auto_renew THEN
-        -- The worker that issued it would have chosen by its configuration; its default is a third of the lifetime, half of a short one.
-        NEW.renew_at := CASE WHEN NEW.auto_renew AND NEW.status = 'issued' THEN
-            NEW.not_after - (NEW.not_after - NEW.not_before) / CASE WHEN NEW.not_after - NEW.not_before < interval '10 days' THEN 2 ELSE 3 END END;
+        -- The worker that issued it would have chosen by its configuration.
+        NEW.renew_at := CASE WHEN NEW.auto_renew AND NEW.status = 'issued' THEN csrq.renewal_rule(NEW.not_before, NEW.not_after) END;
     END IF;
     RETURN NEW;
 END $$;
@@ -154,6 +168,10 @@ CREATE OR REPLACE TRIGGER frozen BEFORE UPDATE OF id, customer, csr, created_by,
     FOR EACH ROW WHEN ((OLD.id, OLD.customer, OLD.csr, OLD.created_by, OLD.created_at)
         IS DISTINCT FROM (NEW.id, NEW.customer, NEW.csr, NEW.created_by, NEW.created_at))
     EXECUTE FUNCTION csrq.frozen('id, customer, csr, created_by and created_at');
+-- Not to null: a request that is deleted leaves the line.
+CREATE OR REPLACE TRIGGER frozen_place BEFORE UPDATE OF replaces_id ON csrq.request
+    FOR EACH ROW WHEN (NEW.replaces_id IS NOT NULL AND OLD.replaces_id IS DISTINCT FROM NEW.replaces_id)
+    EXECUTE FUNCTION csrq.frozen('replaces_id');
 CREATE OR REPLACE TRIGGER frozen BEFORE UPDATE OF id, request_id, serial, der, not_before, not_after ON csrq.certificate
     FOR EACH ROW WHEN ((OLD.id, OLD.request_id, OLD.serial, OLD.der, OLD.not_before, OLD.not_after)
         IS DISTINCT FROM (NEW.id, NEW.request_id, NEW.serial, NEW.der, NEW.not_before, NEW.not_after))

@@ -379,7 +379,8 @@ BEGIN
      WHERE csrq.next_token_at(ca_directory, w.name, w.key) > now() ORDER BY 1 DESC LIMIT 1;
     IF NOT FOUND THEN
         is_renewal := EXISTS (SELECT FROM csrq.certificate c JOIN csrq.acme_account a ON a.id = c.account_id
-                               WHERE c.request_id = p_request AND a.directory = ca_directory AND c.issued_at > now() - interval '120 days');
+                               WHERE c.request_id IN (SELECT coalesce(r.chain_from, r.id) FROM csrq.request r WHERE r.id = p_request UNION SELECT p_request)
+                                 AND a.directory = ca_directory AND c.issued_at > now() - interval '120 days');
         SELECT array_agg(w.name), array_agg(w.key) INTO names, keys
           FROM (SELECT 'new_orders_per_account' AS name, p_account::text AS key
                 UNION ALL SELECT c.name, c.key FROM csrq.certificate_costs(p_names, p_domains) c) w

@@ -24,7 +24,7 @@ END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
 
 CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold', 'rate_limit', 'recent_failure', 'split_waits', 'paced'), false) $$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold', 'rate_limit', 'recent_failure', 'split_waits', 'same_request_under_way', 'paced'), false) $$;
 COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
 
 CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
@@ -120,7 +120,9 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE csrq.request SET status = 'issued', chain = p_chain, serial = p_serial, not_before = p_not_before, not_after = p_not_after,
-           renew_at = CASE WHEN auto_renew THEN p_renew_at END, error = NULL, attempts = done.attempt
+           renew_at = CASE WHEN auto_renew THEN p_renew_at END, error = NULL, attempts = done.attempt,
+           key_since = coalesce(key_since, csrq.key_first_used(p_request)), chain_from = NULL,
+           issued_by = (SELECT a.ca FROM csrq.acme_order o JOIN csrq.acme_account a ON a.id = o.account_id WHERE o.id = p_order)
      WHERE id = p_request RETURNING auto_renew INTO renews;
     IF renews THEN
         INSERT INTO csrq.renewal (request_id, renew_at, not_after) VALUES (p_request, p_renew_at, p_not_after)
@@ -130,6 +132,10 @@ BEGIN
     PERFORM csrq.leave_incidents(p_request);
     PERFORM csrq.remove_responses(p_order);
     PERFORM csrq.wake_splits(p_request);
+    PERFORM csrq.wake_sharers(p_request);
+    IF done.kind = 'issue' THEN
+        PERFORM csrq.end_replaced(p_request);
+    END IF;
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, done.customer, CASE done.kind WHEN 'renew' THEN 'renewed' ELSE 'issued' END, p_worker, p_lease,
                 jsonb_build_object('serial', p_serial, 'not_after', p_not_after, 'attempt', done.attempt));
@@ -148,7 +154,8 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE csrq.certificate SET revoked_at = now(), revoke_reason = done.revoke_reason
-     WHERE request_id = p_request AND serial = (SELECT serial FROM csrq.request WHERE id = p_request) AND revoked_at IS NULL;
+     WHERE (request_id, serial) = (SELECT coalesce(chain_from, id), serial FROM csrq.request WHERE id = p_request) AND revoked_at IS NULL;
+    PERFORM csrq.renew_sharers(p_request);
     UPDATE csrq.request SET status = 'cancelled', auto_renew = false, renew_at = NULL, error = NULL, attempts = done.attempt
      WHERE id = p_request;
     DELETE FROM csrq.renewal WHERE request_id = p_request;
@@ -260,9 +267,11 @@ CREATE OR REPLACE FUNCTION csrq.queue_renewals(p_requests bigint[]) RETURNS bigi
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH gone AS (DELETE FROM csrq.renewal n WHERE n.request_id = ANY (p_requests) RETURNING n.request_id),
     made AS (
-        INSERT INTO csrq.job (request_id, customer, lane, kind, status, parked_because)
+        -- In an incident a CSR that is too old serves once more (csrq.want_fresh_csr()).
+        INSERT INTO csrq.job (request_id, customer, lane, kind, status, parked_because, retried_at)
         SELECT r.id, r.customer, 2, 'renew', CASE c.status WHEN 'suspended' THEN 'parked' ELSE 'ready' END,
-               CASE c.status WHEN 'suspended' THEN 'suspended' END
+               CASE c.status WHEN 'suspended' THEN 'suspended' END,
+               (SELECT now() FROM csrq.incident_request k WHERE k.request_id = r.id AND k.done_at IS NULL LIMIT 1)
           FROM gone JOIN csrq.request r ON r.id = gone.request_id JOIN csrq.customer c ON c.name = r.customer
          WHERE r.status = 'issued' AND r.auto_renew
         ON CONFLICT (request_id) DO NOTHING RETURNING 1)

@@ -260,8 +260,8 @@ CREATE OR REPLACE FUNCTION csrq.certificate_to_revoke(p_request bigint)
 RETURNS TABLE (der bytea, directory text, ca text, policy text, owner text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.der, a.directory, a.ca, a.policy, a.owner
-      FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id AND r.serial = c.serial
+      FROM csrq.request r JOIN csrq.certificate c ON c.request_id = coalesce(r.chain_from, r.id) AND c.serial = r.serial
       JOIN csrq.acme_account a ON a.id = c.account_id
-     WHERE c.request_id = p_request ORDER BY c.id DESC LIMIT 1
+     WHERE r.id = p_request ORDER BY c.id DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION csrq.certificate_to_revoke(bigint) IS 'The certificate that is in the row now, and the account that ordered it.';

@@ -11,7 +11,7 @@ CREATE OR REPLACE FUNCTION csrq.watch_renewal_info(p_request bigint) RETURNS voi
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO csrq.renewal_info (request_id, certificate_id, check_at)
     SELECT r.id, c.id, csrq.renewal_check_after(r.id, now())
-      FROM csrq.request r JOIN csrq.certificate c ON c.request_id = r.id AND c.serial = r.serial
+      FROM csrq.request r JOIN csrq.certificate c ON c.request_id = coalesce(r.chain_from, r.id) AND c.serial = r.serial
      WHERE r.id = p_request AND c.renewal_info_id IS NOT NULL ORDER BY c.id DESC LIMIT 1
     ON CONFLICT (request_id) DO UPDATE SET certificate_id = EXCLUDED.certificate_id, check_at = EXCLUDED.check_at, claimed_until = NULL, checked_at = NULL,
            window_start = NULL, window_end = NULL, renew_at = NULL, failures = 0, explanation_url = NULL, error = NULL
@@ -108,8 +108,8 @@ COMMENT ON FUNCTION csrq.record_renewal_info(jsonb)
 -- A refusal is remembered with the order that it ended, so a worker that dies after it does not ask for the same again.
 CREATE OR REPLACE FUNCTION csrq.certificate_to_replace(p_request bigint, p_account bigint) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT c.renewal_info_id FROM csrq.certificate c JOIN csrq.request r ON r.id = c.request_id AND r.serial = c.serial
-     WHERE c.request_id = p_request AND c.account_id = p_account AND c.not_after > now() AND c.revoked_at IS NULL
+    SELECT c.renewal_info_id FROM csrq.request r JOIN csrq.certificate c ON c.request_id = coalesce(r.chain_from, r.id) AND c.serial = r.serial
+     WHERE r.id = p_request AND c.account_id = p_account AND c.not_after > now() AND c.revoked_at IS NULL
        AND NOT EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = p_request AND o.created_at >= c.issued_at AND o.error ->> 'code' = 'replaces_refused')
      ORDER BY c.id DESC LIMIT 1
 $$;

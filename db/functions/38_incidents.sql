@@ -9,7 +9,7 @@ COMMENT ON FUNCTION csrq.name_issuer(bigint, text) IS 'The common name of the CA
 
 CREATE OR REPLACE FUNCTION csrq.in_incident(p_issuer text, p_issued_before timestamptz, p_customer text, p_after bigint, p_up_to bigint) RETURNS SETOF bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT r.id FROM csrq.request r JOIN csrq.certificate c ON c.request_id = r.id AND c.serial = r.serial
+    SELECT r.id FROM csrq.request r JOIN csrq.certificate c ON c.request_id = coalesce(r.chain_from, r.id) AND c.serial = r.serial
       JOIN csrq.issuer_chain h ON h.id = c.issuer_chain_id
      WHERE r.id > p_after AND r.id <= p_up_to AND r.status = 'issued' AND r.auto_renew AND r.not_after > now() AND c.revoked_at IS NULL
        AND c.issued_at < coalesce(p_issued_before, now()) AND (p_issuer IS NULL OR h.issuer = p_issuer) AND (p_customer IS NULL OR r.customer = p_customer)

@@ -72,7 +72,8 @@ BEGIN
            AND (retry_rows.class IS NULL OR r.error ->> 'class' = retry_rows.class)
            AND (retry_rows.code IS NULL OR r.error ->> 'code' = retry_rows.code)
            -- What the app wants later, or only in case something fails, is not waiting for another try.
-           AND (retry_rows.id IS NOT NULL OR coalesce(r.run_after <= now(), true) AND r.error ->> 'code' IS DISTINCT FROM 'split_waits')
+           AND (retry_rows.id IS NOT NULL OR coalesce(r.run_after <= now(), true) AND r.error ->> 'code' IS DISTINCT FROM 'split_waits'
+                AND (r.error ->> 'code' IS DISTINCT FROM 'fresh_csr_wanted' OR retry_rows.code = 'fresh_csr_wanted'))
            AND (everyone OR j.customer = ANY (mine))
          FOR NO KEY UPDATE OF j SKIP LOCKED),
     placed AS (
@@ -147,6 +148,7 @@ BEGIN
     UPDATE csrq.request r SET status = 'cancelled', auto_renew = false, renew_at = NULL WHERE r.id = cancel.id;
     INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (cancel.id, its_customer, 'cancelled', jsonb_build_object('by', session_user));
     PERFORM csrq.wake_splits(cancel.id);
+    PERFORM csrq.hand_back(cancel.id);
     UPDATE csrq.job j SET cancel_requested = true WHERE j.request_id = cancel.id AND j.status = 'leased';
     IF FOUND THEN
         RETURN 'cancelled; a worker is busy with it and stops at its next step';
@@ -171,8 +173,10 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'csrq.retry() starts a failed one again.';
     END IF;
     DELETE FROM csrq.renewal n WHERE n.request_id = renew.id;
-    INSERT INTO csrq.job (request_id, customer, lane, kind) VALUES (its.id, its.customer, 2 /* renewals */, 'renew')
-        ON CONFLICT (request_id) DO NOTHING;
+    -- Whoever asks by hand wants it from this CSR, however old; also if csrq has asked for a new one.
+    INSERT INTO csrq.job AS j (request_id, customer, lane, kind, retried_at) VALUES (its.id, its.customer, 2 /* renewals */, 'renew', now())
+        ON CONFLICT (request_id) DO UPDATE SET status = 'ready', parked_because = NULL, run_at = now(), retried_at = now()
+            WHERE j.status = 'parked' AND its.error ->> 'code' = 'fresh_csr_wanted' AND j.parked_because <> 'suspended';
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -180,7 +184,7 @@ BEGIN
     INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (renew.id, its.customer, 'renew_requested', jsonb_build_object('by', session_user));
     RETURN true;
 END $$;
-COMMENT ON FUNCTION csrq.renew(bigint) IS 'Renews an issued certificate now. False: its renewal (or revocation) is open already.';
+COMMENT ON FUNCTION csrq.renew(bigint) IS 'Renews an issued certificate now, from its CSR however old. False: its renewal (or revocation) is open already.';
 
 CREATE OR REPLACE FUNCTION csrq.revoke(id bigint, reason int DEFAULT 0) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

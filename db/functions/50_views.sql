@@ -17,7 +17,7 @@ SELECT r.id, r.customer, r.names,
        r.error, r.not_after, r.renew_at,
        floor(extract(epoch FROM r.not_after - now()) / 86400)::int AS days_left,
        CASE WHEN j.status = 'leased' THEN (SELECT w.host || ':' || w.pid FROM csrq.worker w WHERE w.id = j.worker_id) END AS worker,
-       r.updated_at
+       r.updated_at, r.replaces_id, r.replaced_by, r.issued_by
   FROM csrq.request r LEFT JOIN csrq.job j ON j.request_id = r.id
   LEFT JOIN csrq.turn t ON t.lane = j.lane AND t.customer = j.customer;
 COMMENT ON VIEW csrq.status IS 'A line for each request: where it stands, when it is tried next, what went wrong.';
@@ -35,6 +35,9 @@ COMMENT ON COLUMN csrq.status.renew_at IS 'When its renewal is due.';
 COMMENT ON COLUMN csrq.status.days_left IS 'Whole days until not_after; negative once expired.';
 COMMENT ON COLUMN csrq.status.worker IS 'host:pid of the worker that has it.';
 COMMENT ON COLUMN csrq.status.updated_at IS 'Last change of the request.';
+COMMENT ON COLUMN csrq.status.replaces_id IS 'The request whose place it takes once it is issued.';
+COMMENT ON COLUMN csrq.status.issued_by IS 'Configured name of the CA that issued the chain.';
+COMMENT ON COLUMN csrq.status.replaced_by IS 'The request that took its place: it is not renewed any more.';
 
 CREATE VIEW csrq.backlog WITH (security_invoker = true) AS
 SELECT j.customer, j.kind, (ARRAY['urgent', 'normal', 'renewal', 'bulk'])[j.lane + 1] AS lane, j.status,

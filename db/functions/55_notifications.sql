@@ -55,7 +55,7 @@ BEGIN
     WITH seen AS MATERIALIZED (
         SELECT e.id, e.at, e.request_id, e.customer, e.what, e.detail FROM csrq.event e
          WHERE e.xid >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(e.xid, since)
-           AND (e.what IN ('failed', 'parked') OR (alarms_end AND e.what IN ('issued', 'renewed', 'cancelled')))),
+           AND (e.what IN ('failed', 'parked', 'fresh_csr_wanted') OR (alarms_end AND e.what IN ('issued', 'renewed', 'cancelled')))),
     moved AS (UPDATE csrq.notifier SET cursor = pg_current_snapshot(), read_at = now()),
     good AS (
         SELECT a.directory, a.owner, max(s.at) AS at
@@ -70,7 +70,7 @@ BEGIN
                               AND s.what IN ('issued', 'renewed', 'cancelled')))),
     recipients AS MATERIALIZED (
         SELECT c.customer, csrq.notify_recipient(c.customer, p_can) AS recipient
-          FROM (SELECT DISTINCT s.customer FROM seen s WHERE s.what IN ('failed', 'parked')) c),
+          FROM (SELECT DISTINCT s.customer FROM seen s WHERE s.what IN ('failed', 'parked', 'fresh_csr_wanted')) c),
     placed AS MATERIALIZED (
         SELECT f.*, row_number() OVER (PARTITION BY f.recipient, f.class, f.code ORDER BY f.at, f.id) AS place
           FROM (SELECT s.id, s.at, s.request_id, s.customer, s.what, coalesce(r.recipient, '') AS recipient,
@@ -79,7 +79,7 @@ BEGIN
                        CASE WHEN s.detail ? 'rescues' THEN 'five workers in a row ended while working on this row'
                             ELSE left(s.detail #>> '{error,detail}', 500) END AS detail
                   FROM seen s LEFT JOIN recipients r ON r.customer = s.customer
-                 WHERE s.what IN ('failed', 'parked')) f),
+                 WHERE s.what IN ('failed', 'parked', 'fresh_csr_wanted')) f),
     examples AS (
         -- A subquery, not a join: a few look-ups by key, whatever the planner expects.
         SELECT p.recipient, p.class, p.code,
@@ -87,7 +87,7 @@ BEGIN
                    'names', (SELECT r.names[1:3] FROM csrq.request r WHERE r.id = p.request_id)) ORDER BY p.place) AS examples
           FROM placed p WHERE p.place <= most_examples GROUP BY p.recipient, p.class, p.code),
     counted AS (
-        SELECT p.recipient, p.class, p.code, count(*) AS count, count(*) FILTER (WHERE p.what = 'parked') AS need_a_person,
+        SELECT p.recipient, p.class, p.code, count(*) AS count, count(*) FILTER (WHERE p.what <> 'failed') AS need_a_person,
                min(p.at) AS first_at, max(p.at) AS last_at
           FROM placed p GROUP BY p.recipient, p.class, p.code)
     INSERT INTO csrq.failure_digest AS d (recipient, class, code, count, need_a_person, first_at, last_at, due_at, examples)
@@ -120,7 +120,8 @@ BEGIN
          GROUP BY r.recipient
     LOOP
         PERFORM csrq.add_notification('digest', due.recipient, due.failures,
-            due.failures || CASE due.failures WHEN 1 THEN ' failure' ELSE ' failures' END
+            due.failures || CASE WHEN due.causes = 1 AND due.code = 'fresh_csr_wanted' THEN CASE due.failures WHEN 1 THEN ' request' ELSE ' requests' END
+                                 WHEN due.failures = 1 THEN ' failure' ELSE ' failures' END
                 || CASE due.causes WHEN 1 THEN ': ' || due.code || ' (' || due.class || ')' ELSE ' of ' || due.causes || ' causes' END,
             jsonb_build_object('causes', due.causes_told, 'causes_left_out', greatest(due.causes - most_causes, 0)),
             CASE due.recipient WHEN '' THEN p_default ELSE csrq.notify_channels(due.recipient, p_can) END);
@@ -217,12 +218,17 @@ BEGIN
         RETURN 0;
     END IF;
     FOR late IN
-        WITH open AS (
-            SELECT r.id, r.customer, r.names, r.not_after, r.error, j.failures, r.not_after - now() AS remaining,
-                   (r.not_after - r.not_before) / 3 AS third, j.failures > 0 OR j.status = 'parked' AS failing
-              FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
-             WHERE j.kind = 'renew' AND j.created_at < now() - interval '1 hour' AND r.status = 'issued'
-               AND j.parked_because IS DISTINCT FROM 'suspended'),
+        WITH due AS (
+            SELECT j.request_id, j.failures, j.failures > 0 OR j.status = 'parked' AS failing FROM csrq.job j
+             WHERE j.kind = 'renew' AND j.created_at < now() - interval '1 hour' AND j.parked_because IS DISTINCT FROM 'suspended'
+            UNION ALL
+            -- Not even in the queue: no worker makes room, or renewal.per_hour lets too few in.
+            SELECT n.request_id, 0, false FROM csrq.renewal n WHERE n.renew_at < now() - interval '1 hour'),
+        open AS (
+            SELECT r.id, r.customer, r.names, r.not_after, r.error, d.failures, r.not_after - now() AS remaining,
+                   (r.not_after - r.not_before) / 3 AS third, d.failing
+              FROM due d JOIN csrq.request r ON r.id = d.request_id JOIN csrq.customer c ON c.name = r.customer
+             WHERE r.status = 'issued' AND c.status <> 'suspended'),
         levelled AS (
             -- One that only waits is late when it should long be done; a lifetime of days knows no week.
             SELECT o.*, CASE WHEN o.remaining <= interval '0' THEN 5

@@ -32,7 +32,7 @@ GRANT USAGE ON SCHEMA csrq TO csrq_app, csrq_worker, csrq_responder, csrq_admin,
 GRANT SELECT ON csrq.schema_version, csrq.legal_move TO csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
 
 -- Apps: insert the columns that are theirs, read their own rows, ask for what they may ask for.
-GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of) ON csrq.request TO csrq_app;
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of, replaces_id, reuse_chain) ON csrq.request TO csrq_app;
 GRANT SELECT ON csrq.request, csrq.job, csrq.turn, csrq.renewal, csrq.renewal_info, csrq.renewal_windows, csrq.certificate, csrq.issuer_chain, csrq.status, csrq.backlog, csrq.failures, csrq.expiring TO csrq_app;
 GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval, text, text),
@@ -55,7 +55,7 @@ GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, sp
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA csrq TO csrq_worker;
 REVOKE EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.spread_renewals(int),
     csrq.renew_all(text, timestamptz, text, timestamptz), csrq.open_incident(text, timestamptz, text, timestamptz) FROM csrq_worker;
-GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of) ON csrq.request TO csrq_worker;
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of, replaces_id, reuse_chain) ON csrq.request TO csrq_worker;
 
 -- The responder answers the public: it may look up a token, nothing else.
 GRANT EXECUTE ON FUNCTION csrq.key_authorization(text) TO csrq_responder;
@@ -65,7 +65,8 @@ GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.requests_of(text), csrq.even
 GRANT EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.rescue(interval, int), csrq.make_event_partitions(int), csrq.prune(interval, int) TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.clear_alarm(text, interval) TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.abandoned_authorizations(text, bigint), csrq.is_needed(bigint) TO csrq_admin, csrq_dba;
-GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of),
-      UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew) ON csrq.request TO csrq_admin;
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of, replaces_id, reuse_chain),
+      UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, reuse_chain) ON csrq.request TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.renewal_rule(timestamptz, timestamptz) TO csrq_admin;  -- for the trigger behind auto_renew
 GRANT INSERT, UPDATE ON csrq.customer TO csrq_admin;
 GRANT INSERT, UPDATE, DELETE ON csrq.app_access, csrq.name_grant, csrq.rate_hold, csrq.rate_limit, csrq.rate_bucket TO csrq_admin;

@@ -104,6 +104,7 @@ void read_ca(Section section, CaConfig& ca, const std::string& file) {
   if (has_eab) read_eab(std::move(eab), ca.eab, file);
   section.text("profile", ca.profile);
   section.text("preferred_chain", ca.preferred_chain);
+  section.text("fallback_ca", ca.fallback_ca);
   section.number("max_names", ca.max_names, 1, 10'000);
   section.number("connections", ca.connections, 1, 1'000);
   section.number("orders_in_flight", ca.orders_in_flight, 1, 100'000);
@@ -115,6 +116,13 @@ void read_ca(Section section, CaConfig& ca, const std::string& file) {
   section.finish();
 }
 
+void check_fallback(Section& section, const CaConfig& ca, const std::map<std::string, CaConfig>& cas) {
+  if (ca.fallback_ca.empty() || (ca.fallback_ca != ca.name && cas.contains(ca.fallback_ca))) return;
+  section.mistake(ca.name,
+                  fmt::format("`{}.fallback_ca` is `{}`, which is not the name of another CA in `cas`",
+                              section.full_name(ca.name), ca.fallback_ca));
+}
+
 void read_cas(Section section, std::map<std::string, CaConfig>& cas, const std::string& file) {
   for (const std::string& name : section.names()) {
     if (name.empty()) section.mistake(name, "a CA must have a name");
@@ -122,6 +130,7 @@ void read_cas(Section section, std::map<std::string, CaConfig>& cas, const std::
     ca.name = name;
     read_ca(section.section(name), ca, file);
   }
+  for (const auto& [name, ca] : cas) check_fallback(section, ca, cas);
 }
 
 void choose_default_ca(Section& section, Config& config) {
@@ -253,6 +262,14 @@ void read_notify(Section section, NotifyConfig& notify, const std::string& file)
   section.finish();
 }
 
+void read_dns(Section section, DnsConfig& dns) {
+  section.text("server", dns.server);
+  if (!dns.server.empty() && !ipv4_endpoint(dns.server))
+    section.mistake("server", fmt::format("`{}` must be an IPv4 address with a port, as in 192.0.2.1:53",
+                                          section.full_name("server")));
+  section.finish();
+}
+
 void read_metrics(Section section, MetricsConfig& metrics) {
   section.listen("listen", metrics.listen);
   section.finish();
@@ -300,6 +317,7 @@ Config parse_config(const std::string& text, const std::string& name) {
   read_retry(file.section("retry"), config.retry);
   read_renewal(file.section("renewal"), config.renewal);
   read_notify(file.section("notify"), config.notify, name);
+  read_dns(file.section("dns"), config.dns);
   read_metrics(file.section("metrics"), config.metrics);
   read_log(file.section("log"), config.log);
   file.finish();

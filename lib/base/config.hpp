@@ -57,6 +57,7 @@ struct CaConfig {
   std::optional<ExternalAccountBindingConfig> eab{};
   std::string profile{};
   std::string preferred_chain{};  ///< issuer CN, or SHA-256 fingerprint of the root in hexadecimal
+  std::string fallback_ca{};      ///< name of another one; empty: none
   int max_names{100};             ///< names a certificate may have
   int connections{4};             ///< TCP connections kept to this CA
   int orders_in_flight{1000};     ///< orders under way at this CA at once, per process
@@ -141,6 +142,10 @@ struct NotifyConfig {
   Duration digest{std::chrono::minutes(15)};  ///< between two messages about one cause
 };
 
+struct DnsConfig {
+  std::string server{};  ///< "address:port", IPv4; empty: those of the system
+};
+
 struct MetricsConfig {
   std::string listen{};  ///< "address:port"; empty: no metrics
 };
@@ -162,6 +167,7 @@ struct Config {
   RetryConfig retry{};
   RenewalConfig renewal{};
   NotifyConfig notify{};
+  DnsConfig dns{};
   MetricsConfig metrics{};
   LogConfig log{};
 };

@@ -1,6 +1,7 @@
 #include "base/web_address.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 #include "base/identifier.hpp"
@@ -47,6 +48,16 @@ bool is_private_web_url(std::string_view url) {
   const std::string_view host = host_of_url(url);
   if (host.empty()) return false;
   return url.starts_with("https://") || (url.starts_with("http://") && is_loopback(host));
+}
+
+std::optional<Ipv4Endpoint> ipv4_endpoint(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos || !canonical_ip(text.substr(0, colon))) return std::nullopt;
+  Ipv4Endpoint endpoint{.address = std::string(text.substr(0, colon))};
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data() + colon + 1, end, endpoint.port);
+  if (error != std::errc() || rest != end || endpoint.port == 0) return std::nullopt;
+  return endpoint;
 }
 
 bool is_mail_address(std::string_view text) {

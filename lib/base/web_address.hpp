@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace csrq {
@@ -13,6 +16,13 @@ bool is_loopback(std::string_view host);
 
 /// Whether secrets may be sent there: https, or plain http on this machine itself.
 bool is_private_web_url(std::string_view url);
+
+struct Ipv4Endpoint {
+  std::string address{};
+  std::uint16_t port{};
+};
+/// "192.0.2.1:53"; nothing if it is anything else.
+std::optional<Ipv4Endpoint> ipv4_endpoint(std::string_view text);
 
 /// One address without a name, "ops@example.net", whose parts need no quotes: nothing in it can end a header
 /// or a command.

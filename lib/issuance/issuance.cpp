@@ -71,7 +71,7 @@ bool has_expired(const acme::Order& order) {
 }  // namespace
 
 Issuance::Issuance(const Config& config, store::Database& database, CaPool& cas, Accounts& accounts)
-    : config_(config), database_(database), cas_(cas), accounts_(accounts) {
+    : config_(config), database_(database), cas_(cas), accounts_(accounts), resolver_(config.dns.server) {
   if (config.challenges.http_01.self_check)
     self_check_client_.emplace(
         http::ClientOptions{.total_timeout = 15s, .max_body = 64 << 10, .plain_http = true});
@@ -99,6 +99,8 @@ Progress Issuance::advance(Task& task) {
 
 Progress Issuance::issue(Task& task) {
   if (!task.csr) prepare(task);
+  if (!task.decided)
+    if (std::optional<Progress> decided = before_order(task)) return *decided;
   if (std::optional<Progress> out = wait_for_ca(task)) return *out;
   if (!task.slot) task.slot = task.ca->try_take_slot();
   if (!task.slot) return wait_for_slot(task);
@@ -164,9 +166,10 @@ Progress Issuance::hold_back(Task& task, const store::Hold& hold) {
               .retry_after = {}};
   if (hold.code.empty()) return put_off(task, hold.wait, std::move(why));
   // However short: its reason is to be read, and csrq.retry() to end it, which takes rows in the queue only.
-  const bool written = store::put_off(database_, task.claim.fence, hold.wait, &why);
+  const Duration wait = with_fallback(task, hold.wait);
+  const bool written = store::put_off(database_, task.claim.fence, wait, &why);
   return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,
-          .wait = hold.wait,
+          .wait = wait,
           .failure = std::move(why)};
 }
 
@@ -271,8 +274,7 @@ Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order&
   const crypto::ChainDemand demand{
       .spki_sha256 = task.csr->spki_sha256, .names = task.csr->names, .at = now()};
   const std::vector<crypto::Certificate> chain =
-      acme::download_chain(session, order.certificate, demand,
-                           first_not_empty(task.claim.preferred_chain, task.ca->config.preferred_chain));
+      acme::download_chain(session, order.certificate, demand, wanted_chain(task));
   const crypto::Certificate& leaf = chain.front();
   const double jitter = stable_share(task.claim.fence.request);
   const bool written = store::complete(

@@ -8,6 +8,7 @@
 #include "base/config.hpp"
 #include "base/error.hpp"
 #include "challenges/solver.hpp"
+#include "dns/resolver.hpp"
 #include "issuance/accounts.hpp"
 #include "issuance/ca_pool.hpp"
 #include "issuance/preflight.hpp"
@@ -36,6 +37,8 @@ struct Task {
   std::optional<store::OpenOrder> order{};
   std::optional<acme::Order> unrecorded{};  ///< what newOrder answered, while the database was away
   Phase phase{Phase::opening};
+  bool decided{};           ///< the database lets the row go on to its CA
+  bool at_fallback{};       ///< `ca` is the fallback of the one that the row names
   bool answered{};          ///< this task has answered the order's challenges
   bool registered_again{};  ///< the CA had forgotten the account
   int looks{};              ///< at the order, in this phase
@@ -58,6 +61,16 @@ struct Task {
 inline const std::string& first_not_empty(const std::string& first, const std::string& second) {
   return first.empty() ? second : first;
 }
+
+/// What an order asks for. At a fallback CA only that one's own configuration counts: profiles and chains go
+/// by names that each CA chooses for itself.
+const std::string& wanted_profile(const Task& task);
+const std::string& wanted_chain(const Task& task);
+
+/// A row whose CA has a fallback is looked at this often, however long its CA lets it wait.
+inline constexpr Duration longest_wait_before_fallback = std::chrono::hours(1);
+/// `wait`, or less if there is a fallback to be thought of.
+Duration with_fallback(const Task& task, Duration wait);
 
 /// How far a step came.
 struct Progress {
@@ -97,6 +110,13 @@ class Issuance {
   Progress hold_back(Task& task, const store::Hold& hold);
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);
 
+  // before_order.cpp
+  std::optional<Progress> before_order(Task& task);
+
+  // fallback.cpp
+  void fall_back(Task& task, const std::string& open_directory) const;
+  std::string why_not(const Task& task, PooledCa& ca) const;
+
   // new_order.cpp
   std::optional<acme::Order> order_for_intent(Task& task, acme::Session& session);
   std::string certificate_to_replace(const Task& task);
@@ -131,6 +151,7 @@ class Issuance {
   store::Database& database_;
   CaPool& cas_;
   Accounts& accounts_;
+  dns::Resolver resolver_;
   std::optional<http::Client> self_check_client_{};  ///< none: responses are not looked at before the CA does
 };
 

@@ -66,9 +66,8 @@ std::optional<acme::Order> Issuance::order_for_intent(Task& task, acme::Session&
   const std::string replaces = certificate_to_replace(task);
   const bool was_fresh = std::exchange(task.order->fresh, false);
   try {
-    return acme::new_order(
-        session, task.csr->identifiers,
-        {.profile = first_not_empty(task.claim.profile, task.ca->config.profile), .replaces = replaces});
+    return acme::new_order(session, task.csr->identifiers,
+                           {.profile = wanted_profile(task), .replaces = replaces});
   } catch (const acme::Refusal& refusal) {
     if (!replaces.empty() && may_be_about_replaces(refusal.failure()))
       return order_in_place_of_refused(task, session, refusal.failure());

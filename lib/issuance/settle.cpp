@@ -76,6 +76,9 @@ Progress Issuance::settle(Task& task, Failure failure) {
       failure = error.failure();
     }
   }
+  // What one CA refuses for good another may issue: the row's own CA is asked again.
+  if (task.at_fallback && failure.failure_class == FailureClass::permanent)
+    failure.failure_class = FailureClass::transient;
   if (is_outage(task, failure))
     return put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s), std::move(failure));
   if (failure.failure_class == FailureClass::limited) {
@@ -94,6 +97,7 @@ Progress Issuance::settle(Task& task, Failure failure) {
 Progress Issuance::put_off(Task& task, Duration wait, Failure failure) {
   if (wait <= longest_leased_wait)
     return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
+  wait = with_fallback(task, wait);
   const bool written = store::put_off(database_, task.claim.fence, wait, &failure);
   return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,
           .wait = wait,

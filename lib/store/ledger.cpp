@@ -24,11 +24,6 @@ constexpr auto certificate_to_revoke_sql = R"sql(
 constexpr std::string_view token_alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-[[noreturn]] void lease_lost(const Fence& fence) {
-  throw LeaseLost("request " + std::to_string(number(fence.request)) +
-                  ": its lease is gone, or it was cancelled; nothing was written");
-}
-
 nlohmann::json text_or_null(const std::string& text) {
   return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
 }
@@ -53,6 +48,11 @@ nlohmann::json json_of(const AuthorizationRecord& authorization) {
 }
 
 }  // namespace
+
+void lease_lost(const Fence& fence) {
+  throw LeaseLost("request " + std::to_string(number(fence.request)) +
+                  ": its lease is gone, or it was cancelled; nothing was written");
+}
 
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
                            const std::vector<std::string>& names, const std::vector<std::string>& domains,

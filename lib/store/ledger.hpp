@@ -21,6 +21,9 @@ class LeaseLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Throws LeaseLost with a sentence.
+[[noreturn]] void lease_lost(const Fence& fence);
+
 struct OpenOrder {
   OrderId id{};
   std::string url{};  ///< empty: newOrder was not answered, as far as we know

@@ -11,8 +11,9 @@ namespace csrq::store {
 namespace {
 
 constexpr auto insert_sql = R"sql(
-    INSERT INTO csrq.request (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, auto_renew, split_of)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    INSERT INTO csrq.request (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, auto_renew, split_of,
+                              replaces_id, reuse_chain)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (customer, reference) DO NOTHING RETURNING id
 )sql";
 
@@ -20,7 +21,8 @@ constexpr auto find_sql = "SELECT id FROM csrq.request WHERE customer = $1 AND r
 
 constexpr auto status_sql = R"sql(
     SELECT id, customer, array_to_json(names), state, attempts, failures, next_attempt_at, earliest_issue_at, error,
-           not_after, renew_at, days_left, worker, updated_at
+           not_after, renew_at, days_left, worker, updated_at, replaces_id, replaced_by,
+           issued_by
       FROM csrq.status
      WHERE ($1::bigint IS NULL OR id = $1)
        AND ($2::text IS NULL OR customer = $2)
@@ -51,13 +53,18 @@ Submitted submit_one(pqxx::transaction_base& transaction, const Submission& subm
       transaction, insert_sql,
       {submission.customer, submission.csr, null_if_empty(submission.reference), null_if_empty(submission.ca),
        null_if_empty(submission.profile), null_if_empty(submission.challenge),
-       null_if_empty(submission.preferred_chain), submission.priority, submission.auto_renew, split_of});
+       null_if_empty(submission.preferred_chain), submission.priority, submission.auto_renew, split_of,
+       submission.replaces, submission.reuse_chain});
   if (!inserted.empty()) return {RequestId{inserted[0][0].as<std::int64_t>()}, true};
   const auto found = execute(transaction, find_sql, {submission.customer, submission.reference});
   if (found.empty())
     throw UsageError("customer \"" + submission.customer + "\" has a request with reference \"" +
                      submission.reference + "\" already, which this login may not read");
   return {RequestId{found[0][0].as<std::int64_t>()}, false};
+}
+
+std::optional<RequestId> id_or_none(const pqxx::field& field) {
+  return field.is_null() ? std::nullopt : std::optional(RequestId{field.as<std::int64_t>()});
 }
 
 StatusLine line_in(const pqxx::row& row) {
@@ -74,7 +81,10 @@ StatusLine line_in(const pqxx::row& row) {
           .renew_at = text(row[10]),
           .days_left = row[11].is_null() ? std::nullopt : std::optional(row[11].as<int>()),
           .worker = text(row[12]),
-          .updated_at = text(row[13])};
+          .updated_at = text(row[13]),
+          .replaces = id_or_none(row[14]),
+          .replaced_by = id_or_none(row[15]),
+          .issued_by = text(row[16])};
 }
 
 pqxx::result select_retry(pqxx::transaction_base& transaction, const char* statement,

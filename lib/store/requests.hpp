@@ -23,6 +23,8 @@ struct Submission {
   std::string priority{"normal"};
   bool auto_renew{true};
   std::optional<std::size_t> stands_in_for{};  ///< index of an earlier submission of the same call
+  std::optional<RequestId> replaces{};         ///< not renewed any more once this one is issued
+  std::optional<bool> reuse_chain{};           ///< none: as the customer says
 };
 struct Submitted {
   RequestId id{};
@@ -48,6 +50,9 @@ struct StatusLine {
   std::optional<int> days_left{};
   std::string worker{};
   std::string updated_at{};
+  std::optional<RequestId> replaces{};
+  std::optional<RequestId> replaced_by{};
+  std::string issued_by{};
 };
 struct StatusFilter {
   std::optional<RequestId> id{};

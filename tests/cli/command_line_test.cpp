@@ -162,6 +162,19 @@ TEST_CASE("submit refuses what is no CSR, names the file, and inserts nothing") 
   CHECK(installation.json({"status"}).empty());
 }
 
+TEST_CASE("submit --replaces names the request whose place the new one takes") {
+  const Installation installation;
+  installation.submit("a.example");
+  const auto file = write_file(installation.folder / "new", make_csr("DNS:a.example"));
+  CHECK(installation({"submit", file, "--customer", "acme", "--replaces", "1"}).exit_code == 0);
+  CHECK(installation.json({"status", "2"})[0]["replaces"] == 1);
+  CHECK(says(installation({"status", "2"}).output, "request 1"));
+  const embedded::Outcome unknown = installation({"submit", file, "--customer", "acme", "--replaces", "9"});
+  CHECK(unknown.exit_code == 2);
+  CHECK(says(unknown.output, "has no request 9 that another one could replace"));
+  CHECK(installation({"submit", file, file, "--customer", "acme", "--replaces", "1"}).exit_code == 2);
+}
+
 TEST_CASE("submit --split takes several CSRs of a file: the others stand in for the first") {
   const Installation installation;
   const std::string all = make_csr("DNS:a.example,DNS:B.example");

@@ -416,6 +416,57 @@ TEST_CASE(
   CHECK(renewals.look() == 0);
 }
 
+TEST_CASE(
+    "a failing renewal is warned of with a third, a week, three days, a day and nothing left, as far as its "
+    "lifetime knows them") {
+  struct Expected {
+    std::string lifetime;
+    std::vector<std::string> distances;
+  };
+  const std::vector<Expected> all{{"90 days", {"30 days", "7 days", "3 days", "1 day", "0 hours"}},
+                                  {"45 days", {"15 days", "7 days", "3 days", "1 day", "0 hours"}},
+                                  {"160 hours", {"53 hours 20 minutes", "1 day", "0 hours"}},
+                                  {"24 hours", {"8 hours", "0 hours"}}};
+  for (const Expected& expected : all) {
+    CAPTURE(expected.lifetime);
+    Renewals renewals;
+    renewals.late("29 days", 1);
+    const auto left_is = [&](const std::string& left) {
+      const std::string end = "now() + interval '" + left + "'";
+      renewals.sql.run("UPDATE csrq.request SET not_after = " + end + ", not_before = " + end +
+                       " - interval '" + expected.lifetime + "'");
+      renewals.sql.run("UPDATE csrq.expiry_warning SET not_after = (SELECT not_after FROM csrq.request)");
+    };
+    for (const std::string& distance : expected.distances) {
+      CAPTURE(distance);
+      left_is(distance + " 60 seconds");
+      CHECK(renewals.look() == 0);
+      left_is(distance + " -60 seconds");
+      CHECK(renewals.look() == 1);
+      CHECK(renewals.look() == 0);
+    }
+  }
+}
+
+TEST_CASE("a renewal that is due and does not even get into the queue is warned of from the week on") {
+  Renewals renewals;
+  renewals.submit();
+  const auto id = renewals.issue_next("0123");
+  const auto left_is = [&](const std::string& left) {
+    renewals.sql.run("UPDATE csrq.request SET not_after = now() + interval '" + left +
+                     "', not_before = now() + interval '" + left + "' - interval '90 days'");
+  };
+  renewals.sql.run("UPDATE csrq.renewal SET renew_at = now() - interval '2 hours'");
+  left_is("8 days");
+  CHECK(renewals.look() == 0);
+  left_is("6 days");
+  CHECK(renewals.look() == 1);
+  CHECK(renewals.payload("kind = 'expiry'")["certificates"][0]["request"] == store::number(id));
+  renewals.sql.run("SELECT csrq.suspend('acme')");
+  left_is("2 days");
+  CHECK(renewals.look() == 0);
+}
+
 TEST_CASE("a renewed certificate is warned of anew when its own time comes") {
   Renewals renewals;
   const auto id = renewals.late("2 days", 1);

@@ -63,6 +63,34 @@ TEST_CASE("an app does not learn whether there is a customer that it may not act
   CHECK(store.sql.value("SELECT string_agg(name, ' ') FROM csrq.customer") == "other");
 }
 
+TEST_CASE("an admin switches renewals off and on again") {
+  Store store;
+  store.submit();
+  store.issue_next("01");
+  Login admin(store, "csrq_test_admin", "csrq_admin");
+  CHECK(admin.sql.refusal("UPDATE csrq.request SET auto_renew = false") == "");
+  CHECK(admin.sql.refusal("UPDATE csrq.request SET auto_renew = true") == "");
+  CHECK(store.count("renewal") == "1");
+}
+
+TEST_CASE("an app does not learn which requests the customers of others have") {
+  Store store;
+  store.submit({.customer = "other"});
+  Login app(store, "csrq_test_app", "csrq_app");
+  store.sql.run("INSERT INTO csrq.app_access VALUES ('csrq_test_app', 'acme')");
+  for (const std::string column : {"replaces_id", "split_of"}) {
+    CAPTURE(column);
+    const auto refusal_of = [&](const std::string& customer, const std::string& id) {
+      return app.sql.refusal("INSERT INTO csrq.request (customer, csr, " + column + ") VALUES ('" + customer +
+                             "', 'x', " + id + ")");
+    };
+    CHECK(refusal_of("other", "1") == refusal_of("other", "99"));
+    CHECK(denied(refusal_of("other", "1")));
+    const std::string hidden = refusal_of("acme", "1");
+    CHECK(hidden.find("customer \"acme\" has no request 1") != std::string::npos);
+  }
+}
+
 TEST_CASE("a customer's name has no character that could disguise it") {
   Store store;
   for (const std::string code : {"0007", "0085", "009b", "061c", "200f", "202e", "2069"}) {

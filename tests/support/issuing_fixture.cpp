@@ -118,7 +118,7 @@ store::RequestId Issuing::submit_row(store::Submission submission) {
 }
 
 store::RequestId Issuing::submit_csr(const CsrRecipe& recipe, const std::string& customer) {
-  return submit_row(store::Submission{.customer = customer, .csr = csr_pem(recipe)});
+  return submit_row(store::Submission{.customer = customer, .csr = csr_pem(recipe), .reuse_chain = false});
 }
 
 store::RequestId Issuing::submit(const std::vector<std::string>& names, const std::string& customer) {

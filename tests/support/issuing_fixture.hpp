@@ -83,6 +83,7 @@ class Issuing {
     return RunningBatch([this] { return run(); });
   }
 
+  /// Test CSRs share a key: these order a certificate of their own all the same.
   store::RequestId submit(const std::vector<std::string>& names, const std::string& customer = "acme");
   store::RequestId submit_csr(const CsrRecipe& recipe, const std::string& customer = "acme");
   store::RequestId submit_row(store::Submission submission);

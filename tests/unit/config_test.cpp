@@ -92,6 +92,7 @@ cas:
     eab: { kid: "17", hmac_key_file: /secrets/eab }
     profile: shortlived
     preferred_chain: Some Root
+    fallback_ca: other
     max_names: 25
     connections: 2
     orders_in_flight: 50
@@ -111,6 +112,7 @@ notify:
   digest: 1h
   webhook: { url: "https://hooks.example/x", hmac_key_file: hook.key, ca_file: root.pem }
   smtp: { url: "smtps://mail.example:465", from: csrq@example.net, to: [ops@example.net], user: csrq, password_file: /secrets/smtp, ca_file: root.pem }
+dns: { server: "192.0.2.1:53" }
 metrics: { listen: "127.0.0.1:9464" }
 log: { level: debug, format: json }
 )",
@@ -131,6 +133,7 @@ log: { level: debug, format: json }
   CHECK(le.eab->hmac_key_file == "/secrets/eab");
   CHECK(le.profile == "shortlived");
   CHECK(le.preferred_chain == "Some Root");
+  CHECK(le.fallback_ca == "other");
   CHECK(le.max_names == 25);
   CHECK(le.connections == 2);
   CHECK(le.orders_in_flight == 50);
@@ -173,6 +176,7 @@ log: { level: debug, format: json }
   CHECK(config.renewal.per_run == 7);
   CHECK(config.renewal.per_hour == 70);
   CHECK(config.renewal.level_days == 7);
+  CHECK(config.dns.server == "192.0.2.1:53");
   CHECK(config.metrics.listen == "127.0.0.1:9464");
   CHECK(config.log.level == log::Level::debug);
   CHECK(config.log.format == log::Format::json);
@@ -314,6 +318,20 @@ TEST_CASE("A CA needs an https directory") {
   CHECK(has(mistake("cas:\n  le:\n"), ":2: `cas.le.directory` is missing"));
   CHECK(has(mistake("cas: { le: { directory: http://ca.example/dir } }"), "begins with https://"));
   CHECK(has(mistake("cas: { le: { directory: https:// } }"), "begins with https://"));
+}
+
+TEST_CASE("The fallback of a CA is another configured one") {
+  for (const std::string name : {"le", "unknown"})
+    CHECK(has(mistake(ca("fallback_ca: " + name)),
+              "`cas.le.fallback_ca` is `" + name + "`, which is not the name of another CA in `cas`"));
+  CHECK(mistakes(ca("fallback_ca: two") + "  two: { directory: https://two.example/dir }\ndefault_ca: le\n")
+            .empty());
+}
+
+TEST_CASE("A DNS server is an IPv4 address with a port") {
+  for (const std::string wrong :
+       {"192.0.2.1", "192.0.2.1:0", "192.0.2.1:x", "dns.example:53", ":53", "[::1]:53"})
+    CHECK(has(mistake("dns: { server: '" + wrong + "' }"), "must be an IPv4 address with a port"));
 }
 
 TEST_CASE("Contacts are mailto URLs") {

@@ -1,0 +1,260 @@
+-- What the database decides of a row whose CSR a worker has read, before anything is asked of a CA: that it gets the chain of
+-- another row for the same certificate, waits for one that is under way, or is not renewed from so old a CSR.
+
+CREATE OR REPLACE FUNCTION csrq.renewal_rule(p_not_before timestamptz, p_not_after timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT p_not_after - (p_not_after - p_not_before) / CASE WHEN p_not_after - p_not_before < interval '10 days' THEN 2 ELSE 3 END
+$$;
+COMMENT ON FUNCTION csrq.renewal_rule(timestamptz, timestamptz)
+    IS 'When a certificate is due for renewal where no worker with its configuration says so: with a third of its lifetime left, half of a short one.';
+
+CREATE OR REPLACE FUNCTION csrq.key_first_used(p_request bigint) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT least(CASE r.status WHEN 'issued' THEN r.created_at ELSE now() END,
+                 (SELECT min(s.key_since) FROM csrq.request s WHERE s.customer = r.customer AND s.demand_sha256 = r.demand_sha256))
+      FROM csrq.request r WHERE r.id = p_request
+$$;
+COMMENT ON FUNCTION csrq.key_first_used(bigint)
+    IS 'When the key of a request that is issued now was first issued for: now, or when another request for the same certificate was. Of one issued before csrq kept this: when it was inserted.';
+
+CREATE OR REPLACE FUNCTION csrq.want_fresh_csr(p_request bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its record;
+    sentence text;
+    why jsonb;
+BEGIN
+    SELECT r.customer, coalesce(r.key_since, r.created_at) AS key_since, c.fresh_csr_after, j.worker_id, j.lease_number INTO its
+      FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id JOIN csrq.customer c ON c.name = r.customer
+     WHERE r.id = p_request AND j.kind = 'renew' AND j.retried_at IS NULL
+       AND coalesce(r.key_since, r.created_at) <= now() - c.fresh_csr_after;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    sentence := format('its key has been in use since %s, longer than %s: make a new key, and insert its CSR with replaces_id %s (csrq.renew(%s) renews from the old CSR once more)',
+                       to_char(its.key_since AT TIME ZONE 'UTC', 'YYYY-MM-DD'), its.fresh_csr_after, p_request, p_request);
+    why := jsonb_build_object('class', 'permanent', 'code', 'fresh_csr_wanted', 'detail', sentence);
+    UPDATE csrq.job j SET status = 'parked', parked_because = 'failed', rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL
+     WHERE j.request_id = p_request;
+    UPDATE csrq.request r SET error = why WHERE r.id = p_request;
+    INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+        VALUES (p_request, its.customer, 'fresh_csr_wanted', its.worker_id, its.lease_number, jsonb_build_object('error', why, 'key_since', its.key_since));
+    RETURN sentence;
+END $$;
+COMMENT ON FUNCTION csrq.want_fresh_csr(bigint)
+    IS 'A renewal whose CSR is older than its customer allows (csrq.customer.fresh_csr_after) waits for a new CSR, unless somebody asked for it by hand. The sentence that says so; null: it goes on.';
+
+CREATE OR REPLACE FUNCTION csrq.take_chain(p_request bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its csrq.request;
+    donor csrq.request;
+    done csrq.job;
+    due timestamptz;
+BEGIN
+    SELECT r.* INTO its FROM csrq.request r WHERE r.id = p_request;
+    SELECT s.* INTO donor FROM csrq.request s
+      JOIN csrq.certificate k ON k.request_id = coalesce(s.chain_from, s.id) AND k.serial = s.serial AND k.revoked_at IS NULL
+     WHERE s.customer = its.customer AND s.demand_sha256 = its.demand_sha256 AND s.id <> p_request AND s.status = 'issued'
+       AND now() < coalesce(s.renew_at, csrq.renewal_rule(s.not_before, s.not_after))
+     ORDER BY s.auto_renew DESC, s.not_after DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE OF s;
+    -- A statement of its own: what was committed while the lock was waited for counts. Its renewal, once begun, is worth waiting for.
+    IF donor.id IS NULL OR EXISTS (
+        SELECT FROM csrq.request s JOIN csrq.job j ON j.request_id = s.id
+         WHERE s.customer = its.customer AND s.demand_sha256 = its.demand_sha256 AND s.serial = donor.serial
+           AND (j.kind = 'revoke' OR s.id = donor.id)) THEN
+        RETURN false;
+    END IF;
+    due := coalesce(donor.renew_at, csrq.renewal_rule(donor.not_before, donor.not_after));
+    DELETE FROM csrq.job j WHERE j.request_id = p_request RETURNING * INTO done;
+    UPDATE csrq.request r SET status = 'issued', chain = donor.chain, serial = donor.serial, not_before = donor.not_before, not_after = donor.not_after,
+           renew_at = CASE WHEN r.auto_renew THEN due END, error = NULL, attempts = done.attempt,
+           key_since = donor.key_since, issued_by = donor.issued_by, chain_from = coalesce(donor.chain_from, donor.id)
+     WHERE r.id = p_request;
+    INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+        VALUES (p_request, its.customer, 'issued', done.worker_id, done.lease_number,
+                jsonb_build_object('serial', donor.serial, 'not_after', donor.not_after, 'attempt', done.attempt, 'from_request', donor.id));
+    IF its.auto_renew THEN
+        INSERT INTO csrq.renewal (request_id, renew_at, not_after) VALUES (p_request, due, donor.not_after)
+            ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, not_after = EXCLUDED.not_after, rule_at = NULL, deadline = NULL;
+        PERFORM csrq.watch_renewal_info(p_request);
+        PERFORM csrq.end_in_favour(s.id, p_request, format('request %s is for the same certificate, has its chain and is renewed instead', p_request))
+           FROM csrq.request s
+          WHERE s.customer = its.customer AND s.demand_sha256 = its.demand_sha256 AND s.id <> p_request AND s.status = 'issued' AND s.auto_renew;
+    END IF;
+    PERFORM csrq.end_replaced(p_request);
+    PERFORM csrq.wake_splits(p_request);
+    PERFORM csrq.wake_sharers(p_request);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.take_chain(bigint)
+    IS 'A leased row gets the chain of another one of its customer for the same certificate, valid, not revoked and not due for renewal; if it is to be renewed, the other one is not any more. False: there is none.';
+
+CREATE OR REPLACE FUNCTION csrq.other_under_way(p_request bigint) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    -- One that waits itself is not under way; one that has failed is csrq.recent_failure()'s.
+    SELECT s.id FROM csrq.request r JOIN csrq.job mine ON mine.request_id = r.id
+      JOIN csrq.request s ON s.customer = r.customer AND s.demand_sha256 = r.demand_sha256 AND s.id <> r.id
+      JOIN csrq.job j ON j.request_id = s.id
+     WHERE r.id = p_request AND mine.retried_at IS NULL AND greatest(mine.created_at, r.run_after) > now() - interval '1 day'
+       AND j.kind IN ('issue', 'renew') AND j.status IN ('ready', 'leased') AND j.failures = 0 AND NOT j.cancel_requested
+       AND s.error ->> 'code' IS DISTINCT FROM 'same_request_under_way'
+     ORDER BY s.id LIMIT 1
+$$;
+COMMENT ON FUNCTION csrq.other_under_way(bigint)
+    IS 'Another row of the customer for the same certificate that has been let through to its CA and has not failed; null: none, or this one has waited for a day, or csrq.retry() was called for it.';
+
+CREATE OR REPLACE FUNCTION csrq.wake_sharers(p_request bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- One that is missed here looks again by itself within a minute.
+    UPDATE csrq.job SET run_at = now()
+     WHERE request_id IN (
+        SELECT j.request_id FROM csrq.request r JOIN csrq.request s ON s.customer = r.customer AND s.demand_sha256 = r.demand_sha256
+          JOIN csrq.job j ON j.request_id = s.id
+         WHERE r.id = p_request AND s.error ->> 'code' = 'same_request_under_way' AND j.status = 'ready' AND j.run_at > now()
+         FOR NO KEY UPDATE OF j SKIP LOCKED);
+END $$;
+COMMENT ON FUNCTION csrq.wake_sharers(bigint) IS 'A request has its chain: those for the same certificate that wait for it look again.';
+
+CREATE OR REPLACE FUNCTION csrq.wait_for_other(p_worker bigint, p_request bigint, p_lease bigint, p_other bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    sentence text := format('request %s for the same names and key is under way: this one waits for its chain (csrq.retry starts it at once)', p_other);
+BEGIN
+    PERFORM csrq.put_off(p_worker, p_request, p_lease, interval '1 minute', jsonb_build_object(
+        'class', 'limited', 'code', 'same_request_under_way', 'detail', sentence, 'other_request', p_other));
+    RETURN sentence;
+END $$;
+COMMENT ON FUNCTION csrq.wait_for_other(bigint, bigint, bigint, bigint) IS 'Puts a row off while another one for the same certificate is under way. The sentence that says so.';
+
+CREATE OR REPLACE FUNCTION csrq.is_trouble_of_ca(p_error jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(p_error ->> 'class' IN ('transient', 'limited')
+                    AND p_error ->> 'code' NOT IN ('internal', 'paced', 'ca_busy', 'order_taken', 'recent_failure', 'split_waits', 'same_request_under_way'), false)
+$$;
+COMMENT ON FUNCTION csrq.is_trouble_of_ca(jsonb)
+    IS 'Whether this error of a request is its CA''s doing, not its names'' or csrq''s own: no answer, 5xx, a limit.';
+
+CREATE OR REPLACE FUNCTION csrq.falls_back(p_request bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    most_failures CONSTANT int := 3;
+    longest_wait CONSTANT interval := '1 hour';
+    its record;
+    since timestamptz;
+    is_enough boolean;
+    chosen boolean;
+BEGIN
+    SELECT j.kind, j.failures, j.at_fallback, j.ca_trouble_at, r.not_after, coalesce(r.renew_at, csrq.renewal_rule(r.not_before, r.not_after)) AS due,
+           csrq.is_trouble_of_ca(r.error) AS is_trouble, r.updated_at > coalesce(j.ca_chosen_at, '-infinity') AS is_news,
+           EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = r.id AND o.closed_at IS NULL) AS has_order
+      INTO its
+      FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id WHERE r.id = p_request;
+    -- A worker that stopped or died is no news of the CA: the row stays where it is. So does one whose order goes well.
+    IF NOT its.is_news OR its.at_fallback AND its.has_order AND NOT its.is_trouble THEN
+        RETURN its.at_fallback;
+    END IF;
+    since := CASE WHEN its.is_trouble THEN coalesce(its.ca_trouble_at, now()) END;
+    is_enough := its.is_trouble AND CASE its.kind WHEN 'renew' THEN now() >= its.due + (its.not_after - its.due) / 2
+                                                  ELSE its.failures >= most_failures OR since <= now() - longest_wait END;
+    -- If that one is no better, its own CA has its turn again.
+    chosen := is_enough AND NOT its.at_fallback;
+    UPDATE csrq.job j SET at_fallback = chosen, ca_trouble_at = since, ca_chosen_at = CASE WHEN chosen OR j.at_fallback THEN clock_timestamp() END
+     WHERE j.request_id = p_request AND (j.at_fallback, j.ca_trouble_at) IS DISTINCT FROM (chosen, since);
+    RETURN chosen;
+END $$;
+COMMENT ON FUNCTION csrq.falls_back(bigint)
+    IS 'Whether a row goes to the fallback of its CA this time: after three failures in a row or an hour of waiting, for reasons of the CA; a renewal, when half of the time between its due date and the end is over. By turns with its own CA.';
+
+CREATE OR REPLACE FUNCTION csrq.before_order(p_worker bigint, p_request bigint, p_lease bigint, p_names text[], p_demand bytea,
+    p_may_fall_back boolean)
+RETURNS TABLE (held boolean, verdict text, detail text, falls_back boolean, open_directory text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its record;
+    other bigint;
+BEGIN
+    held := csrq.holds(p_worker, p_request, p_lease);
+    verdict := 'order';
+    IF NOT held THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    SELECT r.demand_sha256 IS DISTINCT FROM p_demand OR r.error ->> 'code' IS NOT DISTINCT FROM 'same_request_under_way' AS is_new,
+           j.kind = 'issue' AND r.split_of IS NULL AND coalesce(r.reuse_chain, c.reuse_chain) AS may_share, j.kind = 'renew' AS is_renewal, r.customer,
+           o.id IS NOT NULL AS has_order, a.directory
+      INTO its
+      FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id JOIN csrq.customer c ON c.name = r.customer
+      LEFT JOIN csrq.acme_order o ON o.request_id = r.id AND o.closed_at IS NULL LEFT JOIN csrq.acme_account a ON a.id = o.account_id
+     WHERE r.id = p_request;
+    IF its.is_new AND its.may_share AND NOT its.has_order THEN
+        -- Of several that come at once, one after the other.
+        PERFORM pg_advisory_xact_lock(hashtextextended(encode(p_demand, 'hex'), 0));
+    END IF;
+    UPDATE csrq.request r SET names = p_names, demand_sha256 = p_demand
+     WHERE r.id = p_request AND (r.names <> p_names OR r.demand_sha256 IS DISTINCT FROM p_demand);
+    IF its.is_renewal AND NOT its.has_order THEN
+        detail := csrq.want_fresh_csr(p_request);
+        IF detail IS NOT NULL THEN
+            verdict := 'fresh_csr_wanted';
+        END IF;
+    -- This first, since every row asks, and hardly any finds another one.
+    ELSIF its.may_share AND NOT its.has_order
+          AND EXISTS (SELECT FROM csrq.request s WHERE s.customer = its.customer AND s.demand_sha256 = p_demand AND s.id <> p_request) THEN
+        IF csrq.take_chain(p_request) THEN
+            verdict := 'issued';
+        ELSIF its.is_new THEN
+            other := csrq.other_under_way(p_request);
+            IF other IS NOT NULL THEN
+                detail := csrq.wait_for_other(p_worker, p_request, p_lease, other);
+                verdict := 'wait';
+            END IF;
+        END IF;
+    END IF;
+    IF verdict = 'order' THEN
+        open_directory := its.directory;
+        falls_back := p_may_fall_back AND csrq.falls_back(p_request);
+    END IF;
+    RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION csrq.before_order(bigint, bigint, bigint, text[], bytea, boolean)
+    IS 'Writes down what a worker has read from the CSR (names, and what certificate is wanted), and says how the row goes on: order (falls_back: at the fallback of its CA; open_directory: where it has an open order); issued (it has got another row''s chain); wait (put off while another row for the same certificate is under way); fresh_csr_wanted (parked). Not held: the lease was lost.';
+
+CREATE OR REPLACE FUNCTION csrq.hand_back(p_request bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    heir csrq.request;
+BEGIN
+    SELECT s.* INTO heir FROM csrq.request r JOIN csrq.request s ON s.replaced_by = r.id AND s.demand_sha256 = r.demand_sha256
+     WHERE r.id = p_request AND s.status = 'issued' AND s.id IS DISTINCT FROM r.replaces_id ORDER BY s.id DESC LIMIT 1 FOR NO KEY UPDATE OF s;
+    IF heir.id IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE csrq.request s SET auto_renew = true, replaced_by = NULL WHERE s.id = heir.id;
+    INSERT INTO csrq.event (request_id, customer, what, detail)
+        VALUES (heir.id, heir.customer, 'renewed_again', jsonb_build_object('by', 'csrq', 'by_request', p_request,
+                'reason', format('request %s, which was renewed instead, is cancelled', p_request)));
+END $$;
+COMMENT ON FUNCTION csrq.hand_back(bigint)
+    IS 'A request is cancelled that had taken over the renewals of another one for the same certificate by itself: that one is renewed again.';
+
+CREATE OR REPLACE FUNCTION csrq.renew_sharers(p_request bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    sharer record;
+BEGIN
+    FOR sharer IN
+        SELECT s.id FROM csrq.request r JOIN csrq.request s ON s.customer = r.customer AND s.demand_sha256 = r.demand_sha256 AND s.id <> r.id
+         WHERE r.id = p_request AND s.serial = r.serial AND s.status = 'issued' AND s.auto_renew
+    LOOP
+        DELETE FROM csrq.renewal n WHERE n.request_id = sharer.id;
+        INSERT INTO csrq.job (request_id, customer, lane, kind, retried_at) SELECT s.id, s.customer, 0, 'renew', now() FROM csrq.request s WHERE s.id = sharer.id
+            ON CONFLICT (request_id) DO NOTHING;
+        INSERT INTO csrq.event (request_id, customer, what, detail)
+            SELECT s.id, s.customer, 'renew_requested', jsonb_build_object('by', 'csrq', 'reason', format('the certificate that it shares with request %s was revoked', p_request))
+              FROM csrq.request s WHERE s.id = sharer.id;
+        PERFORM csrq.park_if_suspended(sharer.id);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION csrq.renew_sharers(bigint) IS 'The certificate of a request was revoked: other requests that have the same one, and are renewed, are renewed now.';
