@@ -28,6 +28,7 @@ void expect_issued(PebbleIssuing& world, store::RequestId id, std::vector<std::s
 
 std::vector<std::string> numbered_names(int count) {
   std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) names.push_back("n" + std::to_string(i) + ".example");
   return names;
 }
@@ -169,6 +170,7 @@ TEST_CASE("500 rows of 20 customers, two workers at once: every row is issued on
   PebbleIssuing world(options);
   world.config.worker.in_flight = 32;
   std::vector<store::Submission> submissions;
+  submissions.reserve(rows);
   for (int i = 0; i < rows; ++i)
     submissions.push_back(
         {.customer = "customer-" + std::to_string(i % customers),
