@@ -77,7 +77,7 @@ TEST_CASE("a limit that was not known is learnt from a CA that turns requests aw
 
 TEST_CASE("a request that is not sent because its turn is far away costs neither a failure nor the intent") {
   StubIssuing world({.order_list_page = 0});
-  world.ca_config().requests_per_second = {.new_order = 10};
+  world.ca_config().requests_per_second = {.new_order = 1};
   Pacer& pacer = pacer_of(world);
   while (!pacer.take_turn(EndpointClass::new_order, Pacer::Clock::now()).is_too_far) continue;
   const auto id = world.submit({"a.example"});
