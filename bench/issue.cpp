@@ -99,16 +99,16 @@ class Bench {
     if (!file.flush()) throw UsageError("cannot write " + (folder_ / "csrq.yaml").string());
   }
 
-  /// The same names each time.
+  /// The same names each time, and each time a certificate.
   void insert_rows() {
     pqxx::connection connection(url_);
     pqxx::work transaction(connection);
     for (std::int64_t n = 0; n < settings_.rows; ++n)
-      transaction.exec("INSERT INTO csrq.request (customer, csr, auto_renew) VALUES ('customer-" +
+      transaction.exec("INSERT INTO csrq.request (customer, csr, auto_renew, reuse_chain) VALUES ('customer-" +
                        std::to_string(n % customers) + "', " +
                        transaction.quote(test::csr_pem(
                            std::vector<std::string>{"host-" + std::to_string(n) + ".example"})) +
-                       ", false)");
+                       ", false, false)");
     transaction.commit();
     pqxx::nontransaction(connection).exec("ANALYZE");
   }
