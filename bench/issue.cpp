@@ -104,11 +104,12 @@ class Bench {
     pqxx::connection connection(url_);
     pqxx::work transaction(connection);
     for (std::int64_t n = 0; n < settings_.rows; ++n)
-      transaction.exec("INSERT INTO csrq.request (customer, csr, auto_renew, reuse_chain) VALUES ('customer-" +
-                       std::to_string(n % customers) + "', " +
-                       transaction.quote(test::csr_pem(
-                           std::vector<std::string>{"host-" + std::to_string(n) + ".example"})) +
-                       ", false, false)");
+      transaction.exec(
+          "INSERT INTO csrq.request (customer, csr, auto_renew, reuse_chain) VALUES ('customer-" +
+          std::to_string(n % customers) + "', " +
+          transaction.quote(
+              test::csr_pem(std::vector<std::string>{"host-" + std::to_string(n) + ".example"})) +
+          ", false, false)");
     transaction.commit();
     pqxx::nontransaction(connection).exec("ANALYZE");
   }
