@@ -33,7 +33,7 @@ constexpr const char* usage =
     "  --json           one JSON object\n";
 
 constexpr auto a_day = std::chrono::hours(24);
-constexpr Duration step = 1h;
+constexpr Duration step = 15min;
 /// As many renewals as a worker moves into the queue in a step, looking every 30 seconds.
 constexpr std::int64_t renewals_of_step = RenewalConfig{}.per_run * (step / Duration(30s));
 
