@@ -28,7 +28,8 @@ Worker::Worker(const Config& config)
               {.finished = log_outcome, .tick = {}}),
       janitor_(*environment_.database, environment_.cas, environment_.accounts),
       notifier_(config_.notify, database_options(config_), environment_.cas),
-      renewer_(config_.renewal, *environment_.database, environment_.cas) {
+      planning_(database_options(config_)),
+      renewer_(config_.renewal, planning_, environment_.cas) {
   const std::string& answer_at = config_.challenges.http_01.listen;
   if (!answer_at.empty()) responder_.emplace(answer_at, database_options(config_));
   if (!config_.metrics.listen.empty())

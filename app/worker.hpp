@@ -33,6 +33,7 @@ class Worker {
   workers::Issuer issuer_;
   workers::Janitor janitor_;
   workers::Notifier notifier_;
+  store::Database planning_;  ///< the renewer's: what it asks takes long, and leases must not wait for it
   workers::Renewer renewer_;
   std::optional<workers::MetricsServer> metrics_server_{};
 };

@@ -46,6 +46,15 @@ BEGIN
             USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'replaces_id_is_a_request',
                   HINT = 'replaces_id is the id of an earlier request of the same customer.';
     END IF;
+    IF NEW.replaces_id IS NOT NULL AND (
+        WITH RECURSIVE line AS (
+            SELECT r.replaces_id, r.status, 1 AS length FROM csrq.request r WHERE r.id = NEW.replaces_id
+            UNION ALL
+            SELECT r.replaces_id, r.status, l.length + 1 FROM line l JOIN csrq.request r ON r.id = l.replaces_id WHERE l.status <> 'issued' AND l.length < 100)
+        SELECT max(length) FROM line) >= 100 THEN
+        RAISE EXCEPTION 'request % is the last of 100 that replace one another, and none was issued', NEW.replaces_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'line_is_short', HINT = 'Cancel those that are not wanted any more, and insert without replaces_id.';
+    END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION csrq.request_before_insert() IS 'Refuses private keys, oversized CSRs and references to requests of others; registers unknown customers.';

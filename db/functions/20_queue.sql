@@ -84,7 +84,7 @@ BEGIN
     outcome AS (SELECT request_id, true AS is_over FROM cancelled UNION ALL SELECT request_id, false FROM rescued)
     SELECT count(*), array_agg(request_id) FILTER (WHERE is_over) INTO freed, given_up FROM outcome;
     -- A parked row's order stays open: it may have a certificate by now, which a retry finds.
-    PERFORM csrq.close_orders(request_id) FROM unnest(given_up) request_id;
+    PERFORM csrq.close_orders(request_id), csrq.replan(request_id) FROM unnest(given_up) request_id;
     PERFORM csrq.park_suspended();
     RETURN freed;
 END $$;
@@ -96,6 +96,7 @@ RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, 
 DECLARE
     done csrq.job;
     renews boolean;
+    is_new boolean;
     issuers_id bigint;
 BEGIN
     DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker RETURNING * INTO done;
@@ -112,11 +113,13 @@ BEGIN
         SELECT p_request, p_order, o.account_id, issuers_id, done.customer, p_serial, p_renewal_info_id, p_not_before, p_not_after, p_der
           FROM csrq.acme_order o WHERE o.id = p_order
         ON CONFLICT (issuer_chain_id, serial) DO NOTHING;
+    is_new := FOUND;
     UPDATE csrq.acme_authorization a SET status = 'valid', updated_at = now()
       FROM csrq.acme_order_authorization oa WHERE oa.order_id = p_order AND a.id = oa.authorization_id AND a.status = 'pending';
     IF done.cancel_requested THEN
         -- Issued before anybody could stop it: it is known, in the history, and the row stays as it was cancelled.
         PERFORM csrq.remove_responses(p_order);
+        PERFORM csrq.replan(p_request);
         RETURN false;
     END IF;
     UPDATE csrq.request SET status = 'issued', chain = p_chain, serial = p_serial, not_before = p_not_before, not_after = p_not_after,
@@ -129,7 +132,9 @@ BEGIN
             ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, not_after = EXCLUDED.not_after, rule_at = NULL, deadline = NULL;
     END IF;
     PERFORM csrq.watch_renewal_info(p_request);
-    PERFORM csrq.leave_incidents(p_request);
+    IF is_new THEN
+        PERFORM csrq.leave_incidents(p_request);
+    END IF;
     PERFORM csrq.remove_responses(p_order);
     PERFORM csrq.wake_splits(p_request);
     PERFORM csrq.wake_sharers(p_request);
@@ -155,7 +160,13 @@ BEGIN
     END IF;
     UPDATE csrq.certificate SET revoked_at = now(), revoke_reason = done.revoke_reason
      WHERE (request_id, serial) = (SELECT coalesce(chain_from, id), serial FROM csrq.request WHERE id = p_request) AND revoked_at IS NULL;
-    PERFORM csrq.renew_sharers(p_request);
+    -- BR 6.1.1.3: no certificate for a key that is known to be compromised.
+    IF done.revoke_reason = 1 THEN
+        PERFORM csrq.warn_sharers(p_request);
+    ELSE
+        PERFORM csrq.hand_back(p_request);
+        PERFORM csrq.renew_sharers(p_request);
+    END IF;
     UPDATE csrq.request SET status = 'cancelled', auto_renew = false, renew_at = NULL, error = NULL, attempts = done.attempt
      WHERE id = p_request;
     DELETE FROM csrq.renewal WHERE request_id = p_request;
@@ -230,12 +241,25 @@ CREATE OR REPLACE FUNCTION csrq.drop_cancelled(p_worker bigint, p_request bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker AND cancel_requested;
-    IF FOUND THEN
-        PERFORM csrq.close_orders(p_request);
+    IF NOT FOUND THEN
+        RETURN false;
     END IF;
-    RETURN FOUND;
+    PERFORM csrq.close_orders(p_request);
+    PERFORM csrq.replan(p_request);
+    RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.drop_cancelled(bigint, bigint, bigint) IS 'The worker has stopped working on a cancelled row.';
+
+CREATE OR REPLACE FUNCTION csrq.replan(p_request bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM csrq.request r WHERE r.id = p_request FOR NO KEY UPDATE;  -- meets whoever switches auto_renew at this moment
+    INSERT INTO csrq.renewal (request_id, renew_at, not_after)
+        SELECT r.id, coalesce(r.renew_at, csrq.renewal_rule(r.not_before, r.not_after)), r.not_after FROM csrq.request r
+         WHERE r.id = p_request AND r.status = 'issued' AND r.auto_renew ON CONFLICT DO NOTHING;
+END $$;
+COMMENT ON FUNCTION csrq.replan(bigint)
+    IS 'The job of a row was dropped since it was to be renewed no more: if that was changed again meanwhile, its next renewal is planned.';
 
 CREATE OR REPLACE FUNCTION csrq.park_if_suspended(p_request bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -281,14 +305,15 @@ COMMENT ON FUNCTION csrq.queue_renewals(bigint[]) IS 'Moves renewals that the ca
 
 CREATE OR REPLACE FUNCTION csrq.move_due_renewals(p_limit bigint) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    -- Of a great many the longest due are looked at. What has neither a deadline nor a known end counts as if it had to be done
+    -- Of a great many the longest due and those with the nearest deadlines are looked at. What has neither a deadline nor a known end counts as if it had to be done
     -- within a week.
     SELECT csrq.queue_renewals(array(
         SELECT n.request_id FROM csrq.renewal n
-         WHERE n.request_id IN (SELECT d.request_id FROM csrq.renewal d WHERE d.renew_at <= now() ORDER BY d.renew_at LIMIT greatest(20000, p_limit))
+         WHERE n.request_id IN ((SELECT d.request_id FROM csrq.renewal d WHERE d.renew_at <= now() ORDER BY d.renew_at LIMIT greatest(20000, p_limit))
+                                UNION ALL (SELECT d.request_id FROM csrq.renewal d WHERE d.deadline IS NOT NULL AND d.renew_at <= now() ORDER BY d.deadline LIMIT p_limit))
          ORDER BY coalesce(n.deadline, n.not_after, n.renew_at + interval '7 days'), n.not_after, n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED))
 $$;
-COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals into the queue, of the 20,000 that are due longest the most urgent first (by their deadline, else by their expiry). csrq.renew_due() says how many.';
+COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals into the queue, of the 20,000 that are due longest, and of those with the nearest deadlines, the most urgent first (by their deadline, else by their expiry). csrq.renew_due() says how many.';
 
 CREATE OR REPLACE FUNCTION csrq.move_pressing_renewals() RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

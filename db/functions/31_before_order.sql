@@ -11,7 +11,7 @@ COMMENT ON FUNCTION csrq.renewal_rule(timestamptz, timestamptz)
 CREATE OR REPLACE FUNCTION csrq.key_first_used(p_request bigint) RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT least(CASE r.status WHEN 'issued' THEN r.created_at ELSE now() END,
-                 (SELECT min(s.key_since) FROM csrq.request s WHERE s.customer = r.customer AND s.demand_sha256 = r.demand_sha256))
+                 (SELECT min(coalesce(s.key_since, CASE s.status WHEN 'issued' THEN s.created_at END)) FROM csrq.request s WHERE s.customer = r.customer AND s.demand_sha256 = r.demand_sha256))
       FROM csrq.request r WHERE r.id = p_request
 $$;
 COMMENT ON FUNCTION csrq.key_first_used(bigint)
@@ -27,7 +27,8 @@ BEGIN
     SELECT r.customer, coalesce(r.key_since, r.created_at) AS key_since, c.fresh_csr_after, j.worker_id, j.lease_number INTO its
       FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id JOIN csrq.customer c ON c.name = r.customer
      WHERE r.id = p_request AND j.kind = 'renew' AND j.retried_at IS NULL
-       AND coalesce(r.key_since, r.created_at) <= now() - c.fresh_csr_after;
+       AND coalesce(r.key_since, r.created_at) <= now() - c.fresh_csr_after
+       AND NOT EXISTS (SELECT FROM csrq.incident_request k WHERE k.request_id = r.id AND k.done_at IS NULL);
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -52,17 +53,23 @@ DECLARE
     done csrq.job;
     due timestamptz;
 BEGIN
-    SELECT r.* INTO its FROM csrq.request r WHERE r.id = p_request;
+    SELECT r.* INTO its FROM csrq.request r WHERE r.id = p_request FOR NO KEY UPDATE;
     SELECT s.* INTO donor FROM csrq.request s
       JOIN csrq.certificate k ON k.request_id = coalesce(s.chain_from, s.id) AND k.serial = s.serial AND k.revoked_at IS NULL
      WHERE s.customer = its.customer AND s.demand_sha256 = its.demand_sha256 AND s.id <> p_request AND s.status = 'issued'
-       AND now() < coalesce(s.renew_at, csrq.renewal_rule(s.not_before, s.not_after))
+       AND now() < least(coalesce(s.renew_at, csrq.renewal_rule(s.not_before, s.not_after)),
+                         (SELECT w.renew_at FROM csrq.renewal_info w WHERE w.request_id = s.id))
+       AND NOT EXISTS (SELECT FROM csrq.incident i JOIN csrq.issuer_chain h ON h.id = k.issuer_chain_id
+                        WHERE k.issued_at < i.issued_before AND (i.issuer IS NULL OR i.issuer = h.issuer) AND (i.customer IS NULL OR i.customer = s.customer))
      ORDER BY s.auto_renew DESC, s.not_after DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE OF s;
     -- A statement of its own: what was committed while the lock was waited for counts. Its renewal, once begun, is worth waiting for.
     IF donor.id IS NULL OR EXISTS (
         SELECT FROM csrq.request s JOIN csrq.job j ON j.request_id = s.id
          WHERE s.customer = its.customer AND s.demand_sha256 = its.demand_sha256 AND s.serial = donor.serial
-           AND (j.kind = 'revoke' OR s.id = donor.id)) THEN
+           AND (j.kind IN ('revoke', 'renew') OR s.id = donor.id))
+       OR EXISTS (
+        SELECT FROM csrq.request s
+         WHERE s.customer = its.customer AND s.demand_sha256 = its.demand_sha256 AND s.serial = donor.serial AND s.status = 'issued' AND s.renew_at <= now()) THEN
         RETURN false;
     END IF;
     due := coalesce(donor.renew_at, csrq.renewal_rule(donor.not_before, donor.not_after));
@@ -98,7 +105,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       JOIN csrq.job j ON j.request_id = s.id
      WHERE r.id = p_request AND mine.retried_at IS NULL AND greatest(mine.created_at, r.run_after) > now() - interval '1 day'
        AND j.kind IN ('issue', 'renew') AND j.status IN ('ready', 'leased') AND j.failures = 0 AND NOT j.cancel_requested
-       AND s.error ->> 'code' IS DISTINCT FROM 'same_request_under_way'
+       AND coalesce(s.error ->> 'code', '') NOT IN ('same_request_under_way', 'split_waits', 'recent_failure')
      ORDER BY s.id LIMIT 1
 $$;
 COMMENT ON FUNCTION csrq.other_under_way(bigint)
@@ -120,7 +127,8 @@ COMMENT ON FUNCTION csrq.wake_sharers(bigint) IS 'A request has its chain: those
 CREATE OR REPLACE FUNCTION csrq.wait_for_other(p_worker bigint, p_request bigint, p_lease bigint, p_other bigint) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    sentence text := format('request %s for the same names and key is under way: this one waits for its chain (csrq.retry starts it at once)', p_other);
+    sentence text := format('%s for the same names and key is under way: this one waits for its chain (csrq.retry starts it at once)',
+                            coalesce('request ' || p_other, 'another request'));
 BEGIN
     PERFORM csrq.put_off(p_worker, p_request, p_lease, interval '1 minute', jsonb_build_object(
         'class', 'limited', 'code', 'same_request_under_way', 'detail', sentence, 'other_request', p_other));
@@ -146,9 +154,12 @@ DECLARE
     is_enough boolean;
     chosen boolean;
 BEGIN
-    SELECT j.kind, j.failures, j.at_fallback, j.ca_trouble_at, r.not_after, coalesce(r.renew_at, csrq.renewal_rule(r.not_before, r.not_after)) AS due,
+    SELECT j.kind, j.failures, j.at_fallback, j.ca_trouble_at, coalesce(r.renew_at, csrq.renewal_rule(r.not_before, r.not_after)) AS due,
+           least(r.not_after,
+                 (SELECT min(i.deadline) FROM csrq.incident_request k JOIN csrq.incident i ON i.id = k.incident_id WHERE k.request_id = r.id AND k.done_at IS NULL),
+                 (SELECT w.window_end FROM csrq.renewal_info w WHERE w.request_id = r.id AND w.window_end > r.renew_at)) AS not_after,
            csrq.is_trouble_of_ca(r.error) AS is_trouble, r.updated_at > coalesce(j.ca_chosen_at, '-infinity') AS is_news,
-           EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = r.id AND o.closed_at IS NULL) AS has_order
+           EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = r.id AND o.closed_at IS NULL AND o.created_at >= j.ca_chosen_at) AS has_order
       INTO its
       FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id WHERE r.id = p_request;
     -- A worker that stopped or died is no news of the CA: the row stays where it is. So does one whose order goes well.
@@ -188,9 +199,14 @@ BEGIN
       FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id JOIN csrq.customer c ON c.name = r.customer
       LEFT JOIN csrq.acme_order o ON o.request_id = r.id AND o.closed_at IS NULL LEFT JOIN csrq.acme_account a ON a.id = o.account_id
      WHERE r.id = p_request;
-    IF its.is_new AND its.may_share AND NOT its.has_order THEN
-        -- Of several that come at once, one after the other.
-        PERFORM pg_advisory_xact_lock(hashtextextended(encode(p_demand, 'hex'), 0));
+    -- Of several that come at once, one after the other; whoever keeps the lock keeps nobody for longer than one wait.
+    IF its.is_new AND its.may_share AND NOT its.has_order
+       AND NOT pg_try_advisory_xact_lock(hashtextextended(its.customer || encode(p_demand, 'hex'), 0))
+       AND NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = p_request AND r.error ->> 'code' = 'same_request_under_way') THEN
+        detail := csrq.wait_for_other(p_worker, p_request, p_lease, NULL);
+        verdict := 'wait';
+        RETURN NEXT;
+        RETURN;
     END IF;
     UPDATE csrq.request r SET names = p_names, demand_sha256 = p_demand
      WHERE r.id = p_request AND (r.names <> p_names OR r.demand_sha256 IS DISTINCT FROM p_demand);
@@ -199,9 +215,11 @@ BEGIN
         IF detail IS NOT NULL THEN
             verdict := 'fresh_csr_wanted';
         END IF;
-    -- This first, since every row asks, and hardly any finds another one.
+    -- This first, since every row asks, and hardly any finds another one. Where hundreds are the same, the CA's limits are the
+    -- better guard: each would look at all the others.
     ELSIF its.may_share AND NOT its.has_order
-          AND EXISTS (SELECT FROM csrq.request s WHERE s.customer = its.customer AND s.demand_sha256 = p_demand AND s.id <> p_request) THEN
+          AND (SELECT count(*) FROM (SELECT FROM csrq.request s WHERE s.customer = its.customer AND s.demand_sha256 = p_demand AND s.id <> p_request
+                                      LIMIT 201) others) BETWEEN 1 AND 200 THEN
         IF csrq.take_chain(p_request) THEN
             verdict := 'issued';
         ELSIF its.is_new THEN
@@ -226,18 +244,27 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     heir csrq.request;
 BEGIN
-    SELECT s.* INTO heir FROM csrq.request r JOIN csrq.request s ON s.replaced_by = r.id AND s.demand_sha256 = r.demand_sha256
-     WHERE r.id = p_request AND s.status = 'issued' AND s.id IS DISTINCT FROM r.replaces_id ORDER BY s.id DESC LIMIT 1 FOR NO KEY UPDATE OF s;
-    IF heir.id IS NULL THEN
-        RETURN;
-    END IF;
-    UPDATE csrq.request s SET auto_renew = true, replaced_by = NULL WHERE s.id = heir.id;
-    INSERT INTO csrq.event (request_id, customer, what, detail)
-        VALUES (heir.id, heir.customer, 'renewed_again', jsonb_build_object('by', 'csrq', 'by_request', p_request,
-                'reason', format('request %s, which was renewed instead, is cancelled', p_request)));
+    FOR heir IN SELECT s.* FROM csrq.request r JOIN csrq.request s ON s.replaced_by = r.id AND s.demand_sha256 = r.demand_sha256
+                 WHERE r.id = p_request AND s.status = 'issued' AND s.id IS DISTINCT FROM r.replaces_id ORDER BY s.id FOR NO KEY UPDATE OF s LOOP
+        UPDATE csrq.request s SET auto_renew = true, replaced_by = NULL WHERE s.id = heir.id;
+        INSERT INTO csrq.event (request_id, customer, what, detail)
+            VALUES (heir.id, heir.customer, 'renewed_again', jsonb_build_object('by', 'csrq', 'by_request', p_request,
+                    'reason', format('request %s, which was renewed instead, is cancelled', p_request)));
+        -- An incident is about the certificate, whichever row has it.
+        INSERT INTO csrq.incident_request (request_id, incident_id, planned_at)
+            SELECT heir.id, k.incident_id, now() FROM csrq.incident_request k JOIN csrq.request r ON r.id = k.request_id
+             WHERE k.request_id = p_request AND k.done_at IS NULL AND r.serial = heir.serial ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            UPDATE csrq.request s SET renew_at = least(s.renew_at, now()) WHERE s.id = heir.id;
+            UPDATE csrq.renewal n SET renew_at = least(n.renew_at, now()),
+                   deadline = (SELECT min(i.deadline) FROM csrq.incident i JOIN csrq.incident_request k ON k.incident_id = i.id
+                                WHERE k.request_id = heir.id AND k.done_at IS NULL)
+             WHERE n.request_id = heir.id;
+        END IF;
+    END LOOP;
 END $$;
 COMMENT ON FUNCTION csrq.hand_back(bigint)
-    IS 'A request is cancelled that had taken over the renewals of another one for the same certificate by itself: that one is renewed again.';
+    IS 'A request is cancelled or revoked that had taken over the renewals of others for the same certificate by itself: those are renewed again.';
 
 CREATE OR REPLACE FUNCTION csrq.renew_sharers(p_request bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -258,3 +285,22 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION csrq.renew_sharers(bigint) IS 'The certificate of a request was revoked: other requests that have the same one, and are renewed, are renewed now.';
+
+CREATE OR REPLACE FUNCTION csrq.warn_sharers(p_request bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    sharer record;
+    why CONSTANT jsonb := jsonb_build_object('class', 'permanent', 'code', 'key_compromised', 'detail',
+        'its key was reported as compromised, and its certificate revoked: make a new key, and insert its CSR with replaces_id');
+BEGIN
+    FOR sharer IN
+        SELECT s.id, s.customer FROM csrq.request r JOIN csrq.request s ON s.customer = r.customer AND s.demand_sha256 = r.demand_sha256 AND s.id <> r.id
+         WHERE r.id = p_request AND s.serial = r.serial AND s.status = 'issued' ORDER BY s.id
+    LOOP
+        UPDATE csrq.request s SET auto_renew = false, renew_at = NULL, error = why WHERE s.id = sharer.id;
+        DELETE FROM csrq.renewal n WHERE n.request_id = sharer.id;
+        INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (sharer.id, sharer.customer, 'fresh_csr_wanted', jsonb_build_object('error', why));
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION csrq.warn_sharers(bigint)
+    IS 'The key of a request is compromised: others that have its certificate are not renewed from their CSR any more, and say so.';

@@ -140,15 +140,18 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     small CONSTANT int := 500;  -- renewals a day
     last_day date;
+    is_spiky boolean;
 BEGIN
-    UPDATE csrq.renewal_pace SET looked_at = now() WHERE looked_at <= now() - interval '24 hours';
-    IF NOT FOUND THEN
+    IF NOT EXISTS (SELECT FROM csrq.renewal_pace WHERE looked_at <= now() - interval '24 hours') THEN
         RETURN false;
     END IF;
     SELECT (max(n.renew_at) AT TIME ZONE 'UTC')::date INTO last_day FROM csrq.renewal n;
-    RETURN (SELECT coalesce(max(p.renewals) >= small AND max(p.renewals) > 2 * avg(p.renewals), false)
-              FROM csrq.renewal_plan(least(1000, greatest(1, last_day - (now() AT TIME ZONE 'UTC')::date + 1))) p
-             WHERE p.day > (now() AT TIME ZONE 'UTC')::date);
+    SELECT coalesce(max(p.renewals) >= small AND max(p.renewals) > 2 * avg(p.renewals), false) INTO is_spiky
+      FROM csrq.renewal_plan(least(1000, greatest(1, last_day - (now() AT TIME ZONE 'UTC')::date + 1))) p
+     WHERE p.day > (now() AT TIME ZONE 'UTC')::date;
+    -- Only now, since renew_due() waits for this lock.
+    UPDATE csrq.renewal_pace SET looked_at = now() WHERE looked_at <= now() - interval '24 hours';
+    RETURN FOUND AND is_spiky;
 END $$;
 COMMENT ON FUNCTION csrq.take_levelling()
     IS 'Whether the caller is to level the coming renewals: a day to come has 500 or more, and more than twice the average. Once in 24 hours somebody is told so.';

@@ -57,7 +57,7 @@ DECLARE
     planned bigint;
     under_way bigint;
 BEGIN
-    SELECT * INTO its FROM csrq.incident i WHERE i.id = p_incident AND i.filled_at IS NULL FOR UPDATE;
+    SELECT * INTO its FROM csrq.incident i WHERE i.id = p_incident AND i.filled_at IS NULL FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
@@ -68,6 +68,16 @@ BEGIN
             SELECT p_incident, csrq.in_incident(its.issuer, its.issued_before, its.customer, its.looked_up_to, up_to) ON CONFLICT DO NOTHING;
         UPDATE csrq.incident SET looked_up_to = up_to WHERE id = p_incident;
     END IF;
+    -- Renewed while it was being looked for.
+    UPDATE csrq.incident_request k SET planned_at = now(), done_at = now()
+      FROM csrq.request r JOIN csrq.certificate c ON c.request_id = coalesce(r.chain_from, r.id) AND c.serial = r.serial
+     WHERE k.incident_id = p_incident AND k.planned_at IS NULL AND r.id = k.request_id AND c.issued_at >= its.issued_before;
+    -- A CSR that is too old serves once more.
+    UPDATE csrq.job j SET status = 'ready', parked_because = NULL, rescues = 0, run_at = now(), retried_at = now()
+     WHERE j.request_id IN (
+        SELECT q.request_id FROM csrq.incident_request k JOIN csrq.job q ON q.request_id = k.request_id JOIN csrq.request r ON r.id = k.request_id
+         WHERE k.incident_id = p_incident AND k.planned_at IS NULL AND q.kind = 'renew' AND q.status = 'parked' AND q.parked_because = 'failed'
+           AND r.error ->> 'code' = 'fresh_csr_wanted' FOR NO KEY UPDATE OF q SKIP LOCKED);
     -- Nobody is waited for: whom somebody else has at this moment is planned at the next call.
     WITH pick AS MATERIALIZED (
         SELECT k.request_id, least(n.renew_at, now()) AS renew_at
@@ -79,7 +89,12 @@ BEGIN
     SELECT count(*) INTO planned FROM done;
     -- Those whose renewal is in the queue already need no plan.
     UPDATE csrq.incident_request k SET planned_at = now()
-     WHERE k.incident_id = p_incident AND k.planned_at IS NULL AND NOT EXISTS (SELECT FROM csrq.renewal n WHERE n.request_id = k.request_id);
+     WHERE k.incident_id = p_incident AND k.request_id IN (
+        SELECT q.request_id FROM csrq.incident_request q LEFT JOIN csrq.job j ON j.request_id = q.request_id
+         WHERE q.incident_id = p_incident AND q.planned_at IS NULL AND NOT EXISTS (SELECT FROM csrq.renewal n WHERE n.request_id = q.request_id)
+           AND NOT coalesce(j.kind = 'renew' AND j.parked_because = 'failed'
+                            AND (SELECT r.error ->> 'code' = 'fresh_csr_wanted' FROM csrq.request r WHERE r.id = q.request_id), false)
+         FOR NO KEY UPDATE OF q SKIP LOCKED);
     GET DIAGNOSTICS under_way = ROW_COUNT;
     IF looked_at = 0 AND NOT EXISTS (SELECT FROM csrq.incident_request k WHERE k.incident_id = p_incident AND k.planned_at IS NULL) THEN
         UPDATE csrq.incident SET filled_at = now() WHERE id = p_incident;

@@ -35,6 +35,8 @@ class ResolverState {
     if (res_ninit(&state_) != 0) throw LookupFailed("the system's resolver cannot be used");
     state_.retrans = first_wait_seconds;
     state_.retry = tries;
+    // TCP has no time limit in the C library; what does not fit into a large UDP answer is refused below.
+    state_.options |= RES_USE_EDNS0 | RES_IGNTC;
     if (const std::optional<sockaddr_in> address = server_address(server)) {
       state_.nscount = 1;
       state_.nsaddr_list[0] = *address;
@@ -50,6 +52,9 @@ class ResolverState {
     const int length =
         res_nquery(&state_, name.c_str(), ns_c_in, caa_type, reinterpret_cast<unsigned char*>(answer.data()),
                    static_cast<int>(answer.size()));
+    constexpr unsigned truncated = 0x02;
+    if ((static_cast<unsigned char>(answer[2]) & truncated) != 0)
+      throw LookupFailed("the CAA records of " + name + " do not fit into one UDP answer");
     if (length < 0) {
       if (state_.res_h_errno == HOST_NOT_FOUND || state_.res_h_errno == NO_DATA) return {};
       throw LookupFailed("the CAA records of " + name +

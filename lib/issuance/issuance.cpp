@@ -1,5 +1,6 @@
 #include "issuance/issuance.hpp"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -287,7 +288,10 @@ Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order&
        .renewal_info_id = leaf.renewal_info_id(),
        .not_before = leaf.not_before(),
        .not_after = leaf.not_after(),
-       .renew_at = renewal_time(leaf.not_before(), leaf.not_after(), config_.renewal.at_remaining, jitter)});
+       .renew_at =
+           std::max(renewal_time(leaf.not_before(), leaf.not_after(), config_.renewal.at_remaining, jitter),
+                    // Not at once again, however old the certificate is that the CA hands out.
+                    now() + std::min<Duration>(24h, (leaf.not_after() - now()) / 10))});
   return {.kind = written ? Progress::Kind::issued : Progress::Kind::dropped,
           .wait = {},
           .failure = std::nullopt};

@@ -1,6 +1,7 @@
 #include "issuance/issuers.hpp"
 
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "crypto/certificate.hpp"
 #include "store/incidents.hpp"
 
@@ -9,7 +10,7 @@ namespace {
 
 std::string issuer_of(const std::string& der) {
   try {
-    return crypto::Certificate::from_der(der).issuer_common_name();
+    return printable(crypto::Certificate::from_der(der).issuer_common_name());
   } catch (const Error&) {
     return {};  // looked at once is enough
   }

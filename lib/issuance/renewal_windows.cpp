@@ -24,6 +24,8 @@ constexpr Duration lasting_failure = 6h;
 /// Those that are put off do not all come back at once.
 constexpr Duration spread = 10min;
 constexpr auto oldest_end = 365 * 24h;
+/// Then whoever does the round has other things to do, too.
+constexpr auto longest_round = 1min;
 
 double random_share() {
   thread_local std::minstd_rand generator{std::random_device{}()};
@@ -93,7 +95,8 @@ RenewalWindows::~RenewalWindows() = default;
 
 WindowsTally RenewalWindows::round(const std::function<bool()>& stopped) {
   WindowsTally tally;
-  while (!stopped()) {
+  const auto until = Clock::now() + longest_round;
+  while (!stopped() && Clock::now() < until) {
     const std::vector<store::CertificateToCheck> due = store::claim_renewal_info(database_, batch);
     if (due.empty()) break;
     const std::vector<store::RenewalAnswer> answers = ask_all(due, stopped);
