@@ -4,6 +4,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "store/requests.hpp"
 
 namespace csrq::app {
@@ -20,7 +21,7 @@ Exit run(const Arguments& arguments) {
     return Exit::some_failed;
   }
   if (arguments.json())
-    std::cout << nlohmann::json{{"id", store::number(ids.front())}, {"chain", *chain}}.dump() << "\n";
+    std::cout << json_line({{"id", store::number(ids.front())}, {"chain", *chain}});
   else
     std::cout << *chain;
   return Exit::done;

@@ -4,6 +4,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "store/migrations.hpp"
 
 namespace csrq::app {
@@ -13,13 +14,11 @@ Exit print_status(store::Database& database, bool as_json) {
   const store::SchemaStatus status = store::schema_status(database);
   const bool current = status.pending.empty() && status.functions_current && status.installed <= status.known;
   if (as_json) {
-    std::cout << nlohmann::json{{"installed", status.installed},
-                                {"known", status.known},
-                                {"functions_current", status.functions_current},
-                                {"pending", status.pending},
-                                {"current", current}}
-                     .dump()
-              << "\n";
+    std::cout << json_line(nlohmann::json{{"installed", status.installed},
+                                          {"known", status.known},
+                                          {"functions_current", status.functions_current},
+                                          {"pending", status.pending},
+                                          {"current", current}});
   } else {
     std::cout << "schema version " << status.installed << ", this csrq knows " << status.known << "\n";
     for (const std::string& name : status.pending) std::cout << "pending: " << name << "\n";
@@ -39,7 +38,7 @@ Exit run(const Arguments& arguments) {
   if (arguments.has("status")) return print_status(database, arguments.json());
   const std::vector<std::string> applied = store::migrate(database, config.customers);
   if (arguments.json()) {
-    std::cout << nlohmann::json{{"applied", applied}}.dump() << "\n";
+    std::cout << json_line(nlohmann::json{{"applied", applied}});
   } else {
     for (const std::string& name : applied) std::cout << "applied " << name << "\n";
     std::cout << "the schema is up to date\n";

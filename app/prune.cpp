@@ -4,6 +4,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "store/janitor.hpp"
 
 namespace csrq::app {
@@ -21,7 +22,7 @@ Exit run(const Arguments& arguments) {
     document[what] = count;
     if (!arguments.json()) std::cout << count << " " << what << "\n";
   }
-  if (arguments.json()) std::cout << document.dump() << "\n";
+  if (arguments.json()) std::cout << json_line(document);
   return Exit::done;
 }
 

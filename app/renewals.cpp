@@ -10,6 +10,7 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "app/incident_report.hpp"
+#include "app/json_line.hpp"
 #include "app/renewal_chart.hpp"
 
 namespace csrq::app {
@@ -70,7 +71,7 @@ Exit plan(const Arguments& arguments) {
   if (arguments.has("svg"))
     std::cout << svg_chart(found);
   else if (arguments.json())
-    std::cout << to_json(found).dump() << "\n";
+    std::cout << json_line(to_json(found));
   else
     print_chart(found);
   return Exit::done;
@@ -92,13 +93,11 @@ Plan with_moves(Plan plan, const std::vector<RenewalMove>& moves) {
 void report_spread(const Arguments& arguments, std::int64_t moved, const Plan& before, const Plan& after) {
   const bool dry_run = arguments.has("dry-run");
   if (arguments.json()) {
-    std::cout << json{{"moved", moved},
-                      {"dry_run", dry_run},
-                      {"heaviest_before", heaviest_day(before).renewals},
-                      {"heaviest_after", heaviest_day(after).renewals},
-                      {"days", to_json(after)}}
-                     .dump()
-              << "\n";
+    std::cout << json_line(json{{"moved", moved},
+                                {"dry_run", dry_run},
+                                {"heaviest_before", heaviest_day(before).renewals},
+                                {"heaviest_after", heaviest_day(after).renewals},
+                                {"days", to_json(after)}});
     return;
   }
   if (dry_run) print_chart(after);

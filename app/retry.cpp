@@ -4,6 +4,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "store/requests.hpp"
 
 namespace csrq::app {
@@ -64,7 +65,7 @@ Exit run(const Arguments& arguments) {
   const auto database = open_database(arguments.config());
   const store::RetryReport report = store::retry_report(*database, selection);
   if (arguments.json())
-    std::cout << json_of(report).dump() << "\n";
+    std::cout << json_line(json_of(report));
   else
     std::cout << sentence_of(report) << limits_of(report);
   return Exit::done;

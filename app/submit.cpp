@@ -8,6 +8,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/json_line.hpp"
 #include "base/identifier.hpp"
 #include "crypto/csr.hpp"
 #include "crypto/pem.hpp"
@@ -123,7 +124,7 @@ void print(const File& file, const std::vector<store::Submitted>& submitted, boo
     nlohmann::json line{{"file", file.path}, {"id", id}, {"created", submitted[i].created}};
     if (i != file.first) line["split_of"] = whole;
     if (as_json)
-      std::cout << line.dump() << "\n";
+      std::cout << json_line(line);
     else
       std::cout << file.path << ": request " << id
                 << (i == file.first ? "" : ", stands in for " + std::to_string(whole))

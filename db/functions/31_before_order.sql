@@ -298,7 +298,6 @@ BEGIN
          WHERE r.id = p_request AND s.serial = r.serial AND s.status = 'issued' ORDER BY s.id
     LOOP
         UPDATE csrq.request s SET auto_renew = false, renew_at = NULL, error = why WHERE s.id = sharer.id;
-        DELETE FROM csrq.renewal n WHERE n.request_id = sharer.id;
         INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (sharer.id, sharer.customer, 'fresh_csr_wanted', jsonb_build_object('error', why));
     END LOOP;
 END $$;

@@ -1,7 +1,6 @@
 #include "issuance/issuance.hpp"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "acme/certificate.hpp"
@@ -20,11 +19,6 @@ using namespace std::chrono_literals;
 constexpr Duration short_wait = 100ms;
 /// Clocks differ: an order counts as expired this long after its time.
 constexpr Duration expiry_tolerance = 1min;
-
-double random_share() {
-  thread_local std::minstd_rand generator{std::random_device{}()};
-  return std::uniform_real_distribution<>()(generator);
-}
 
 Progress waiting(Duration wait) {
   return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};

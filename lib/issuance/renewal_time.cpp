@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <random>
 
 namespace csrq::issuance {
 namespace {
@@ -28,6 +29,11 @@ Time renewal_time(Time not_before, Time not_after, double at_remaining, double j
   const Time at =
       not_after - Duration(static_cast<Duration::rep>(static_cast<double>(lifetime.count()) * share));
   return lifetime > 24h ? off_the_hour(at, jitter) : at;
+}
+
+double random_share() {
+  thread_local std::minstd_rand generator{std::random_device{}()};
+  return std::uniform_real_distribution<>()(generator);
 }
 
 double stable_share(store::RequestId request) {

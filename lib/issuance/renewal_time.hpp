@@ -13,5 +13,7 @@ Time renewal_time(Time not_before, Time not_after, double at_remaining, double j
 
 /// From 0 to 1, always the same for a request, and even over requests with neighbouring ids.
 double stable_share(store::RequestId request);
+/// From 0 to 1, another one each time. From any thread.
+double random_share();
 
 }  // namespace csrq::issuance

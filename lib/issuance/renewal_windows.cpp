@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <random>
 #include <thread>
 
 #include "acme/pacer.hpp"
 #include "base/error.hpp"
+#include "issuance/renewal_time.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -26,11 +26,6 @@ constexpr Duration spread = 10min;
 constexpr auto oldest_end = 365 * 24h;
 /// Then whoever does the round has other things to do, too.
 constexpr auto longest_round = 1min;
-
-double random_share() {
-  thread_local std::minstd_rand generator{std::random_device{}()};
-  return std::uniform_real_distribution<>()(generator);
-}
 
 Duration later(Duration wait) {
   return wait + std::chrono::duration_cast<Duration>(random_share() * std::chrono::duration<double>(spread));

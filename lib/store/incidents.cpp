@@ -23,14 +23,6 @@ constexpr auto unnamed_sql = R"sql(
      WHERE h.issuer IS NULL ORDER BY h.id
 )sql";
 
-std::int64_t call_for_number(Database& database, const char* statement, Parameters parameters) {
-  std::int64_t answer = 0;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    answer = execute(transaction, statement, parameters)[0][0].as<std::int64_t>();
-  });
-  return answer;
-}
-
 IncidentLine line_in(const pqxx::row& row) {
   return {.id = row[0].as<std::int64_t>(),
           .opened_at = text(row[1]),
@@ -51,23 +43,23 @@ IncidentLine line_in(const pqxx::row& row) {
 }  // namespace
 
 std::int64_t incident_size(Database& database, const IncidentScope& scope) {
-  return call_for_number(database, size_sql,
-                         {null_if_empty(scope.issuer), scope.issued_before, null_if_empty(scope.customer),
-                          std::numeric_limits<std::int64_t>::max()});
+  return number_or_refuse(database, size_sql,
+                          {null_if_empty(scope.issuer), scope.issued_before, null_if_empty(scope.customer),
+                           std::numeric_limits<std::int64_t>::max()});
 }
 
 IncidentId open_incident(Database& database, const IncidentScope& scope, std::optional<Time> deadline) {
-  return IncidentId{call_for_number(
+  return IncidentId{number_or_refuse(
       database, "SELECT csrq.open_incident($1, $2, $3, $4)",
       {null_if_empty(scope.issuer), scope.issued_before, null_if_empty(scope.customer), deadline})};
 }
 
 std::int64_t fill_incident(Database& database, IncidentId incident, int batch) {
-  return call_for_number(database, "SELECT csrq.fill_incident($1, $2)", {incident, batch});
+  return number_or_refuse(database, "SELECT csrq.fill_incident($1, $2)", {incident, batch});
 }
 
 std::int64_t fill_incidents(Database& database, int batch) {
-  return call_for_number(database, "SELECT csrq.fill_incidents($1)", {batch});
+  return number_or_refuse(database, "SELECT csrq.fill_incidents($1)", {batch});
 }
 
 std::vector<IncidentLine> incidents(Database& database, std::optional<IncidentId> incident) {

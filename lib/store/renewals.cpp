@@ -11,15 +11,6 @@ constexpr auto plan_sql = "SELECT day, renewals, moved FROM csrq.renewal_plan($1
 constexpr auto spread_sql = "SELECT from_day, to_day, earliest_day, renewals FROM csrq.spread_plan($1)";
 constexpr auto move_sql = "SELECT csrq.move_renewals($1, $2, $3, $4, $5)";
 
-std::int64_t move_once(Database& database, const RenewalMove& move, int days, std::int64_t limit) {
-  std::int64_t moved = 0;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    moved = execute(transaction, move_sql, {move.from, move.to, move.earliest, days, limit})[0][0]
-                .as<std::int64_t>();
-  });
-  return moved;
-}
-
 }  // namespace
 
 std::vector<RenewalDay> renewal_plan(Database& database, int days) {
@@ -50,7 +41,8 @@ std::int64_t move_renewals(Database& database, const RenewalMove& move, int days
   std::int64_t moved = 0;
   while (moved < move.renewals) {
     const std::int64_t wanted = std::min<std::int64_t>(batch, move.renewals - moved);
-    const std::int64_t got = move_once(database, move, days, wanted);
+    const std::int64_t got =
+        number_or_refuse(database, move_sql, {move.from, move.to, move.earliest, days, wanted});
     moved += got;
     if (got < wanted) break;  // renewed since, or in somebody's hands
   }

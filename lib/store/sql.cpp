@@ -167,6 +167,14 @@ void run_or_refuse(Database& database, const std::function<void(pqxx::transactio
   }
 }
 
+std::int64_t number_or_refuse(Database& database, const char* statement, Parameters parameters) {
+  std::int64_t answer = 0;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    answer = execute(transaction, statement, parameters)[0][0].as<std::int64_t>();
+  });
+  return answer;
+}
+
 bool still_held(Database& database, const char* statement, Parameters parameters) {
   bool held = false;
   database.run([&](pqxx::transaction_base& transaction) {

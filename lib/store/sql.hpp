@@ -70,6 +70,8 @@ std::string sentence_of(const std::string& server_message);
 /// database.run(); what the server refuses becomes a UsageError: a missing privilege, or, of its kind, a
 /// Refused.
 void run_or_refuse(Database& database, const std::function<void(pqxx::transaction_base&)>& work);
+/// As run_or_refuse(): the one number that a statement answers with.
+std::int64_t number_or_refuse(Database& database, const char* statement, Parameters parameters);
 
 /// Calls a fenced function: whether the lease still held.
 bool still_held(Database& database, const char* statement, Parameters parameters);
