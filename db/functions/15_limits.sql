@@ -2,19 +2,21 @@
 -- period / burst; full_at is when it is full again, so taking a token moves full_at one refill ahead.
 
 CREATE OR REPLACE FUNCTION csrq.name_set_key(p_names text[]) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN length(s) <= 200 THEN s ELSE left(s, 120) || '… ' || encode(sha256(convert_to(s, 'UTF8')), 'hex') END
-      FROM (SELECT array_to_string(array(SELECT DISTINCT n FROM unnest(p_names) n ORDER BY n), ',') AS s) joined
-$$;
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    joined text := array_to_string(array(SELECT DISTINCT n FROM unnest(p_names) n ORDER BY n), ',');
+BEGIN
+    RETURN CASE WHEN length(joined) <= 200 THEN joined ELSE left(joined, 120) || '… ' || encode(sha256(convert_to(joined, 'UTF8')), 'hex') END;
+END $$;
 COMMENT ON FUNCTION csrq.name_set_key(text[]) IS 'The key of a set of names in csrq.rate_bucket: the names in order, or their beginning and a digest.';
 
 CREATE OR REPLACE FUNCTION csrq.identifier_key(p_account bigint, p_name text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT p_account || ' ' || regexp_replace(p_name, '^[*][.]', '') $$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT p_account::text || ' ' || regexp_replace(p_name, '^[*][.]', '') $$;
 COMMENT ON FUNCTION csrq.identifier_key(bigint, text) IS 'The key of a name (a wildcard as the name below it) under an account.';
 
 CREATE OR REPLACE FUNCTION csrq.limit_for(p_directory text, p_name text, p_key text)
 RETURNS TABLE (burst int, refill interval, period interval, renewals text, source text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT l.burst, l.period / l.burst, l.period, l.renewals, l.source FROM csrq.rate_limit l
      WHERE l.directory = p_directory AND l.name = p_name AND l.key IN ('', p_key) ORDER BY l.key DESC LIMIT 1
 $$;
@@ -34,7 +36,7 @@ $$;
 COMMENT ON FUNCTION csrq.token_due(int, interval, timestamptz) IS 'When such a bucket has a token: now, or later. Null: unlimited.';
 
 CREATE OR REPLACE FUNCTION csrq.tokens(p_directory text, p_name text, p_key text) RETURNS int
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT csrq.tokens_left(l.burst, l.period, b.full_at)
       FROM csrq.limit_for(p_directory, p_name, p_key) l
       LEFT JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = p_name AND b.key = p_key
@@ -42,7 +44,7 @@ $$;
 COMMENT ON FUNCTION csrq.tokens(text, text, text) IS 'Tokens in a bucket now; null: unlimited.';
 
 CREATE OR REPLACE FUNCTION csrq.next_token_at(p_directory text, p_name text, p_key text) RETURNS timestamptz
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT csrq.token_due(l.burst, l.period, b.full_at)
       FROM csrq.limit_for(p_directory, p_name, p_key) l
       LEFT JOIN csrq.rate_bucket b ON b.directory = p_directory AND b.name = p_name AND b.key = p_key
@@ -50,30 +52,33 @@ $$;
 COMMENT ON FUNCTION csrq.next_token_at(text, text, text) IS 'When a bucket has a token: now, or later. Null: unlimited.';
 
 CREATE OR REPLACE FUNCTION csrq.lock_buckets(p_directory text, p_names text[], p_keys text[]) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     INSERT INTO csrq.rate_bucket AS b (directory, name, key)
     SELECT DISTINCT p_directory, w.name, w.key FROM unnest(p_names, p_keys) w(name, key)
      WHERE EXISTS (SELECT FROM csrq.limit_for(p_directory, w.name, w.key)) ORDER BY w.name, w.key
-    ON CONFLICT (directory, name, key) DO UPDATE SET full_at = b.full_at
-$$;
+    ON CONFLICT (directory, name, key) DO UPDATE SET full_at = b.full_at;
+END $$;
 COMMENT ON FUNCTION csrq.lock_buckets(text, text[], text[]) IS 'Locks the buckets of those keys that are limited, always in the same order.';
 
 CREATE OR REPLACE FUNCTION csrq.spend(p_directory text, p_names text[], p_keys text[]) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT csrq.lock_buckets(p_directory, p_names, p_keys);
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM csrq.lock_buckets(p_directory, p_names, p_keys);
     UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, least(greatest(b.full_at, now()) + l.refill, now() + l.period))
       FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
-     WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key
-$$;
+     WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key;
+END $$;
 COMMENT ON FUNCTION csrq.spend(text, text[], text[]) IS 'Takes a token from each of these buckets, also from an empty one: it has happened. What a CA has said of a bucket stays.';
 
 CREATE OR REPLACE FUNCTION csrq.give_back(p_directory text, p_names text[], p_keys text[]) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT csrq.lock_buckets(p_directory, p_names, p_keys);
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM csrq.lock_buckets(p_directory, p_names, p_keys);
     UPDATE csrq.rate_bucket b SET full_at = b.full_at - l.refill
       FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
-     WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key AND b.full_at > now()
-$$;
+     WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key AND b.full_at > now();
+END $$;
 COMMENT ON FUNCTION csrq.give_back(text, text[], text[]) IS 'Returns a token to each of these buckets: what it was taken for did not happen.';
 
 -- Rows that find a bucket empty are told to come back one refill apart, so that a million of them do not all come at once; but
@@ -83,8 +88,24 @@ CREATE OR REPLACE FUNCTION csrq.take_tokens(p_directory text, p_names text[], p_
     OUT come_back_at timestamptz, OUT name text, OUT key text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    is_empty boolean;
 BEGIN
-    PERFORM csrq.lock_buckets(p_directory, p_names, p_keys);
+    -- Taken first, which locks the buckets, always in the same order: hardly any is found empty.
+    WITH taken AS (
+        INSERT INTO csrq.rate_bucket AS b (directory, name, key, full_at)
+        SELECT DISTINCT p_directory, w.name, w.key, now() + l.refill
+          FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l ORDER BY w.name, w.key
+        ON CONFLICT (directory, name, key) DO UPDATE SET full_at = greatest(b.full_at, now()) + (EXCLUDED.full_at - now())
+        RETURNING b.name, b.key, b.full_at)
+    SELECT coalesce(bool_or(csrq.token_due(l.burst, l.period, t.full_at - l.refill) > now()), false) INTO is_empty
+      FROM taken t CROSS JOIN LATERAL csrq.limit_for(p_directory, t.name, t.key) l;
+    IF NOT is_empty THEN
+        RETURN;
+    END IF;
+    UPDATE csrq.rate_bucket b SET full_at = b.full_at - l.refill
+      FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
+     WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key;
     WITH empty AS (
         SELECT b.name, b.key, l.refill, e.token_at, e.horizon,
                CASE WHEN p_first THEN e.token_at + random() * 0.01 * l.refill
@@ -99,11 +120,6 @@ BEGIN
         UPDATE csrq.rate_bucket b SET promised_until = least(greatest(empty.at + empty.refill, b.promised_until), empty.token_at + empty.horizon) FROM empty
          WHERE NOT p_first AND b.directory = p_directory AND b.name = empty.name AND b.key = empty.key)
     SELECT e.at, e.name, e.key INTO come_back_at, take_tokens.name, take_tokens.key FROM empty e ORDER BY e.at DESC LIMIT 1;
-    IF come_back_at IS NULL THEN
-        UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, now()) + l.refill
-          FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
-         WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key;
-    END IF;
 END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
@@ -305,7 +321,10 @@ COMMENT ON FUNCTION csrq.hold(text, text, bigint, text[], interval, jsonb)
 -- One statement, since every claim asks it for all whose turn it is.
 CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[])
 RETURNS TABLE (owner text, possible int, ready_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH account AS (
         SELECT a.owner, csrq.tokens_left(l.burst, l.period, b.full_at) AS tokens,
                greatest(now(), csrq.token_due(l.burst, l.period, b.full_at),
@@ -320,12 +339,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT a.owner,
            max(CASE WHEN a.ready_at > now() THEN 0 ELSE coalesce(a.tokens, 1000000000) END),
            min(a.ready_at)
-      FROM account a GROUP BY a.owner
-$$;
+      FROM account a GROUP BY a.owner;
+END $$;
 COMMENT ON FUNCTION csrq.orders_possible(text, text[]) IS 'How many orders the accounts of these owners may open now, and when the next; no row: no account yet.';
 
 CREATE OR REPLACE FUNCTION csrq.held(p_account bigint, p_names text[], p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT h.until,
            -- The CA's sentence was about another row, of another customer perhaps.
            CASE WHEN h.scope = 'ca' OR a.policy <> 'per_customer' AND h.scope = 'account'
@@ -338,23 +360,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
             UNION ALL SELECT 'registered_domain', d FROM unnest(p_domains) d
             UNION ALL SELECT 'identifier', csrq.identifier_key(p_account, n) FROM unnest(p_names) n) s ON true
       JOIN csrq.rate_hold h ON h.directory = a.directory AND h.scope = s.scope AND h.key = s.key
-     WHERE a.id = p_account AND h.until > now() ORDER BY h.until DESC LIMIT 1
-$$;
+     WHERE a.id = p_account AND h.until > now() ORDER BY h.until DESC LIMIT 1;
+END $$;
 COMMENT ON FUNCTION csrq.held(bigint, text[], text[]) IS 'Until when the CA has asked to wait with an order for these names; no row: it has not.';
 
 CREATE OR REPLACE FUNCTION csrq.certificate_costs(p_names text[], p_domains text[]) RETURNS TABLE (name text, key text)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT 'certificates_per_name_set', csrq.name_set_key(p_names)
     UNION ALL SELECT 'certificates_per_registered_domain', d FROM unnest(p_domains) d
 $$;
 COMMENT ON FUNCTION csrq.certificate_costs(text[], text[]) IS 'The buckets that a certificate takes a token from.';
 
 CREATE OR REPLACE FUNCTION csrq.by_turns(p_names text[], p_keys text[]) RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(array_agg(v ORDER BY place, part), '{}')
-      FROM unnest(p_names, p_keys) WITH ORDINALITY w(name, key, place), LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)
-$$;
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN array(SELECT v FROM unnest(p_names, p_keys) WITH ORDINALITY w(name, key, place), LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)
+                  ORDER BY place, part);
+END $$;
 COMMENT ON FUNCTION csrq.by_turns(text[], text[]) IS 'Names and keys of buckets as csrq.acme_order.charged keeps them.';
+
+CREATE OR REPLACE FUNCTION csrq.is_renewal(p_request bigint, p_directory text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM csrq.certificate c JOIN csrq.acme_account a ON a.id = c.account_id
+                    WHERE c.request_id IN (SELECT coalesce(r.chain_from, r.id) FROM csrq.request r WHERE r.id = p_request UNION SELECT p_request)
+                      AND a.directory = p_directory AND c.issued_at > now() - interval '120 days');
+END $$;
+COMMENT ON FUNCTION csrq.is_renewal(bigint, text) IS 'Whether a new order for this request is a renewal in the eyes of a CA: it has got a certificate there within 120 days.';
 
 CREATE OR REPLACE FUNCTION csrq.charge_order(p_request bigint, p_account bigint, p_names text[], p_domains text[],
     OUT until timestamptz, OUT error jsonb, OUT charged text[])
@@ -372,15 +404,13 @@ BEGIN
         RETURN;
     END IF;
     -- Failures are spent when they happen; an order waits until there is a token for one.
-    SELECT csrq.next_token_at(ca_directory, w.name, w.key) AS at, w.name, w.key INTO refused
-      FROM (SELECT DISTINCT l.name, csrq.identifier_key(p_account, n) AS key
-              FROM unnest(p_names) n,
-                   unnest(ARRAY['failed_validations_per_identifier', 'consecutive_failures_per_identifier']) l(name)) w
-     WHERE csrq.next_token_at(ca_directory, w.name, w.key) > now() ORDER BY 1 DESC LIMIT 1;
+    SELECT csrq.token_due(l.burst, l.period, b.full_at) AS at, b.name, b.key INTO refused
+      FROM unnest(p_names) n CROSS JOIN unnest(ARRAY['failed_validations_per_identifier', 'consecutive_failures_per_identifier']) w(name)
+      JOIN csrq.rate_bucket b ON b.directory = ca_directory AND b.name = w.name AND b.key = csrq.identifier_key(p_account, n)
+      CROSS JOIN LATERAL csrq.limit_for(ca_directory, b.name, b.key) l
+     WHERE csrq.token_due(l.burst, l.period, b.full_at) > now() ORDER BY 1 DESC LIMIT 1;
     IF NOT FOUND THEN
-        is_renewal := EXISTS (SELECT FROM csrq.certificate c JOIN csrq.acme_account a ON a.id = c.account_id
-                               WHERE c.request_id IN (SELECT coalesce(r.chain_from, r.id) FROM csrq.request r WHERE r.id = p_request UNION SELECT p_request)
-                                 AND a.directory = ca_directory AND c.issued_at > now() - interval '120 days');
+        is_renewal := csrq.is_renewal(p_request, ca_directory);
         SELECT array_agg(w.name), array_agg(w.key) INTO names, keys
           FROM (SELECT 'new_orders_per_account' AS name, p_account::text AS key
                 UNION ALL SELECT c.name, c.key FROM csrq.certificate_costs(p_names, p_domains) c) w

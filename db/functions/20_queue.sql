@@ -28,10 +28,12 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN
 COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
 
 CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker
-                      AND status = 'leased' AND NOT cancel_requested FOR NO KEY UPDATE)
-$$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker
+        AND status = 'leased' AND NOT cancel_requested FOR NO KEY UPDATE;
+    RETURN FOUND;
+END $$;
 COMMENT ON FUNCTION csrq.holds(bigint, bigint, bigint) IS 'The fence: true, and locked until commit, if this worker still holds this lease.';
 
 CREATE OR REPLACE FUNCTION csrq.heartbeat(p_worker bigint, p_requests bigint[], p_leases bigint[], p_lease interval)
@@ -262,17 +264,19 @@ COMMENT ON FUNCTION csrq.replan(bigint)
     IS 'The job of a row was dropped since it was to be renewed no more: if that was changed again meanwhile, its next renewal is planned.';
 
 CREATE OR REPLACE FUNCTION csrq.park_if_suspended(p_request bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     UPDATE csrq.job j SET status = 'parked', parked_because = 'suspended'
-      FROM csrq.customer c WHERE j.request_id = p_request AND j.status = 'ready' AND c.name = j.customer AND c.status = 'suspended'
-$$;
+      FROM csrq.customer c WHERE j.request_id = p_request AND j.status = 'ready' AND c.name = j.customer AND c.status = 'suspended';
+END $$;
+COMMENT ON FUNCTION csrq.park_if_suspended(bigint) IS 'A row given back while its customer is suspended waits for csrq.resume().';
+
 CREATE OR REPLACE FUNCTION csrq.park_suspended() RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UPDATE csrq.job j SET status = 'parked', parked_because = 'suspended'
       FROM csrq.customer c WHERE c.status = 'suspended' AND j.customer = c.name AND j.status = 'ready'
 $$;
 COMMENT ON FUNCTION csrq.park_suspended() IS 'As csrq.park_if_suspended(), for every row that got back into the queue.';
-COMMENT ON FUNCTION csrq.park_if_suspended(bigint) IS 'A row given back while its customer is suspended waits for csrq.resume().';
 
 CREATE OR REPLACE FUNCTION csrq.renewals_left(p_per_hour int) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -288,7 +292,10 @@ END $$;
 COMMENT ON FUNCTION csrq.renewals_left(int) IS 'How many renewals may still enter the queue within this hour. Until the transaction ends nobody else is told.';
 
 CREATE OR REPLACE FUNCTION csrq.queue_renewals(p_requests bigint[]) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    newly bigint;
+BEGIN
     WITH gone AS (DELETE FROM csrq.renewal n WHERE n.request_id = ANY (p_requests) RETURNING n.request_id),
     made AS (
         -- In an incident a CSR that is too old serves once more (csrq.want_fresh_csr()).
@@ -299,28 +306,31 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
           FROM gone JOIN csrq.request r ON r.id = gone.request_id JOIN csrq.customer c ON c.name = r.customer
          WHERE r.status = 'issued' AND r.auto_renew
         ON CONFLICT (request_id) DO NOTHING RETURNING 1)
-    SELECT count(*) FROM made
-$$;
+    SELECT count(*) INTO newly FROM made;
+    RETURN newly;
+END $$;
 COMMENT ON FUNCTION csrq.queue_renewals(bigint[]) IS 'Moves renewals that the caller has locked into the queue.';
 
 CREATE OR REPLACE FUNCTION csrq.move_due_renewals(p_limit bigint) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     -- Of a great many the longest due and those with the nearest deadlines are looked at. What has neither a deadline nor a known end counts as if it had to be done
     -- within a week.
-    SELECT csrq.queue_renewals(array(
+    RETURN csrq.queue_renewals(array(
         SELECT n.request_id FROM csrq.renewal n
          WHERE n.request_id IN ((SELECT d.request_id FROM csrq.renewal d WHERE d.renew_at <= now() ORDER BY d.renew_at LIMIT greatest(20000, p_limit))
                                 UNION ALL (SELECT d.request_id FROM csrq.renewal d WHERE d.deadline IS NOT NULL AND d.renew_at <= now() ORDER BY d.deadline LIMIT p_limit))
-         ORDER BY coalesce(n.deadline, n.not_after, n.renew_at + interval '7 days'), n.not_after, n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED))
-$$;
+         ORDER BY coalesce(n.deadline, n.not_after, n.renew_at + interval '7 days'), n.not_after, n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED));
+END $$;
 COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals into the queue, of the 20,000 that are due longest, and of those with the nearest deadlines, the most urgent first (by their deadline, else by their expiry). csrq.renew_due() says how many.';
 
 CREATE OR REPLACE FUNCTION csrq.move_pressing_renewals() RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT csrq.queue_renewals(array(
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN csrq.queue_renewals(array(
         SELECT n.request_id FROM csrq.renewal n WHERE n.deadline > now() AND n.deadline < now() + interval '2 hours' AND n.renew_at <= now()
-         ORDER BY n.deadline LIMIT 10000 FOR UPDATE SKIP LOCKED))
-$$;
+         ORDER BY n.deadline LIMIT 10000 FOR UPDATE SKIP LOCKED));
+END $$;
 COMMENT ON FUNCTION csrq.move_pressing_renewals() IS 'Moves due renewals whose deadline comes within two hours, time enough for a few tries, into the queue.';
 
 CREATE OR REPLACE FUNCTION csrq.renew_due(p_limit int, p_per_hour int) RETURNS bigint

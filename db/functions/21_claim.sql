@@ -83,30 +83,37 @@ COMMENT ON FUNCTION csrq.end_turns(bigint[], timestamptz[])
     IS 'These customers were served: they go to the end (or wait until their account may go on), or, with nothing due, out of the line until their next row is.';
 
 CREATE OR REPLACE FUNCTION csrq.lease(p_worker bigint, p_requests bigint[], p_lease interval) RETURNS bigint[]
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    now_leased bigint[];
+BEGIN
     WITH leased AS (
         UPDATE csrq.job j SET status = 'leased', worker_id = p_worker, lease_number = nextval('csrq.lease_number'),
                lease_until = now() + p_lease, attempt = j.attempt + 1
          WHERE j.request_id = ANY (p_requests) RETURNING j.request_id)
-    SELECT coalesce(array_agg(request_id), '{}') FROM leased
-$$;
+    SELECT coalesce(array_agg(request_id), '{}') INTO now_leased FROM leased;
+    RETURN now_leased;
+END $$;
 COMMENT ON FUNCTION csrq.lease(bigint, bigint[], interval) IS 'Leases rows that the caller has locked.';
 
 CREATE OR REPLACE FUNCTION csrq.claim_started(p_worker bigint, p_limit int, p_lease interval, p_renewals_only boolean) RETURNS bigint[]
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     -- NO KEY UPDATE: child inserts hold KEY SHARE.
-    SELECT csrq.lease(p_worker, array(SELECT j.request_id FROM csrq.job j WHERE j.status = 'ready' AND j.started AND j.run_at <= now()
+    RETURN csrq.lease(p_worker, array(SELECT j.request_id FROM csrq.job j WHERE j.status = 'ready' AND j.started AND j.run_at <= now()
                                          AND (NOT p_renewals_only OR j.kind = 'renew')
-                                       ORDER BY j.run_at LIMIT greatest(0, p_limit) FOR NO KEY UPDATE SKIP LOCKED), p_lease)
-$$;
+                                       ORDER BY j.run_at LIMIT greatest(0, p_limit) FOR NO KEY UPDATE SKIP LOCKED), p_lease);
+END $$;
 COMMENT ON FUNCTION csrq.claim_started(bigint, int, interval, boolean) IS 'Leases due rows that need no new order, those that are due longest first.';
 
 CREATE OR REPLACE FUNCTION csrq.unopened(p_worker bigint, p_customer text) RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (
     SELECT count(*) FROM csrq.job j
      WHERE j.status = 'leased' AND j.worker_id = p_worker AND (p_customer IS NULL OR j.customer = p_customer) AND j.kind = 'issue'
-       AND NOT EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = j.request_id AND o.closed_at IS NULL)
-$$;
+       AND NOT EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = j.request_id AND o.closed_at IS NULL));
+END $$;
 COMMENT ON FUNCTION csrq.unopened(bigint, text) IS 'Rows that a worker holds and for which it is about to open an order.';
 
 CREATE OR REPLACE FUNCTION csrq.claim_lane(p_worker bigint, p_lane int, p_limit int, p_lease interval, p_by_account boolean, p_most_per_customer int) RETURNS bigint[]
@@ -161,9 +168,7 @@ COMMENT ON FUNCTION csrq.claim_lane(bigint, int, int, interval, boolean, int)
 CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval, p_policy text, p_most_per_customer int, p_renewals_only boolean)
 RETURNS TABLE (request_id bigint, lease_number bigint, customer text, kind text, attempt int, failures int, revoke_reason int,
                csr text, ca text, profile text, challenge text, preferred_chain text, names text[])
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
--- All that is called here finds a few rows by an index. The planner knows too little of tables that grow and shrink by the minute.
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     renewals CONSTANT int := 2;

@@ -154,22 +154,22 @@ COMMENT ON FUNCTION csrq.record_order(bigint, bigint, bigint, bigint, text, text
     IS 'Writes down what newOrder answered, authorizations included: recorded, lost (the lease was; the order is written down closed), or taken (the CA handed out an order that another request is working on).';
 
 CREATE OR REPLACE FUNCTION csrq.record_authorizations(p_worker bigint, p_request bigint, p_lease bigint, p_authorizations jsonb) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
--- The planner takes the JSON for 100 rows; they are few, and found by their URLs.
-SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
         RETURN false;
     END IF;
     -- What csrq.authorization_counts() is about to lock one by one.
-    PERFORM csrq.lock_buckets(a.directory, array_agg(l.name), array_agg(l.key))
-       FROM (SELECT z.account_id, k.directory, csrq.identifier_key(z.account_id, s.identifier) AS key
-               FROM jsonb_to_recordset(p_authorizations) AS s(url text, identifier text, status text)
-               JOIN csrq.acme_authorization z ON z.url = s.url AND z.status = 'pending'
-               JOIN csrq.acme_account k ON k.id = z.account_id
-              WHERE s.status = 'invalid') a
-      CROSS JOIN LATERAL (VALUES ('consecutive_failures_per_identifier', a.key), ('failed_validations_per_identifier', a.key)) l(name, key)
-      GROUP BY a.directory;
+    IF p_authorizations @> '[{"status": "invalid"}]' THEN
+        PERFORM csrq.lock_buckets(a.directory, array_agg(l.name), array_agg(l.key))
+           FROM (SELECT z.account_id, k.directory, csrq.identifier_key(z.account_id, s.identifier) AS key
+                   FROM jsonb_to_recordset(p_authorizations) AS s(url text, identifier text, status text)
+                   JOIN csrq.acme_authorization z ON z.url = s.url AND z.status = 'pending'
+                   JOIN csrq.acme_account k ON k.id = z.account_id
+                  WHERE s.status = 'invalid') a
+          CROSS JOIN LATERAL (VALUES ('consecutive_failures_per_identifier', a.key), ('failed_validations_per_identifier', a.key)) l(name, key)
+          GROUP BY a.directory;
+    END IF;
     WITH seen AS MATERIALIZED (
         SELECT s.* FROM jsonb_to_recordset(p_authorizations)
             AS s(url text, identifier text, wildcard boolean, status text, expires timestamptz) ORDER BY s.url)

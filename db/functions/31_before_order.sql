@@ -9,11 +9,13 @@ COMMENT ON FUNCTION csrq.renewal_rule(timestamptz, timestamptz)
     IS 'When a certificate is due for renewal where no worker with its configuration says so: with a third of its lifetime left, half of a short one.';
 
 CREATE OR REPLACE FUNCTION csrq.key_first_used(p_request bigint) RETURNS timestamptz
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (
     SELECT least(CASE r.status WHEN 'issued' THEN r.created_at ELSE now() END,
                  (SELECT min(coalesce(s.key_since, CASE s.status WHEN 'issued' THEN s.created_at END)) FROM csrq.request s WHERE s.customer = r.customer AND s.demand_sha256 = r.demand_sha256))
-      FROM csrq.request r WHERE r.id = p_request
-$$;
+      FROM csrq.request r WHERE r.id = p_request);
+END $$;
 COMMENT ON FUNCTION csrq.key_first_used(bigint)
     IS 'When the key of a request that is issued now was first issued for: now, or when another request for the same certificate was. Of one issued before csrq kept this: when it was inserted.';
 

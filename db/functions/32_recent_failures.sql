@@ -2,21 +2,23 @@
 -- cancelled one has left at the CA.
 
 CREATE OR REPLACE FUNCTION csrq.name_set_sha256(p_names text[]) RETURNS bytea
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT sha256(convert_to(coalesce(string_agg(n, ' ' ORDER BY n COLLATE "C"), ''), 'UTF8')) FROM (SELECT DISTINCT n FROM unnest(p_names) n) names
-$$;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN sha256(convert_to(array_to_string(array(SELECT DISTINCT n COLLATE "C" FROM unnest(p_names) n ORDER BY 1), ' '), 'UTF8'));
+END $$;
 COMMENT ON FUNCTION csrq.name_set_sha256(text[]) IS 'Stands for an exact set of names, in whatever order.';
 
 CREATE OR REPLACE FUNCTION csrq.remember_failure(p_request bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     INSERT INTO csrq.name_set_failure (request_id, account_id, failed_at, names_sha256)
     SELECT r.id, o.account_id, now(), csrq.name_set_sha256(r.names)
       FROM csrq.request r
       JOIN csrq.job j ON j.request_id = r.id AND j.kind <> 'revoke'
       JOIN LATERAL (SELECT k.account_id FROM csrq.acme_order k WHERE k.request_id = r.id ORDER BY k.id DESC LIMIT 1) o ON true
      WHERE r.id = p_request
-    ON CONFLICT (request_id) DO UPDATE SET account_id = EXCLUDED.account_id, failed_at = EXCLUDED.failed_at, names_sha256 = EXCLUDED.names_sha256
-$$;
+    ON CONFLICT (request_id) DO UPDATE SET account_id = EXCLUDED.account_id, failed_at = EXCLUDED.failed_at, names_sha256 = EXCLUDED.names_sha256;
+END $$;
 COMMENT ON FUNCTION csrq.remember_failure(bigint) IS 'A row has failed and backs off: fresh rows for its names under its account wait for it, if it got as far as an order.';
 
 -- Only a row that has not failed itself waits, and only for one that has: no two wait for each other.
@@ -26,7 +28,7 @@ RETURNS TABLE (seconds double precision, error jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL, and this first, since every new order asks: planning the rest takes longer than most orders' other statements.
+    -- This first, since every new order asks.
     IF NOT EXISTS (SELECT FROM csrq.name_set_failure n
                     WHERE n.account_id = p_account AND n.names_sha256 = csrq.name_set_sha256(p_names) AND n.request_id <> p_request) THEN
         RETURN;

@@ -8,14 +8,15 @@ $$;
 COMMENT ON FUNCTION csrq.renewal_check_after(bigint, timestamptz) IS 'The next time after this one at which it is the second of the day that is a request''s own, so that all are spread evenly.';
 
 CREATE OR REPLACE FUNCTION csrq.watch_renewal_info(p_request bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     INSERT INTO csrq.renewal_info (request_id, certificate_id, check_at)
     SELECT r.id, c.id, csrq.renewal_check_after(r.id, now())
       FROM csrq.request r JOIN csrq.certificate c ON c.request_id = coalesce(r.chain_from, r.id) AND c.serial = r.serial
      WHERE r.id = p_request AND c.renewal_info_id IS NOT NULL ORDER BY c.id DESC LIMIT 1
     ON CONFLICT (request_id) DO UPDATE SET certificate_id = EXCLUDED.certificate_id, check_at = EXCLUDED.check_at, claimed_until = NULL, checked_at = NULL,
-           window_start = NULL, window_end = NULL, renew_at = NULL, failures = 0, explanation_url = NULL, error = NULL
-$$;
+           window_start = NULL, window_end = NULL, renew_at = NULL, failures = 0, explanation_url = NULL, error = NULL;
+END $$;
 COMMENT ON FUNCTION csrq.watch_renewal_info(bigint) IS 'A request has got a certificate: its CA is to be asked when it wants that renewed.';
 
 -- A certificate that is itself a renewal stays a day (a tenth of its lifetime, if that is less), so that a CA that always says

@@ -125,7 +125,8 @@ COMMENT ON FUNCTION csrq.renew_all(text, timestamptz, text, timestamptz)
     IS 'Renews all certificates from an issuing CA, or issued before a time, or both: paced as all renewals are, the most urgent first. Returns how many. In one transaction: for a large portfolio use `csrq renew --issuer`.';
 
 CREATE OR REPLACE FUNCTION csrq.leave_incidents(p_request bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE csrq.incident_request SET done_at = now() WHERE request_id = p_request AND done_at IS NULL
-$$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE csrq.incident_request SET done_at = now() WHERE request_id = p_request AND done_at IS NULL;
+END $$;
 COMMENT ON FUNCTION csrq.leave_incidents(bigint) IS 'A request has got another certificate: whatever incident it was part of, it is done.';

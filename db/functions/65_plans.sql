@@ -1,0 +1,21 @@
+-- How the functions that workers call for every row are planned. All that these do, and what they call, finds a few rows by an index,
+-- and the planner knows too little of tables that grow and shrink by the minute; so each session plans them once, and by indexes.
+-- What they call is in PL/pgSQL, which keeps its plans, or is an SQL function that becomes a part of the query around it (without
+-- SECURITY DEFINER and SET): any other SQL function is planned at each call, which takes longer than to run it.
+
+DO $$
+DECLARE
+    subject regprocedure;
+BEGIN
+    FOR subject IN
+        SELECT p.oid::regprocedure FROM pg_proc p
+         WHERE p.pronamespace = 'csrq'::regnamespace
+           AND p.proname IN ('claim', 'before_order', 'take_account_token', 'open_order', 'record_order', 'record_authorizations', 'begin_finalize',
+                             'complete', 'close_order', 'fail', 'put_off', 'hold', 'queue_renewals')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = force_generic_plan', subject);
+        EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off', subject);
+        EXECUTE format('ALTER FUNCTION %s SET enable_hashjoin = off', subject);
+        EXECUTE format('ALTER FUNCTION %s SET enable_mergejoin = off', subject);
+    END LOOP;
+END $$;
