@@ -65,7 +65,7 @@ constexpr auto steps_sql = R"sql(
         IF p_order <> 0 THEN
             PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'lost', error);
         END IF;
-        PERFORM csrq.hold(p_directory, p_scope, p_account, ARRAY[p_key], p_wait, error);
+        PERFORM csrq.hold(p_directory, p_scope, p_account, p_request, ARRAY[p_key], p_wait, error);
         RETURN csrq.put_off(p_worker, p_request, p_lease, p_wait, error);
     END $$;
 )sql";

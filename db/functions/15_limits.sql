@@ -295,7 +295,16 @@ CREATE OR REPLACE TRIGGER order_ends_without_certificate AFTER UPDATE OF closed_
     WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NEW.status <> 'valid' AND NEW.finalize_at IS NULL AND NEW.charged <> '{}')
     EXECUTE FUNCTION csrq.order_ends_without_certificate();
 
-CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account bigint, p_keys text[], p_wait interval, p_error jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION csrq.is_renewal(p_request bigint, p_directory text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM csrq.certificate c JOIN csrq.acme_account a ON a.id = c.account_id
+                    WHERE c.request_id IN (SELECT coalesce(r.chain_from, r.id) FROM csrq.request r WHERE r.id = p_request UNION SELECT p_request)
+                      AND a.directory = p_directory AND c.issued_at > now() - interval '120 days');
+END $$;
+COMMENT ON FUNCTION csrq.is_renewal(bigint, text) IS 'Whether a new order for this request is a renewal in the eyes of a CA: it has got a certificate there within 120 days.';
+
+CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account bigint, p_request bigint, p_keys text[], p_wait interval, p_error jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held_until timestamptz := now() + p_wait;
@@ -306,17 +315,20 @@ DECLARE
                             WHEN 'registered_domain' THEN 'certificates_per_registered_domain' WHEN 'name_set' THEN 'certificates_per_name_set'
                             WHEN 'identifier' THEN 'failed_validations_per_identifier' END;
 BEGIN
-    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
-    SELECT p_directory, p_scope, left(k, 500), held_until, p_error FROM unnest(scope_keys) k ORDER BY k
-    ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error;  -- the CA's last word
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error, binds_renewals)
+    SELECT p_directory, p_scope, left(k, 500), held_until, p_error,
+           NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, limit_name, k) l WHERE l.renewals = 'exempt') OR csrq.is_renewal(p_request, p_directory)
+      FROM unnest(scope_keys) k ORDER BY k
+    ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error,  -- the CA's last word
+           binds_renewals = EXCLUDED.binds_renewals OR h.binds_renewals AND h.until > now();
     -- The CA knows better: the bucket has its next token then.
     PERFORM csrq.lock_buckets(p_directory, array_fill(limit_name, ARRAY[cardinality(scope_keys)]), scope_keys);
     UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, held_until + (l.burst - 1) * l.refill)
       FROM unnest(scope_keys) k CROSS JOIN LATERAL csrq.limit_for(p_directory, limit_name, k) l
      WHERE b.directory = p_directory AND b.name = limit_name AND b.key = k;
 END $$;
-COMMENT ON FUNCTION csrq.hold(text, text, bigint, text[], interval, jsonb)
-    IS 'The CA asked to wait: no new order (or account) of this scope before then, whatever the buckets say, and they are corrected.';
+COMMENT ON FUNCTION csrq.hold(text, text, bigint, bigint, text[], interval, jsonb)
+    IS 'The CA asked to wait, when an order for this request was sent: no new order (or account) of this scope before then, whatever the buckets say, and they are corrected. Renewals go on where they are exempt from the limit, and it was none that was refused.';
 
 -- One statement, since every claim asks it for all whose turn it is.
 CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[])
@@ -343,7 +355,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.orders_possible(text, text[]) IS 'How many orders the accounts of these owners may open now, and when the next; no row: no account yet.';
 
-CREATE OR REPLACE FUNCTION csrq.held(p_account bigint, p_names text[], p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
+CREATE OR REPLACE FUNCTION csrq.held(p_request bigint, p_account bigint, p_names text[], p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -360,9 +372,9 @@ BEGIN
             UNION ALL SELECT 'registered_domain', d FROM unnest(p_domains) d
             UNION ALL SELECT 'identifier', csrq.identifier_key(p_account, n) FROM unnest(p_names) n) s ON true
       JOIN csrq.rate_hold h ON h.directory = a.directory AND h.scope = s.scope AND h.key = s.key
-     WHERE a.id = p_account AND h.until > now() ORDER BY h.until DESC LIMIT 1;
+     WHERE a.id = p_account AND h.until > now() AND (h.binds_renewals OR NOT csrq.is_renewal(p_request, a.directory)) ORDER BY h.until DESC LIMIT 1;
 END $$;
-COMMENT ON FUNCTION csrq.held(bigint, text[], text[]) IS 'Until when the CA has asked to wait with an order for these names; no row: it has not.';
+COMMENT ON FUNCTION csrq.held(bigint, bigint, text[], text[]) IS 'Until when the CA has asked to wait with an order of this request for these names; no row: it has not.';
 
 CREATE OR REPLACE FUNCTION csrq.certificate_costs(p_names text[], p_domains text[]) RETURNS TABLE (name text, key text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -378,15 +390,6 @@ BEGIN
                   ORDER BY place, part);
 END $$;
 COMMENT ON FUNCTION csrq.by_turns(text[], text[]) IS 'Names and keys of buckets as csrq.acme_order.charged keeps them.';
-
-CREATE OR REPLACE FUNCTION csrq.is_renewal(p_request bigint, p_directory text) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN EXISTS (SELECT FROM csrq.certificate c JOIN csrq.acme_account a ON a.id = c.account_id
-                    WHERE c.request_id IN (SELECT coalesce(r.chain_from, r.id) FROM csrq.request r WHERE r.id = p_request UNION SELECT p_request)
-                      AND a.directory = p_directory AND c.issued_at > now() - interval '120 days');
-END $$;
-COMMENT ON FUNCTION csrq.is_renewal(bigint, text) IS 'Whether a new order for this request is a renewal in the eyes of a CA: it has got a certificate there within 120 days.';
 
 CREATE OR REPLACE FUNCTION csrq.charge_order(p_request bigint, p_account bigint, p_names text[], p_domains text[],
     OUT until timestamptz, OUT error jsonb, OUT charged text[])

@@ -79,7 +79,7 @@ BEGIN
     END IF;
     IF found_order.id IS NULL OR found_order.url IS NULL THEN
         -- Only a new order is held back; one that the CA has accepted goes on.
-        SELECT * INTO limited FROM csrq.held(p_account, p_names, p_domains);
+        SELECT * INTO limited FROM csrq.held(p_request, p_account, p_names, p_domains);
         IF FOUND THEN
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
             RETURN;

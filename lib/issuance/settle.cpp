@@ -111,9 +111,14 @@ void Issuance::hold_others(const Task& task, const Failure& failure, Duration wa
   if (limit.scope == LimitScope::account && !task.account) limit.scope = LimitScope::address;
   if (!task.csr && is_of_names(limit.scope)) return;
   const std::vector<std::string> names = task.csr ? task.csr->names : std::vector<std::string>{};
-  store::hold(database_, task.ca->config.directory, limit,
-              task.account ? task.account->id : store::AccountId{}, names, limited_domains(names), wait,
-              failure);
+  store::hold(database_,
+              {.directory = task.ca->config.directory,
+               .account = task.account ? task.account->id : store::AccountId{},
+               .request = task.claim.fence.request,
+               .limit = limit,
+               .names = names,
+               .domains = limited_domains(names)},
+              wait, failure);
 }
 
 }  // namespace csrq::issuance

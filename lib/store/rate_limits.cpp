@@ -90,15 +90,15 @@ std::optional<Hold> take_account_token(Database& database, const std::string& di
   return hold;
 }
 
-void hold(Database& database, const std::string& directory, const UsedUpLimit& limit, AccountId account,
-          const std::vector<std::string>& names, const std::vector<std::string>& domains, Duration wait,
-          const Failure& why) {
+void hold(Database& database, const RefusedByCa& refused, Duration wait, const Failure& why) {
+  const UsedUpLimit& limit = refused.limit;
   const std::vector<std::string> subject{limit.subject};
-  const std::vector<std::string>& row_keys = limit.scope == LimitScope::registered_domain ? domains : names;
+  const std::vector<std::string>& row_keys =
+      limit.scope == LimitScope::registered_domain ? refused.domains : refused.names;
   database.run([&](pqxx::transaction_base& transaction) {
-    execute(transaction, "SELECT csrq.hold($1, $2, $3, $4, $5, $6)",
-            {directory, to_string(limit.scope), account, limit.subject.empty() ? row_keys : subject, wait,
-             error_json(why)});
+    execute(transaction, "SELECT csrq.hold($1, $2, $3, $4, $5, $6, $7)",
+            {refused.directory, to_string(limit.scope), refused.account, refused.request,
+             limit.subject.empty() ? row_keys : subject, wait, error_json(why)});
   });
 }
 

@@ -41,11 +41,17 @@ struct Hold {
 /// Before newAccount is sent for the new key of `account`; nothing: go ahead, its token is taken.
 std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account);
 
-/// The CA has said that `limit` is used up for so long: nothing more is sent that it would refuse. `names`
-/// and `domains` are the row's, for an answer that does not say which.
-void hold(Database& database, const std::string& directory, const UsedUpLimit& limit, AccountId account,
-          const std::vector<std::string>& names, const std::vector<std::string>& domains, Duration wait,
-          const Failure& why);
+/// What a CA refused.
+struct RefusedByCa {
+  std::string directory{};
+  AccountId account{};  ///< 0: it is to be registered
+  RequestId request{};  ///< 0: it was no order
+  UsedUpLimit limit{};
+  std::vector<std::string> names{};    ///< of the row, for an answer that does not say which; so are its
+  std::vector<std::string> domains{};  ///< registered domains
+};
+/// The CA has said that the limit is used up for so long: nothing more is sent that it would refuse.
+void hold(Database& database, const RefusedByCa& refused, Duration wait, const Failure& why);
 
 /// A line of csrq.rate_limits; times are text as PostgreSQL prints them, empty for null.
 struct RateLimitLine {

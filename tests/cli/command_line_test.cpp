@@ -270,8 +270,10 @@ TEST_CASE("retry says how many rows it takes, when the first and the last go, an
 
   store::Database database({.url = installation.test.url()});
   const auto account = store::find_or_create_account(database, some_owner(), some_key('a')).id;
-  store::hold(database, some_owner().directory, {.scope = LimitScope::account}, account, {}, {},
-              std::chrono::hours(3), some_failure(FailureClass::limited));
+  store::hold(
+      database,
+      {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::account}},
+      std::chrono::hours(3), some_failure(FailureClass::limited));
   wait("0");
   CHECK(says(installation({"retry", "--everything"}).output,
              "3 of them wait for a limit of the CA, which csrq cannot end, until 20"));

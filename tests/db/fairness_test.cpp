@@ -182,7 +182,7 @@ TEST_CASE("a row whose order is open is claimed although no new order may be ope
   }();
   queue.ready_order(claim.fence);
   REQUIRE(store::put_off(queue.database, claim.fence, Duration(0), nullptr));
-  store::hold(queue.database, some_owner().directory, {.scope = LimitScope::ca}, {}, {}, {},
+  store::hold(queue.database, {.directory = some_owner().directory, .limit = {.scope = LimitScope::ca}},
               std::chrono::hours(1), some_failure(FailureClass::limited));
   queue.submit();
   const auto claims = queue.claim(10);

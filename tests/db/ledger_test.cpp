@@ -134,7 +134,8 @@ TEST_CASE("where the CA asked to wait, no new order is opened") {
   const auto open = [&] { return store::open_order(store.database, fence, account, {"a.example"}, {}); };
 
   SUBCASE("of the whole CA") {
-    store::hold(store.database, some_owner().directory, {.scope = LimitScope::ca}, account, {}, {},
+    store::hold(store.database,
+                {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::ca}},
                 std::chrono::hours(1), limited);
     REQUIRE(open().hold);
     CHECK(open().hold->detail.find("the CA has asked to wait") == 0);
@@ -143,20 +144,28 @@ TEST_CASE("where the CA asked to wait, no new order is opened") {
     CHECK_FALSE(open().order);
   }
   SUBCASE("of the account") {
-    store::hold(store.database, some_owner().directory, {.scope = LimitScope::account}, account, {}, {},
-                std::chrono::hours(1), limited);
+    store::hold(
+        store.database,
+        {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::account}},
+        std::chrono::hours(1), limited);
     CHECK(open().hold);
   }
   SUBCASE("but another account or CA is not held up") {
-    store::hold(store.database, some_owner().directory, {.scope = LimitScope::account}, store::AccountId{999},
-                {}, {}, std::chrono::hours(1), limited);
-    store::hold(store.database, "https://other.example/dir", {.scope = LimitScope::ca}, account, {}, {},
+    store::hold(store.database,
+                {.directory = some_owner().directory,
+                 .account = store::AccountId{999},
+                 .limit = {.scope = LimitScope::account}},
                 std::chrono::hours(1), limited);
+    store::hold(
+        store.database,
+        {.directory = "https://other.example/dir", .account = account, .limit = {.scope = LimitScope::ca}},
+        std::chrono::hours(1), limited);
     CHECK(open().order);
   }
   SUBCASE("and an order that the CA has accepted goes on") {
     store.ready_order(fence);
-    store::hold(store.database, some_owner().directory, {.scope = LimitScope::ca}, account, {}, {},
+    store::hold(store.database,
+                {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::ca}},
                 std::chrono::hours(1), limited);
     CHECK(open().order);
   }

@@ -133,6 +133,53 @@ TEST_CASE("a renewal costs nothing where the CA exempts it") {
   }
 }
 
+TEST_CASE("renewals that a CA exempts from a limit go on when it has refused a new order for that limit") {
+  enum class WasRefused { new_order, new_order_without_exemption, renewal };
+  for (const auto refused :
+       {WasRefused::new_order, WasRefused::new_order_without_exemption, WasRefused::renewal}) {
+    CAPTURE(static_cast<int>(refused));
+    LimitedCa ca(one_limit("new_orders_per_account", 100, 24 * an_hour,
+                           refused != WasRefused::new_order_without_exemption));
+    const auto fence = ca.claimed();
+    const auto opened = ca.open(fence, {"a.example"}).order.value();
+    REQUIRE(store::record_order(ca.database, fence,
+                                Store::order_record(opened.id, "https://ca.example/order/1")));
+    REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
+    ca.sql.run("SELECT csrq.renew(1)");
+    const auto renewal = store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared});
+    REQUIRE(renewal.size() == 1);
+    const auto fresh = ca.claimed();
+    store::hold(ca.database,
+                {.directory = ca.directory,
+                 .account = ca.account,
+                 .request = refused == WasRefused::renewal ? renewal[0].fence.request : fresh.request,
+                 .limit = {.scope = LimitScope::account}},
+                an_hour, some_failure(FailureClass::limited));
+    CHECK(hours(ca.open(fresh, {"b.example"}).hold) == doctest::Approx(1).epsilon(0.01));
+    CHECK(ca.open(renewal[0].fence, {"a.example"}).order.has_value() == (refused == WasRefused::new_order));
+  }
+}
+
+TEST_CASE("a refused renewal holds back renewals, whatever is refused after it") {
+  LimitedCa ca(one_limit("new_orders_per_account", 100, 24 * an_hour, true));
+  const auto fence = ca.claimed();
+  const auto opened = ca.open(fence, {"a.example"}).order.value();
+  REQUIRE(
+      store::record_order(ca.database, fence, Store::order_record(opened.id, "https://ca.example/order/1")));
+  REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
+  ca.sql.run("SELECT csrq.renew(1)");
+  const auto renewal = store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared});
+  REQUIRE(renewal.size() == 1);
+  for (const auto request : {renewal[0].fence.request, ca.claimed().request})
+    store::hold(ca.database,
+                {.directory = ca.directory,
+                 .account = ca.account,
+                 .request = request,
+                 .limit = {.scope = LimitScope::account}},
+                an_hour, some_failure(FailureClass::limited));
+  CHECK(ca.open(renewal[0].fence, {"a.example"}).hold);
+}
+
 TEST_CASE("failed validations of a name use up its limit, and a success ends a row of failures") {
   auto limits = one_limit("failed_validations_per_identifier", 2, 2 * an_hour);
   limits["consecutive_failures_per_identifier"] = {.burst = 100, .period = 100 * 24 * an_hour};
@@ -193,9 +240,13 @@ TEST_CASE("no row is claimed while its customer's account cannot be registered y
 
 TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says") {
   LimitedCa ca(one_limit("certificates_per_registered_domain", 50, 7 * 24 * an_hour));
-  store::hold(ca.database, ca.directory, {.scope = LimitScope::registered_domain, .subject = "busy.example"},
-              ca.account, {"a.busy.example"}, {"busy.example"}, 5 * an_hour,
-              some_failure(FailureClass::limited));
+  store::hold(ca.database,
+              {.directory = ca.directory,
+               .account = ca.account,
+               .limit = {.scope = LimitScope::registered_domain, .subject = "busy.example"},
+               .names = {"a.busy.example"},
+               .domains = {"busy.example"}},
+              5 * an_hour, some_failure(FailureClass::limited));
   const auto refused = ca.open({"b.busy.example"}, {"busy.example"});
   CHECK(hours(refused.hold) == doctest::Approx(5).epsilon(0.01));
   CHECK(refused.hold->code.empty());
@@ -206,7 +257,12 @@ TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says"
 TEST_CASE("each scope of a refusal holds back just its own") {
   LimitedCa ca({});
   const auto refuse = [&](const UsedUpLimit& limit) {
-    store::hold(ca.database, ca.directory, limit, ca.account, {"a.example", "b.example"}, {"example"},
+    store::hold(ca.database,
+                {.directory = ca.directory,
+                 .account = ca.account,
+                 .limit = limit,
+                 .names = {"a.example", "b.example"},
+                 .domains = {"example"}},
                 an_hour, some_failure(FailureClass::limited));
   };
   SUBCASE("identifier") {
@@ -265,8 +321,9 @@ TEST_CASE("csrq.rate_limits shows what is left, when the next can start, and wha
   CHECK(lines[0].name == "new_orders_per_account");
   CHECK(lines[0].left == "1");
   CHECK(lines[0].source == "configuration");
-  store::hold(ca.database, ca.directory, {.scope = LimitScope::account}, ca.account, {}, {}, an_hour,
-              some_failure(FailureClass::limited));
+  store::hold(ca.database,
+              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}},
+              an_hour, some_failure(FailureClass::limited));
   CHECK(store::rate_limits(ca.database, "", "acme").at(0).reason == "no such name");
   CHECK(store::rate_limits(ca.database, "", "acme").size() == 1);
 }
@@ -290,8 +347,13 @@ TEST_CASE("a bucket is never emptier than empty") {
 
 TEST_CASE("failures do not bring nearer what the CA has said of a bucket") {
   LimitedCa ca(one_limit("failed_validations_per_identifier", 5, an_hour));
-  store::hold(ca.database, ca.directory, {.scope = LimitScope::identifier, .subject = "a.example"},
-              ca.account, {"a.example"}, {"a.example"}, 5 * an_hour, some_failure(FailureClass::limited));
+  store::hold(ca.database,
+              {.directory = ca.directory,
+               .account = ca.account,
+               .limit = {.scope = LimitScope::identifier, .subject = "a.example"},
+               .names = {"a.example"},
+               .domains = {"a.example"}},
+              5 * an_hour, some_failure(FailureClass::limited));
   const std::string key = std::to_string(store::number(ca.account)) + " a.example";
   ca.sql.run("SELECT csrq.spend('" + ca.directory + "', '{failed_validations_per_identifier}', '{" + key +
              "}')");
@@ -349,7 +411,8 @@ TEST_CASE(
 
 TEST_CASE("the sentence of a refusal is not shown to other customers' rows") {
   LimitedCa ca({});
-  store::hold(ca.database, ca.directory, {.scope = LimitScope::ca}, ca.account, {}, {}, an_hour,
+  store::hold(ca.database,
+              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::ca}}, an_hour,
               some_failure(FailureClass::limited));
   CHECK(ca.open({"a.example"}).hold->detail.find("no such name") == std::string::npos);
 }
@@ -357,7 +420,8 @@ TEST_CASE("the sentence of a refusal is not shown to other customers' rows") {
 TEST_CASE("a bucket that was looked at but never drawn on is shown as full") {
   LimitedCa ca(one_limit("new_accounts_per_address", 10, an_hour));
   ca.sql.run("DELETE FROM csrq.rate_bucket");
-  store::hold(ca.database, ca.directory, {.scope = LimitScope::ca}, ca.account, {}, {}, an_hour,
+  store::hold(ca.database,
+              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::ca}}, an_hour,
               some_failure(FailureClass::limited));
   CHECK(store::take_account_token(ca.database, ca.directory, ca.account));
   CHECK(ca.left("new_accounts_per_address", "") == 10);
