@@ -28,20 +28,20 @@ Exit run(const Arguments& arguments) {
 
 }  // namespace
 
-const Command prune_command{.name = "prune",
-                            .synopsis = "[--keep DURATION]",
-                            .summary = "remove old history",
-                            .help =
-                                "Removes events (by whole months), closed orders, settled authorizations and "
-                                "replaced certificates that are\n"
-                                "older, and workers long gone. Never a request, the chain in it, or anything "
-                                "open. For a daily timer. Needs\n"
-                                "csrq_admin.\n",
-                            .describe =
-                                [](OptionsDescription& options) {
-                                  options.text("keep", "DURATION",
-                                               "how much history stays (default 90d, at least 1d)");
-                                },
-                            .run = run};
+const Command prune_command{
+    .name = "prune",
+    .synopsis = "[--keep DURATION]",
+    .summary = "remove old history",
+    .help =
+        "Removes events (by whole months), closed orders, settled authorizations and "
+        "replaced certificates that are\n"
+        "older, workers long gone, and incidents after 400 days. Never a request, the "
+        "chain in it, or anything open.\n"
+        "For a daily timer. Needs csrq_admin.\n",
+    .describe =
+        [](OptionsDescription& options) {
+          options.text("keep", "DURATION", "how much history stays (default 90d, at least 1d)");
+        },
+    .run = run};
 
 }  // namespace csrq::app

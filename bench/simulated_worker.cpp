@@ -39,12 +39,12 @@ constexpr auto steps_sql = R"sql(
             'https://ca.example/finalize/' || p_order, NULL, now() + interval '7 days', ARRAY['https://ca.example/authorization/' || p_order]);
         PERFORM csrq.record_authorizations(p_worker, p_request, p_lease, simulated.authorization(p_order, p_name, 'pending'));
     END $$;
-    CREATE FUNCTION simulated.issue(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_serial bigint, p_renew_at timestamptz)
+    CREATE FUNCTION simulated.issue(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_serial bigint, p_renew_at timestamptz, p_chain text)
     RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
     BEGIN
         PERFORM simulated.accept_order(p_worker, p_request, p_lease, p_order, p_name);
         PERFORM csrq.begin_finalize(p_worker, p_request, p_lease, p_order);
-        RETURN csrq.complete(p_worker, p_request, p_lease, p_order, '\x30'::bytea, '-----BEGIN CERTIFICATE-----', '', to_hex(p_serial), NULL,
+        RETURN csrq.complete(p_worker, p_request, p_lease, p_order, '\x30'::bytea, p_chain, '', to_hex(p_serial), NULL,
                              now(), now() + interval '90 days', p_renew_at);
     END $$;
     CREATE FUNCTION simulated.fail_validation(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_schedule interval[])
@@ -83,7 +83,7 @@ constexpr auto close_lost_sql = R"sql(
 )sql";
 
 constexpr auto issue_sql = R"sql(
-    SELECT simulated.issue($1, u.request, u.lease, u.order_id, u.name, u.serial, u.renew_at)
+    SELECT simulated.issue($1, u.request, u.lease, u.order_id, u.name, u.serial, u.renew_at, $8)
       FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::timestamptz[])
            u(request, lease, order_id, name, serial, renew_at)
 )sql";
@@ -154,8 +154,9 @@ std::string scope_of(LimitedCa::Limit limit) {
 
 const char* const simulated_directory = "https://acme-v02.api.letsencrypt.org/directory";
 
-SimulatedWorker::SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca)
-    : connection_(connection), portfolio_(portfolio), ca_(ca) {
+SimulatedWorker::SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca,
+                                 std::string chain)
+    : connection_(connection), portfolio_(portfolio), ca_(ca), chain_(std::move(chain)) {
   pqxx::work transaction(connection_);
   transaction.exec(steps_sql);
   worker_ =
@@ -317,7 +318,7 @@ void SimulatedWorker::settle(pqxx::work& transaction) {
     });
     store::execute(transaction, issue_sql,
                    {worker_, each(to_issue_, requests), each(to_issue_, leases), each(to_issue_, orders),
-                    each(to_issue_, names), serials, renewals});
+                    each(to_issue_, names), serials, renewals, chain_});
   }
   if (!to_fail_.empty())
     store::execute(transaction, fail_sql,

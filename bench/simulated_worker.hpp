@@ -29,8 +29,9 @@ struct Played {
 /// + 1.
 class SimulatedWorker {
  public:
-  /// All must outlive this; the database must have the virtual clock.
-  SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca);
+  /// All must outlive this; the database must have the virtual clock. Every row gets that chain.
+  SimulatedWorker(pqxx::connection& connection, const Portfolio& portfolio, LimitedCa& ca,
+                  std::string chain = "-----BEGIN CERTIFICATE-----");
 
   /// One claim, and a step for each of its rows. `is_out`: the CA gives no answer. `now` is the virtual
   /// clock's.
@@ -64,6 +65,7 @@ class SimulatedWorker {
   pqxx::connection& connection_;
   const Portfolio& portfolio_;
   LimitedCa& ca_;
+  const std::string chain_;
   std::int64_t worker_{};
   std::int64_t serial_{1};
   issuance::Outage outage_{};

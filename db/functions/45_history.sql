@@ -70,13 +70,25 @@ BEGIN
          WHERE r.serial IS DISTINCT FROM c.serial AND c.not_after < now() - p_keep LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'replaced certificates'; removed := count_of; RETURN NEXT;
-    DELETE FROM csrq.worker w WHERE w.heartbeat_at < now() - p_keep
-       AND NOT EXISTS (SELECT FROM csrq.job j WHERE j.worker_id = w.id);
+    DELETE FROM csrq.worker WHERE id IN (
+        SELECT w.id FROM csrq.worker w WHERE w.heartbeat_at < now() - p_keep AND NOT EXISTS (SELECT FROM csrq.job j WHERE j.worker_id = w.id)
+         LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'workers'; removed := count_of; RETURN NEXT;
-    DELETE FROM csrq.rate_hold WHERE until < now() - interval '1 day';
+    DELETE FROM csrq.rate_hold WHERE (directory, scope, key) IN (
+        SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until < now() - interval '1 day' LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'rate holds'; removed := count_of; RETURN NEXT;
+    -- Longer than a certificate that an incident is about may be in use: csrq.take_chain() hands out none of those.
+    DELETE FROM csrq.incident_request WHERE (request_id, incident_id) IN (
+        SELECT k.request_id, k.incident_id FROM csrq.incident i JOIN csrq.incident_request k ON k.incident_id = i.id
+         WHERE i.opened_at < now() - greatest(p_keep, interval '400 days') LIMIT p_limit);
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'renewals of old incidents'; removed := count_of; RETURN NEXT;
+    DELETE FROM csrq.incident i WHERE i.opened_at < now() - greatest(p_keep, interval '400 days')
+       AND NOT EXISTS (SELECT FROM csrq.incident_request k WHERE k.incident_id = i.id);
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'incidents'; removed := count_of; RETURN NEXT;
     RETURN QUERY SELECT n.what, n.removed FROM csrq.prune_notifications(p_keep) n;
     -- Last, since it locks the table that every worker writes to.
     PERFORM set_config('lock_timeout', '5s', true);
@@ -92,4 +104,4 @@ BEGIN
     what := 'months of events'; removed := partitions; RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION csrq.prune(interval, int)
-    IS 'Removes history older than this: events by month, closed orders, settled authorizations, replaced certificates that have ended, workers, messages, alarms that are over. With a limit at most so many of each: call it again until it removes less. Never a request, its chain, or anything open.';
+    IS 'Removes history older than this: events by month, closed orders, settled authorizations, replaced certificates that have ended, workers, messages, alarms that are over, incidents after 400 days. With a limit at most so many of each: call it again until it removes less. Never a request, its chain, or anything open.';

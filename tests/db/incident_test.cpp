@@ -2,6 +2,7 @@
 
 #include "db/store_fixture.hpp"
 #include "store/incidents.hpp"
+#include "store/janitor.hpp"
 #include "store/renewal_info.hpp"
 
 using namespace std::chrono_literals;
@@ -152,4 +153,21 @@ TEST_CASE("renew_all does it in one statement, for csrq_admin only") {
   store.sql.run("SET ROLE csrq_admin");
   CHECK(store.sql.value("SELECT csrq.renew_all(issued_before => now())") == "3");
   CHECK(store.sql.value("SELECT count(*) FROM csrq.incidents") == "2");
+}
+
+TEST_CASE(
+    "incidents are pruned when no certificate that they are about can be in use any more, a batch at a "
+    "time") {
+  Portfolio store;
+  store.issued(3);
+  store.open({.issuer = "R11"});
+  const auto pruned = [&](int age_days) {
+    store.sql.run("UPDATE csrq.incident SET opened_at = now() - interval '" + std::to_string(age_days) +
+                  " days'");
+    store::prune(store.database, 24h, 2);
+    return store.count("incident") == "0" && store.count("incident_request") == "0";
+  };
+  CHECK_FALSE(pruned(399));
+  CHECK(store.count("incident_request") == "3");
+  CHECK(pruned(401));
 }
