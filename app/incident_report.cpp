@@ -14,8 +14,9 @@ nlohmann::json text_or_null(const std::string& text) {
   return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
 }
 
-/// "of R11, issued before 2026-11-25 10:00:00, of acme"
+/// "by R11, issued before 2026-11-25 10:00:00, of acme"
 std::string scope_of(const store::IncidentLine& incident) {
+  if (!incident.directory.empty()) return "windows moved into the past by " + incident.directory;
   constexpr std::size_t whole_seconds = 19;
   std::string scope = "issued before " + incident.issued_before.substr(0, whole_seconds);
   if (!incident.issuer.empty()) scope = "by " + incident.issuer + ", " + scope;
@@ -39,7 +40,8 @@ nlohmann::json to_json(const store::IncidentLine& incident) {
           {"failing", incident.failing},
           {"dropped", incident.dropped},
           {"left", incident.left},
-          {"estimated_end", text_or_null(incident.estimated_end)}};
+          {"estimated_end", text_or_null(incident.estimated_end)},
+          {"directory", text_or_null(incident.directory)}};
 }
 
 void print_incidents(const std::vector<store::IncidentLine>& incidents, bool json) {
@@ -56,7 +58,7 @@ void print_incidents(const std::vector<store::IncidentLine>& incidents, bool jso
   std::vector<std::vector<std::string>> rows;
   rows.reserve(incidents.size());
   for (const store::IncidentLine& incident : incidents)
-    rows.push_back({std::to_string(incident.id), shortened(scope_of(incident), 60),
+    rows.push_back({std::to_string(incident.id), shortened(scope_of(incident), 90),
                     std::to_string(incident.renewals) + (incident.is_complete ? "" : "…"),
                     std::to_string(incident.done), std::to_string(incident.failing),
                     std::to_string(incident.left), incident.deadline.substr(0, 19),

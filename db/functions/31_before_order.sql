@@ -62,7 +62,7 @@ BEGIN
        AND now() < least(coalesce(s.renew_at, csrq.renewal_rule(s.not_before, s.not_after)),
                          (SELECT w.renew_at FROM csrq.renewal_info w WHERE w.request_id = s.id))
        AND NOT EXISTS (SELECT FROM csrq.incident i JOIN csrq.issuer_chain h ON h.id = k.issuer_chain_id
-                        WHERE k.issued_at < i.issued_before AND (i.issuer IS NULL OR i.issuer = h.issuer) AND (i.customer IS NULL OR i.customer = s.customer))
+                        WHERE i.directory IS NULL AND k.issued_at < i.issued_before AND (i.issuer IS NULL OR i.issuer = h.issuer) AND (i.customer IS NULL OR i.customer = s.customer))
      ORDER BY s.auto_renew DESC, s.not_after DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE OF s;
     -- A statement of its own: what was committed while the lock was waited for counts. Its renewal, once begun, is worth waiting for.
     IF donor.id IS NULL OR EXISTS (

@@ -57,6 +57,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     moved bigint;
+    recalled bigint[];
 BEGIN
     WITH answer AS MATERIALIZED (
         SELECT a.* FROM jsonb_to_recordset(p_answers)
@@ -80,7 +81,7 @@ BEGIN
            error = CASE WHEN a.window_start IS NULL THEN coalesce(a.error, i.error) END
       FROM answer a JOIN mine m ON m.request_id = a.request WHERE i.request_id = a.request;
 
-    -- Whoever has a row at this moment is passed over: the next answer says the same. Incidents know better than the window.
+    -- Whoever has a row at this moment is passed over: the next answer says the same. Who has opened an incident knows better than the window.
     WITH answer AS MATERIALIZED (SELECT a.* FROM jsonb_to_recordset(p_answers) AS a(request bigint, certificate bigint, window_start timestamptz)),
     pick AS MATERIALIZED (
         SELECT n.request_id, r.customer, i.window_start, i.window_end, i.renew_at, least(i.window_end, r.not_after) AS deadline, i.explanation_url,
@@ -88,11 +89,12 @@ BEGIN
           FROM answer a JOIN csrq.renewal_info i ON i.request_id = a.request AND i.certificate_id = a.certificate
           JOIN csrq.renewal n ON n.request_id = i.request_id JOIN csrq.request r ON r.id = i.request_id
          WHERE a.window_start IS NOT NULL AND (coalesce(n.rule_at, n.renew_at), n.deadline) IS DISTINCT FROM (i.renew_at, least(i.window_end, r.not_after))
-           AND NOT EXISTS (SELECT FROM csrq.incident_request k WHERE k.request_id = i.request_id AND k.done_at IS NULL)
+           AND NOT EXISTS (SELECT FROM csrq.incident_request k JOIN csrq.incident o ON o.id = k.incident_id
+                            WHERE k.request_id = i.request_id AND k.done_at IS NULL AND o.directory IS NULL)
          ORDER BY n.request_id FOR NO KEY UPDATE OF n, r SKIP LOCKED),
     planned AS (
         UPDATE csrq.renewal n SET renew_at = p.renew_at, rule_at = NULL, deadline = p.deadline FROM pick p WHERE n.request_id = p.request_id
-        RETURNING n.request_id),
+        RETURNING n.request_id, p.window_end <= now() AND p.former > now() AS is_recalled),
     shown AS (UPDATE csrq.request r SET renew_at = p.renew_at FROM pick p WHERE r.id = p.request_id),
     told AS (
         INSERT INTO csrq.event (request_id, customer, what, detail)
@@ -100,7 +102,10 @@ BEGIN
                jsonb_strip_nulls(jsonb_build_object('renew_at', p.renew_at, 'formerly', p.former, 'window_start', p.window_start,
                    'window_end', p.window_end, 'explanation_url', p.explanation_url))
           FROM pick p WHERE p.renew_at < p.former - interval '1 day')
-    SELECT count(*) INTO moved FROM planned;
+    SELECT count(*), array_agg(p.request_id) FILTER (WHERE p.is_recalled) INTO moved, recalled FROM planned p;
+    IF recalled IS NOT NULL THEN
+        PERFORM csrq.join_recall(recalled);
+    END IF;
     RETURN moved;
 END $$;
 COMMENT ON FUNCTION csrq.record_renewal_info(jsonb)

@@ -1,5 +1,6 @@
 -- Renewing many certificates at once ahead of their time: the CA will revoke them, or its key is no longer trusted.
--- An incident says which; they are found and planned in bounded batches, by whoever opened it or by any worker.
+-- An incident says which; they are found and planned in bounded batches, by whoever opened it or by any worker. One that a CA has
+-- opened itself (csrq.incident.directory) is joined by certificates as their windows turn out to be past.
 
 CREATE OR REPLACE FUNCTION csrq.name_issuer(p_issuer_chain bigint, p_issuer text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -57,7 +58,7 @@ DECLARE
     planned bigint;
     under_way bigint;
 BEGIN
-    SELECT * INTO its FROM csrq.incident i WHERE i.id = p_incident AND i.filled_at IS NULL FOR UPDATE SKIP LOCKED;
+    SELECT * INTO its FROM csrq.incident i WHERE i.id = p_incident AND i.filled_at IS NULL AND i.directory IS NULL FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
@@ -105,10 +106,30 @@ COMMENT ON FUNCTION csrq.fill_incident(bigint, int)
     IS 'Looks at the next so many requests for certificates that an incident is about, and makes so many of their renewals due. Returns 0 when there is nothing more to do at present. May be called by several at once, and again after any crash.';
 
 CREATE OR REPLACE FUNCTION csrq.fill_incidents(p_batch int) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(sum(csrq.fill_incident(i.id, p_batch)), 0)::bigint FROM (SELECT o.id FROM csrq.incident o WHERE o.filled_at IS NULL ORDER BY o.id LIMIT 3) i
-$$;
-COMMENT ON FUNCTION csrq.fill_incidents(int) IS 'csrq.fill_incident() for some of those that are not filled.';
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE csrq.incident SET filled_at = now() WHERE filled_at IS NULL AND directory IS NOT NULL AND opened_at < now() - interval '2 days';
+    RETURN (SELECT coalesce(sum(csrq.fill_incident(i.id, p_batch)), 0)::bigint
+              FROM (SELECT o.id FROM csrq.incident o WHERE o.filled_at IS NULL AND o.directory IS NULL ORDER BY o.id LIMIT 3) i);
+END $$;
+COMMENT ON FUNCTION csrq.fill_incidents(int) IS 'csrq.fill_incident() for some of those that are not filled; ends those that CAs opened two days ago.';
+
+CREATE OR REPLACE FUNCTION csrq.join_recall(p_requests bigint[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO csrq.incident (directory)
+    SELECT DISTINCT a.directory FROM csrq.renewal_info i JOIN csrq.certificate c ON c.id = i.certificate_id JOIN csrq.acme_account a ON a.id = c.account_id
+     WHERE i.request_id = ANY (p_requests) ORDER BY a.directory
+    ON CONFLICT (directory) WHERE filled_at IS NULL DO NOTHING;
+    INSERT INTO csrq.incident_request (incident_id, request_id, planned_at)
+    SELECT o.id, i.request_id, now()
+      FROM csrq.renewal_info i JOIN csrq.certificate c ON c.id = i.certificate_id JOIN csrq.acme_account a ON a.id = c.account_id
+      JOIN csrq.incident o ON o.directory = a.directory AND o.filled_at IS NULL
+     WHERE i.request_id = ANY (p_requests)
+    ON CONFLICT (request_id, incident_id) DO UPDATE SET planned_at = now(), done_at = NULL;
+END $$;
+COMMENT ON FUNCTION csrq.join_recall(bigint[])
+    IS 'CAs have moved the windows of these certificates into the past, and their renewals are due: they belong to the incident that each of these CAs has opened by that.';
 
 CREATE OR REPLACE FUNCTION csrq.renew_all(issuer text DEFAULT NULL, issued_before timestamptz DEFAULT NULL, customer text DEFAULT NULL,
     deadline timestamptz DEFAULT NULL) RETURNS bigint

@@ -232,7 +232,7 @@ CREATE VIEW csrq.incidents WITH (security_invoker = true) AS
 SELECT i.id, i.opened_at, i.opened_by, i.issuer, i.issued_before, i.customer, i.deadline, i.filled_at IS NOT NULL AS is_complete,
        m.renewals, m.done, m.failing, m.dropped, m.left_over, m.last_hour,
        CASE WHEN m.left_over > 0 AND m.last_hour > 0
-            THEN now() + m.left_over * least(interval '1 hour', now() - i.opened_at) / m.last_hour END AS estimated_end
+            THEN now() + m.left_over * least(interval '1 hour', now() - i.opened_at) / m.last_hour END AS estimated_end, i.directory
   FROM csrq.incident i CROSS JOIN LATERAL (
        SELECT count(*) AS renewals, count(k.done_at) AS done,
               count(*) FILTER (WHERE k.done_at IS NULL AND r.status = 'issued' AND j.failures > 0) AS failing,
@@ -244,7 +244,7 @@ SELECT i.id, i.opened_at, i.opened_by, i.issuer, i.issued_before, i.customer, i.
 COMMENT ON VIEW csrq.incidents IS 'Certificates that are renewed all together ahead of their time, and how far that is.';
 COMMENT ON COLUMN csrq.incidents.id IS 'The incident.';
 COMMENT ON COLUMN csrq.incidents.opened_at IS 'When it was opened.';
-COMMENT ON COLUMN csrq.incidents.opened_by IS 'By which login.';
+COMMENT ON COLUMN csrq.incidents.opened_by IS 'By which login; of one that a CA opened, the worker''s.';
 COMMENT ON COLUMN csrq.incidents.issuer IS 'Common name of the issuing CA; null: any.';
 COMMENT ON COLUMN csrq.incidents.issued_before IS 'Certificates issued before then.';
 COMMENT ON COLUMN csrq.incidents.customer IS 'Of this customer; null: of all.';
@@ -256,4 +256,5 @@ COMMENT ON COLUMN csrq.incidents.failing IS 'Of those left: their renewal has fa
 COMMENT ON COLUMN csrq.incidents.dropped IS 'Of them cancelled or revoked since.';
 COMMENT ON COLUMN csrq.incidents.left_over IS 'Of them still to be replaced, failing ones included.';
 COMMENT ON COLUMN csrq.incidents.last_hour IS 'Replaced within the last hour.';
+COMMENT ON COLUMN csrq.incidents.directory IS 'Directory URL of the CA that has opened it by moving the windows of these certificates into the past; null: somebody opened it.';
 COMMENT ON COLUMN csrq.incidents.estimated_end IS 'When the last will be replaced, at the pace of the last hour; null: done, or no pace yet.';

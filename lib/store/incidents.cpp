@@ -13,7 +13,7 @@ constexpr auto size_sql = R"sql(
 
 constexpr auto incidents_sql = R"sql(
     SELECT id, opened_at, opened_by, issuer, issued_before, customer, deadline, is_complete, renewals, done, failing, dropped,
-           left_over, date_trunc('second', estimated_end)
+           left_over, date_trunc('second', estimated_end), directory
       FROM csrq.incidents WHERE $1::bigint IS NULL OR id = $1 ORDER BY id DESC
 )sql";
 
@@ -37,7 +37,8 @@ IncidentLine line_in(const pqxx::row& row) {
           .failing = row[10].as<std::int64_t>(),
           .dropped = row[11].as<std::int64_t>(),
           .left = row[12].as<std::int64_t>(),
-          .estimated_end = text(row[13])};
+          .estimated_end = text(row[13]),
+          .directory = text(row[14])};
 }
 
 }  // namespace

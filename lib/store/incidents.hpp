@@ -48,6 +48,7 @@ struct IncidentLine {
   std::int64_t dropped{};
   std::int64_t left{};
   std::string estimated_end{};
+  std::string directory{};  ///< of the CA that opened it by moving windows into the past
 };
 /// The latest first; `incident`: only that one.
 std::vector<IncidentLine> incidents(Database& database, std::optional<IncidentId> incident = std::nullopt);

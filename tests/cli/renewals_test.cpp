@@ -125,6 +125,9 @@ TEST_CASE("renew --issuer: an incident; a dry run counts only; its progress is s
   const embedded::Outcome table = installation({"renewals", "incidents"});
   CHECK(says(table.output, "by R11, issued before"));
   CHECK(says(table.output, "2100-01-01 00:00:00"));
+  sql.run("INSERT INTO csrq.incident (directory) VALUES ('https://ca.example/dir')");
+  CHECK(says(installation({"renewals", "incidents"}).output,
+             "windows moved into the past by https://ca.example/dir"));
   const auto second =
       installation.json({"renew", "--all-issued-before", "2100-01-01T00:00:00Z", "--customer", "acme"});
   CHECK(second["renewals"] == 3);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "db/store_fixture.hpp"
+#include "store/incidents.hpp"
 
 using namespace std::chrono_literals;
 using namespace csrq;
@@ -108,6 +109,50 @@ TEST_CASE("the renewal follows the window, ahead and back, and request, plan and
   CHECK(store.answer(24h * 70) == 1);
   CHECK(std::abs(store.hours("n.renew_at") - 71 * 24) < 0.1);
   CHECK(store.count("event WHERE what = 'renewal_moved_ahead'") == "1");
+}
+
+TEST_CASE(
+    "windows that a CA moves into the past are an incident of its own, and one that it moves back is no more "
+    "due") {
+  Watched store;
+  store.issued();
+  store.answer(24h * 10);
+  CHECK(store::incidents(store.database).empty());
+  store.due();
+  store.answer(-72h);
+  const auto opened = store::incidents(store.database);
+  REQUIRE(opened.size() == 1);
+  CHECK(opened[0].directory == "https://ca.example/dir");
+  CHECK(opened[0].renewals == 1);
+  CHECK(opened[0].left == 1);
+  CHECK_FALSE(opened[0].is_complete);
+  CHECK(store.count("renewal WHERE renew_at <= now()") == "1");
+  CHECK(store::fill_incidents(store.database) == 0);
+
+  store.due();
+  CHECK(store.answer(24h * 20) == 1);
+  CHECK(store.count("renewal WHERE renew_at <= now()") == "0");
+  store.due();
+  store.answer(-72h);
+  CHECK(store::incidents(store.database).at(0).renewals == 1);
+
+  REQUIRE(store::renew_due(store.database, 10) == 1);
+  store.issue_next("02");
+  CHECK(store::incidents(store.database).at(0).done == 1);
+  CHECK(store::incidents(store.database).at(0).left == 0);
+}
+
+TEST_CASE("what a CA recalls within two days is one incident, what it recalls later another one") {
+  Watched store;
+  store.issued();
+  store.answer(-72h);
+  store.sql.run("UPDATE csrq.incident SET opened_at = now() - interval '49 hours'");
+  store::fill_incidents(store.database);
+  CHECK(store::incidents(store.database).at(0).is_complete);
+  store.issued("02");
+  store.answer(-72h);
+  CHECK(store::incidents(store.database).size() == 2);
+  CHECK(store::incidents(store.database).at(0).renewals == 1);
 }
 
 TEST_CASE("the instant is drawn once for each window, and again for a new one") {
