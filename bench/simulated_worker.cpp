@@ -167,6 +167,7 @@ SimulatedWorker::SimulatedWorker(pqxx::connection& connection, const Portfolio& 
 Played SimulatedWorker::play(Time now, bool is_out) {
   now_ = now;
   played_ = {};
+  if (outage_.remaining(point(now_))) return {};
   pqxx::work transaction(connection_);
   Rows rows = claim(transaction);
   played_.claimed = static_cast<std::int64_t>(rows.size());

@@ -156,6 +156,12 @@ bool Issuer::wants_more() const {
 }
 
 void Issuer::claim_more() {
+  // Rows that could only be put off stay where they are, for the workers that have a CA in reach.
+  if (const std::optional<Duration> pause = cas_.pause()) {
+    nothing_due_ = true;
+    next_claim_ = Clock::now() + std::min<Duration>(*pause, config_.worker.poll);
+    return;
+  }
   std::size_t wanted = std::min(capacity_ - leases_.size(), largest_claim);
   {
     const std::scoped_lock lock(mutex_);

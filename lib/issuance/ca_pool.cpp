@@ -78,6 +78,16 @@ std::vector<std::string> CaPool::directories_in_reach() const {
   return directories;
 }
 
+std::optional<Duration> CaPool::pause() const {
+  std::optional<Duration> shortest;
+  for (const auto& [name, ca] : cas_) {
+    const std::optional<Duration> remaining = ca->outage.remaining(Outage::Clock::now());
+    if (!remaining) return std::nullopt;
+    shortest = std::min(*remaining, shortest.value_or(*remaining));
+  }
+  return shortest;
+}
+
 std::vector<std::string> CaPool::out_of_reach() const {
   std::vector<std::string> names;
   names.reserve(cas_.size());

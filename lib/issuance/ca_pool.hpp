@@ -74,6 +74,8 @@ class CaPool {
   std::vector<CaConfig> configs() const;
   /// Directories of the CAs that are in reach as far as this process knows.
   std::vector<std::string> directories_in_reach() const;
+  /// How long no CA at all is to be asked; nothing if one may be.
+  std::optional<Duration> pause() const;
   /// Names of the CAs whose last request got no answer.
   std::vector<std::string> out_of_reach() const;
   /// In the order of their names; they live as long as this.

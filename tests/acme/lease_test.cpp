@@ -156,3 +156,26 @@ TEST_CASE("a batch takes no more rows than it was told to") {
   CHECK(world.stub.issued() == 3);
   CHECK(world.count("job WHERE status = 'ready'") == "7");
 }
+
+TEST_CASE(
+    "while no CA is in reach a worker leaves its rows in the queue; of two CAs one is enough to claim") {
+  StubIssuing world;
+  SUBCASE("the only one") {}
+  SUBCASE("one of two") {
+    world.config.cas["other"] = world.ca_config();
+  }
+  const bool has_other = world.config.cas.size() == 2;
+  for (int i = 0; i < 20; ++i) world.submit({"n" + std::to_string(i) + ".example"});
+  issuance::Outage& outage = world.worker().cas.find("").outage;
+  const auto now = issuance::Outage::Clock::now();
+  outage.failed(now, now);
+  outage.failed(now, now + std::chrono::hours(1));
+  REQUIRE(outage.remaining(now) > std::chrono::minutes(1));
+  world.run();
+  CHECK(world.count("job WHERE attempt = 0") == (has_other ? "0" : "20"));
+  CHECK(world.count("request WHERE error ->> 'code' = 'ca_out_of_reach'") == (has_other ? "20" : "0"));
+  CHECK(world.stub.requests(Kind::new_order) == 0);
+  outage.answered(now);
+  world.sql.run("UPDATE csrq.job SET run_at = now()");
+  CHECK(world.run().issued == 20);
+}
