@@ -17,7 +17,8 @@ COMMENT ON FUNCTION csrq.identifier_key(bigint, text) IS 'The key of a name (a w
 CREATE OR REPLACE FUNCTION csrq.limit_for(p_directory text, p_name text, p_key text)
 RETURNS TABLE (burst int, refill interval, period interval, renewals text, source text)
 LANGUAGE sql STABLE AS $$
-    SELECT l.burst, l.period / l.burst, l.period, l.renewals, l.source FROM csrq.rate_limit l
+    -- In seconds: a day of a time zone may have 23 hours.
+    SELECT l.burst, make_interval(secs => extract(epoch FROM l.period)::double precision / l.burst), make_interval(secs => extract(epoch FROM l.period)::double precision), l.renewals, l.source FROM csrq.rate_limit l
      WHERE l.directory = p_directory AND l.name = p_name AND l.key IN ('', p_key) ORDER BY l.key DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION csrq.limit_for(text, text, text) IS 'The limit that holds for a key: its override, else the general one. No row: unlimited.';
@@ -31,7 +32,7 @@ COMMENT ON FUNCTION csrq.tokens_left(int, interval, timestamptz) IS 'Tokens in a
 
 CREATE OR REPLACE FUNCTION csrq.token_due(p_burst int, p_period interval, p_full_at timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN p_burst IS NOT NULL THEN greatest(now(), p_full_at - (p_burst - 1) * (p_period / p_burst)) END
+    SELECT CASE WHEN p_burst IS NOT NULL THEN greatest(now(), p_full_at - make_interval(secs => (p_burst - 1) * (extract(epoch FROM p_period)::double precision / p_burst))) END
 $$;
 COMMENT ON FUNCTION csrq.token_due(int, interval, timestamptz) IS 'When such a bucket has a token: now, or later. Null: unlimited.';
 
@@ -148,7 +149,7 @@ BEGIN
     why := 'no new account may be registered yet (new_accounts_per_address)';
     INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
         VALUES (p_directory, 'account', p_account::text, refused.come_back_at, jsonb_build_object('hold_code', hold_code, 'detail', why))
-        ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error;
+        ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error, binds_renewals = true;
 END $$;
 COMMENT ON FUNCTION csrq.take_account_token(text, bigint) IS 'Before newAccount is sent for the new key of an account: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
 

@@ -225,11 +225,17 @@ COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int, boolean)
 CREATE OR REPLACE FUNCTION csrq.look_at_turns_again() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- A hold that is over keeps nobody waiting.
+    IF TG_TABLE_NAME = 'rate_hold' THEN
+        IF NOT EXISTS (SELECT FROM gone g WHERE g.until > now()) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
     UPDATE csrq.turn SET turn_at = now() WHERE turn_at > now();
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION csrq.look_at_turns_again() IS 'Somebody has changed what an account may do: the next claims find out.';
 CREATE OR REPLACE TRIGGER look_at_turns_again AFTER INSERT OR UPDATE OR DELETE ON csrq.rate_limit
     FOR EACH ROW EXECUTE FUNCTION csrq.look_at_turns_again();
-CREATE OR REPLACE TRIGGER look_at_turns_again AFTER DELETE ON csrq.rate_hold
+CREATE OR REPLACE TRIGGER look_at_turns_again AFTER DELETE ON csrq.rate_hold REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION csrq.look_at_turns_again();

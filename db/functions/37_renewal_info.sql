@@ -57,6 +57,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     moved bigint;
+    known bigint[] := array(SELECT i.request_id FROM jsonb_to_recordset(p_answers) AS a(request bigint)
+                              JOIN csrq.renewal_info i ON i.request_id = a.request WHERE i.window_end > now());
     recalled bigint[];
 BEGIN
     WITH answer AS MATERIALIZED (
@@ -94,7 +96,11 @@ BEGIN
          ORDER BY n.request_id FOR NO KEY UPDATE OF n, r SKIP LOCKED),
     planned AS (
         UPDATE csrq.renewal n SET renew_at = p.renew_at, rule_at = NULL, deadline = p.deadline FROM pick p WHERE n.request_id = p.request_id
-        RETURNING n.request_id, p.window_end <= now() AND p.former > now() AS is_recalled),
+        RETURNING n.request_id, p.window_end <= now() AND p.renew_at <= now() AND p.former > now() AND n.request_id = ANY (known) AS is_recalled),
+    -- Moved back.
+    no_more AS (
+        DELETE FROM csrq.incident_request k USING pick p, csrq.incident o
+         WHERE k.request_id = p.request_id AND k.done_at IS NULL AND o.id = k.incident_id AND o.directory IS NOT NULL AND p.window_end > now()),
     shown AS (UPDATE csrq.request r SET renew_at = p.renew_at FROM pick p WHERE r.id = p.request_id),
     told AS (
         INSERT INTO csrq.event (request_id, customer, what, detail)

@@ -117,6 +117,7 @@ BEGIN
                OR latest.account_id IS NULL AND a.ca = coalesce(r.ca, c.ca, a.ca) AND (a.policy = 'per_customer' AND a.owner = r.customer OR a.policy = 'shared')
           JOIN csrq.rate_hold h ON h.directory = a.directory AND h.until > now()
                AND (h.scope = 'ca' AND h.key = '' OR h.scope = 'account' AND h.key = a.id::text)
+               AND (h.binds_renewals OR NOT csrq.is_renewal(r.id, a.directory))
          WHERE EXISTS (SELECT FROM csrq.rate_hold any_hold WHERE any_hold.until > now())
          GROUP BY r.id),
     line AS (

@@ -72,11 +72,11 @@ BEGIN
     what := 'replaced certificates'; removed := count_of; RETURN NEXT;
     DELETE FROM csrq.worker WHERE id IN (
         SELECT w.id FROM csrq.worker w WHERE w.heartbeat_at < now() - p_keep AND NOT EXISTS (SELECT FROM csrq.job j WHERE j.worker_id = w.id)
-         LIMIT p_limit);
+         LIMIT p_limit FOR UPDATE OF w SKIP LOCKED);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'workers'; removed := count_of; RETURN NEXT;
     DELETE FROM csrq.rate_hold WHERE (directory, scope, key) IN (
-        SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until < now() - interval '1 day' LIMIT p_limit);
+        SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until < now() - interval '1 day' LIMIT p_limit FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'rate holds'; removed := count_of; RETURN NEXT;
     -- Longer than a certificate that an incident is about may be in use: csrq.take_chain() hands out none of those.
@@ -85,8 +85,9 @@ BEGIN
          WHERE i.opened_at < now() - greatest(p_keep, interval '400 days') LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'renewals of old incidents'; removed := count_of; RETURN NEXT;
-    DELETE FROM csrq.incident i WHERE i.opened_at < now() - greatest(p_keep, interval '400 days')
-       AND NOT EXISTS (SELECT FROM csrq.incident_request k WHERE k.incident_id = i.id);
+    DELETE FROM csrq.incident WHERE id IN (
+        SELECT i.id FROM csrq.incident i WHERE i.opened_at < now() - greatest(p_keep, interval '400 days')
+           AND NOT EXISTS (SELECT FROM csrq.incident_request k WHERE k.incident_id = i.id) LIMIT p_limit);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'incidents'; removed := count_of; RETURN NEXT;
     RETURN QUERY SELECT n.what, n.removed FROM csrq.prune_notifications(p_keep) n;

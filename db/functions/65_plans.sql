@@ -1,7 +1,8 @@
 -- How the functions that workers call for every row are planned. All that these do, and what they call, finds a few rows by an index,
 -- and the planner knows too little of tables that grow and shrink by the minute; so each session plans them once, and by indexes.
--- What they call is in PL/pgSQL, which keeps its plans, or is an SQL function that becomes a part of the query around it (without
+-- Most of what they call is in PL/pgSQL, which keeps its plans, or an SQL function that becomes a part of the query around it (without
 -- SECURITY DEFINER and SET): any other SQL function is planned at each call, which takes longer than to run it.
+-- Without JIT: where a small table has no index that serves, enable_seqscan makes its cost look worth a compilation, at each execution.
 
 DO $$
 DECLARE
@@ -17,5 +18,6 @@ BEGIN
         EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off', subject);
         EXECUTE format('ALTER FUNCTION %s SET enable_hashjoin = off', subject);
         EXECUTE format('ALTER FUNCTION %s SET enable_mergejoin = off', subject);
+        EXECUTE format('ALTER FUNCTION %s SET jit = off', subject);
     END LOOP;
 END $$;

@@ -132,6 +132,7 @@ TEST_CASE(
   store.due();
   CHECK(store.answer(24h * 20) == 1);
   CHECK(store.count("renewal WHERE renew_at <= now()") == "0");
+  CHECK(store::incidents(store.database).at(0).left == 0);
   store.due();
   store.answer(-72h);
   CHECK(store::incidents(store.database).at(0).renewals == 1);
@@ -142,17 +143,28 @@ TEST_CASE(
   CHECK(store::incidents(store.database).at(0).left == 0);
 }
 
+TEST_CASE("a window that is past when csrq first hears of it is no recall") {
+  Watched store;
+  store.issued();
+  CHECK(store.answer(-72h) == 1);
+  CHECK(store::incidents(store.database).empty());
+}
+
 TEST_CASE("what a CA recalls within two days is one incident, what it recalls later another one") {
   Watched store;
   store.issued();
+  store.answer(24h * 10);
+  store.due();
   store.answer(-72h);
   store.sql.run("UPDATE csrq.incident SET opened_at = now() - interval '49 hours'");
   store::fill_incidents(store.database);
   CHECK(store::incidents(store.database).at(0).is_complete);
   store.issued("02");
+  store.answer(24h * 10);
+  store.due();
   store.answer(-72h);
-  CHECK(store::incidents(store.database).size() == 2);
-  CHECK(store::incidents(store.database).at(0).renewals == 1);
+  REQUIRE(store::incidents(store.database).size() == 2);
+  CHECK(store::incidents(store.database).at(0).renewals == 2);  // the first row's window has moved as well
 }
 
 TEST_CASE("the instant is drawn once for each window, and again for a new one") {
