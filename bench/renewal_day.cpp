@@ -210,10 +210,7 @@ class Day {
 int run(const Options& options) {
   Day day(options.number("names"), options.number("renewals"));
   day.run();
-  if (options.has("json"))
-    print_json(day.measurement());
-  else
-    print_table({day.measurement()});
+  print(day.measurement(), options.has("json"));
   return 0;
 }
 

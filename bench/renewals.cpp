@@ -216,10 +216,7 @@ int run(const Options& options) {
              .level_days = options.number("level-days")});
   life.run();
   if (options.text("svg") != "-") write_document(options.text("svg"), life.svg());
-  if (options.has("json"))
-    print_json(life.measurement());
-  else
-    print_table({life.measurement()});
+  print(life.measurement(), options.has("json"));
   return 0;
 }
 

@@ -104,6 +104,13 @@ void print_json(const Measurement& measurement) {
   std::cout << document.dump() << std::endl;
 }
 
+void print(const Measurement& measurement, bool as_json) {
+  if (as_json)
+    print_json(measurement);
+  else
+    print_table({measurement});
+}
+
 double median(std::vector<double> values) {
   return percentile(std::move(values), 0.5);
 }

@@ -27,6 +27,8 @@ struct Measurement {
 void print_table(const std::vector<Measurement>& measurements);
 /// One JSON object.
 void print_json(const Measurement& measurement);
+/// A lone one: as JSON, or as a table.
+void print(const Measurement& measurement, bool as_json);
 
 double median(std::vector<double> values);
 /// Share between 0 and 1.

@@ -369,10 +369,7 @@ int run(const Options& options) {
                          .step = std::chrono::seconds(options.number("step"))});
   simulation.run();
   if (options.text("svg") != "-") write_document(options.text("svg"), svg_of(simulation.plot()));
-  if (options.has("json"))
-    print_json(simulation.measurement());
-  else
-    print_table({simulation.measurement()});
+  print(simulation.measurement(), options.has("json"));
   return 0;
 }
 

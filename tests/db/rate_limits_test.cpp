@@ -42,6 +42,18 @@ struct LimitedCa : Store {
     return open(claimed(), names, domains);
   }
 
+  /// Of a row that has got its certificate for a.example.
+  store::Fence claimed_renewal() {
+    const auto fence = claimed();
+    const auto opened = open(fence, {"a.example"}).order.value();
+    REQUIRE(store::record_order(database, fence, order_record(opened.id, "https://ca.example/order/1")));
+    REQUIRE(store::complete(database, fence, issued(opened.id, "01")));
+    sql.run("SELECT csrq.renew(1)");
+    const auto claims = store::claim(database, worker, 1, lease, {.policy = AccountPolicy::shared});
+    REQUIRE(claims.size() == 1);
+    return claims[0].fence;
+  }
+
   int left(const std::string& name, const std::string& key) {
     return std::stoi(sql.value("SELECT csrq.tokens('" + directory + "', '" + name + "', '" + key + "')"));
   }
@@ -120,16 +132,8 @@ TEST_CASE("a renewal costs nothing where the CA exempts it") {
   for (const bool exempt : {true, false}) {
     CAPTURE(exempt);
     LimitedCa ca(one_limit("new_orders_per_account", 1, 24 * an_hour, exempt));
-    const auto fence = ca.claimed();
-    const auto opened = ca.open(fence, {"a.example"}).order.value();
-    REQUIRE(store::record_order(ca.database, fence,
-                                Store::order_record(opened.id, "https://ca.example/order/1")));
-    REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
-    ca.sql.run("SELECT csrq.renew(1)");
-    const auto claims = store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared});
-    REQUIRE(claims.size() == 1);
-    const auto renewal = ca.open(claims[0].fence, {"a.example"});
-    CHECK(renewal.order.has_value() == exempt);
+    const store::Fence renewal = ca.claimed_renewal();
+    CHECK(ca.open(renewal, {"a.example"}).order.has_value() == exempt);
   }
 }
 
@@ -140,44 +144,30 @@ TEST_CASE("renewals that a CA exempts from a limit go on when it has refused a n
     CAPTURE(static_cast<int>(refused));
     LimitedCa ca(one_limit("new_orders_per_account", 100, 24 * an_hour,
                            refused != WasRefused::new_order_without_exemption));
-    const auto fence = ca.claimed();
-    const auto opened = ca.open(fence, {"a.example"}).order.value();
-    REQUIRE(store::record_order(ca.database, fence,
-                                Store::order_record(opened.id, "https://ca.example/order/1")));
-    REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
-    ca.sql.run("SELECT csrq.renew(1)");
-    const auto renewal = store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared});
-    REQUIRE(renewal.size() == 1);
+    const store::Fence renewal = ca.claimed_renewal();
     const auto fresh = ca.claimed();
     store::hold(ca.database,
                 {.directory = ca.directory,
                  .account = ca.account,
-                 .request = refused == WasRefused::renewal ? renewal[0].fence.request : fresh.request,
+                 .request = refused == WasRefused::renewal ? renewal.request : fresh.request,
                  .limit = {.scope = LimitScope::account}},
                 an_hour, some_failure(FailureClass::limited));
     CHECK(hours(ca.open(fresh, {"b.example"}).hold) == doctest::Approx(1).epsilon(0.01));
-    CHECK(ca.open(renewal[0].fence, {"a.example"}).order.has_value() == (refused == WasRefused::new_order));
+    CHECK(ca.open(renewal, {"a.example"}).order.has_value() == (refused == WasRefused::new_order));
   }
 }
 
 TEST_CASE("a refused renewal holds back renewals, whatever is refused after it") {
   LimitedCa ca(one_limit("new_orders_per_account", 100, 24 * an_hour, true));
-  const auto fence = ca.claimed();
-  const auto opened = ca.open(fence, {"a.example"}).order.value();
-  REQUIRE(
-      store::record_order(ca.database, fence, Store::order_record(opened.id, "https://ca.example/order/1")));
-  REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
-  ca.sql.run("SELECT csrq.renew(1)");
-  const auto renewal = store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared});
-  REQUIRE(renewal.size() == 1);
-  for (const auto request : {renewal[0].fence.request, ca.claimed().request})
+  const store::Fence renewal = ca.claimed_renewal();
+  for (const auto request : {renewal.request, ca.claimed().request})
     store::hold(ca.database,
                 {.directory = ca.directory,
                  .account = ca.account,
                  .request = request,
                  .limit = {.scope = LimitScope::account}},
                 an_hour, some_failure(FailureClass::limited));
-  CHECK(ca.open(renewal[0].fence, {"a.example"}).hold);
+  CHECK(ca.open(renewal, {"a.example"}).hold);
 }
 
 TEST_CASE("failed validations of a name use up its limit, and a success ends a row of failures") {
