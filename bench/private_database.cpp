@@ -8,6 +8,7 @@
 
 #include "store/database.hpp"
 #include "store/migrations.hpp"
+#include "store/sql.hpp"
 
 namespace csrq::bench {
 
@@ -67,6 +68,12 @@ std::string PrivateCluster::url_as_member(const std::string& database, const std
                                       " TO " + login + "; INSERT INTO csrq.app_access VALUES ('" + login +
                                       "', '*')");
   return cluster_.url(database, login);
+}
+
+double table_megabytes(pqxx::transaction_base& statements, const std::string& tables) {
+  constexpr auto megabytes_sql =
+      "SELECT sum(pg_total_relation_size(('csrq.' || t)::regclass)) / 1e6 FROM unnest($1::text[]) t";
+  return store::execute(statements, megabytes_sql, {tables})[0][0].as<double>();
 }
 
 }  // namespace csrq::bench

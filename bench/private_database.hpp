@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include <pqxx/pqxx>
+
 #include "embedded/cluster.hpp"
 
 namespace csrq::bench {
@@ -39,5 +41,11 @@ class PrivateCluster {
  private:
   embedded::Cluster cluster_;
 };
+
+/// What rows go through and leave again, as an array of PostgreSQL.
+constexpr const char* queue_tables = "{job,renewal,turn,wakeup}";
+
+/// Of these tables of csrq, with their indexes and what is stored beside them.
+double table_megabytes(pqxx::transaction_base& statements, const std::string& tables);
 
 }  // namespace csrq::bench

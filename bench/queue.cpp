@@ -42,12 +42,6 @@ constexpr int renewal_rounds = 20;
 constexpr int due_renewals = 500;
 constexpr Duration lease = std::chrono::minutes(10);
 
-double milliseconds_of(const std::function<void()>& action) {
-  const auto start = std::chrono::steady_clock::now();
-  action();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
 void execute(const std::string& url, const std::string& statement) {
   pqxx::connection connection(url);
   pqxx::nontransaction(connection).exec(statement);

@@ -37,9 +37,6 @@ constexpr std::int64_t load_chunk = 200'000;
 constexpr int idle_looks = 100;
 constexpr std::size_t chain_size = 3600;  ///< two certificates in PEM
 
-/// What renewals go through and leave again.
-constexpr const char* queue_tables = "{job,renewal,turn,wakeup}";
-
 /// Of the rows, each n-th is due on the day, at even times; the others within the 59 days after it.
 constexpr auto load_sql = R"sql(
     WITH made AS (
@@ -53,11 +50,6 @@ constexpr auto load_sql = R"sql(
                                                            ELSE interval '1 day' * (1 + 59 * ((hashint8extended(n, 0) & 65535) / 65536.0)) END AS renew_at) d
         RETURNING id, renew_at, not_after)
     INSERT INTO csrq.renewal (request_id, renew_at, not_after) SELECT id, renew_at, not_after FROM made
-)sql";
-
-/// With their indexes and what is stored beside them.
-constexpr auto megabytes_sql = R"sql(
-    SELECT sum(pg_total_relation_size(('csrq.' || t)::regclass)) / 1e6 FROM unnest($1::text[]) t
 )sql";
 
 std::string some_chain() {
@@ -122,13 +114,6 @@ class Day {
   }
 
  private:
-  template <class Action>
-  static double milliseconds_of(const Action& action) {
-    const auto begin = std::chrono::steady_clock::now();
-    action();
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-  }
-
   /// Straight into the tables, without triggers.
   void load() {
     std::cerr << "loading " << names_ << " rows\n";
@@ -182,8 +167,8 @@ class Day {
 
   void measure(double& queue, double& request) {
     pqxx::nontransaction statements(connection_);
-    queue = store::execute(statements, megabytes_sql, {queue_tables})[0][0].as<double>();
-    request = store::execute(statements, megabytes_sql, {"{request}"})[0][0].as<double>();
+    queue = table_megabytes(statements, queue_tables);
+    request = table_megabytes(statements, "{request}");
   }
 
   const std::int64_t names_;

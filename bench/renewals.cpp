@@ -37,9 +37,6 @@ constexpr Duration step = 15min;
 /// As many renewals as a worker moves into the queue in a step, looking every 30 seconds.
 constexpr std::int64_t renewals_of_step = RenewalConfig{}.per_run * (step / Duration(30s));
 
-/// What renewals go through and leave again.
-constexpr const char* queue_tables = "{job,renewal,turn,wakeup}";
-
 struct Scenario {
   std::int64_t names{};
   std::int64_t days{};
@@ -80,8 +77,8 @@ class Life {
         renewed_.at(day_of(now)) += static_cast<double>(played.renewed.size());
     }
     pqxx::nontransaction statements(connection_);
-    queue_mb_end_ = megabytes(statements, queue_tables);
-    request_mb_end_ = megabytes(statements, "{request}");
+    queue_mb_end_ = table_megabytes(statements, queue_tables);
+    request_mb_end_ = table_megabytes(statements, "{request}");
   }
 
   Measurement measurement() const {
@@ -135,22 +132,13 @@ class Life {
             .as<std::int64_t>();
     if (day_of(now) == 1) {
       imported_ = plan(statements);
-      queue_mb_imported_ = megabytes(statements, queue_tables);
-      request_mb_imported_ = megabytes(statements, "{request}");
+      queue_mb_imported_ = table_megabytes(statements, queue_tables);
+      request_mb_imported_ = table_megabytes(statements, "{request}");
     }
     if (store::execute(statements, "SELECT csrq.take_levelling()")[0][0].as<bool>())
       moved_ +=
           store::execute(statements, "SELECT csrq.spread_renewals($1::int)", {scenario_.level_days})[0][0]
               .as<std::int64_t>();
-  }
-
-  /// Of tables with their indexes.
-  static double megabytes(pqxx::transaction_base& statements, const std::string& tables) {
-    return store::execute(
-               statements,
-               "SELECT sum(pg_total_relation_size(('csrq.' || t)::regclass)) / 1e6 FROM unnest($1::text[]) t",
-               {tables})[0][0]
-        .as<double>();
   }
 
   void insert_due(pqxx::transaction_base& statements, Time now) {

@@ -1,6 +1,7 @@
 #include "bench/report.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
@@ -109,6 +110,12 @@ void print(const Measurement& measurement, bool as_json) {
     print_json(measurement);
   else
     print_table({measurement});
+}
+
+double milliseconds_of(const std::function<void()>& action) {
+  const auto start = std::chrono::steady_clock::now();
+  action();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
 double median(std::vector<double> values) {

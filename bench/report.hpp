@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,6 +30,8 @@ void print_table(const std::vector<Measurement>& measurements);
 void print_json(const Measurement& measurement);
 /// A lone one: as JSON, or as a table.
 void print(const Measurement& measurement, bool as_json);
+
+double milliseconds_of(const std::function<void()>& action);
 
 double median(std::vector<double> values);
 /// Share between 0 and 1.
