@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 namespace {
 
 fs::path make_folder() {
-  const char* temporary = std::getenv("TMPDIR");
+  const char* temporary =
+      std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nothing sets the environment
   const fs::path parent =
       temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : fs::path(CSRQ_BINARY_DIR) / "bench";
   fs::create_directories(parent);
