@@ -125,13 +125,25 @@ END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
 
--- An account that has to wait is told once when to come back, and held: were each row of its owner told anew, they would all have
--- their turns one refill apart, and those of other owners after them.
+-- Accounts that may not be registered yet stand in line in the order in which they were made up. An account keeps its place by
+-- coming back when it was told to, at least once a day; one whose owner has no rows any more does not, and is passed over.
+CREATE OR REPLACE FUNCTION csrq.accounts_before(p_directory text, p_account bigint) RETURNS int
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM (
+        SELECT FROM csrq.acme_account a JOIN csrq.rate_hold h ON h.directory = a.directory AND h.scope = 'account' AND h.key = a.id::text
+         WHERE a.directory = p_directory AND a.status = 'creating' AND a.id < p_account
+           AND h.error ->> 'hold_code' = 'rate_limit' AND h.until > now() - interval '5 minutes' LIMIT 1000) before);
+END $$;
+COMMENT ON FUNCTION csrq.accounts_before(text, bigint) IS 'How many accounts stand in line before this one, up to 1000.';
+
+-- An account that has to wait is held, and with it all rows of its owner.
 DROP FUNCTION IF EXISTS csrq.take_account_token(text);
 CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    refused record;
+    registered_at timestamptz;
+    come_back_at timestamptz;
 BEGIN
     PERFORM csrq.lock_buckets(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
     SELECT extract(epoch FROM h.until - now()), CASE WHEN h.error ? 'hold_code' THEN h.error ->> 'detail' ELSE 'the CA has asked to wait' END, h.error ->> 'hold_code' INTO wait_seconds, why, hold_code FROM csrq.rate_hold h
@@ -140,16 +152,22 @@ BEGIN
     IF FOUND THEN
         RETURN;
     END IF;
-    SELECT * INTO refused FROM csrq.take_tokens(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
-    IF refused.come_back_at IS NULL THEN
+    -- The first in line has the next token, and so on.
+    SELECT greatest(b.full_at, now()) + (csrq.accounts_before(p_directory, p_account) + 1 - l.burst) * l.refill INTO registered_at
+      FROM csrq.rate_bucket b CROSS JOIN LATERAL csrq.limit_for(p_directory, b.name, b.key) l
+     WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' AND b.key = '';
+    IF registered_at > now() THEN
+        come_back_at := least(registered_at, now() + (0.9 + 0.1 * random()) * interval '1 day');
+        wait_seconds := extract(epoch FROM come_back_at - now());
+        hold_code := 'rate_limit';
+        why := format('no new account may be registered yet (new_accounts_per_address); this one''s turn is about %s UTC',
+                      to_char(registered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
+        INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
+            VALUES (p_directory, 'account', p_account::text, come_back_at, jsonb_build_object('hold_code', hold_code, 'detail', why))
+            ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error, binds_renewals = true;
         RETURN;
     END IF;
-    wait_seconds := extract(epoch FROM refused.come_back_at - now());
-    hold_code := 'rate_limit';
-    why := 'no new account may be registered yet (new_accounts_per_address)';
-    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
-        VALUES (p_directory, 'account', p_account::text, refused.come_back_at, jsonb_build_object('hold_code', hold_code, 'detail', why))
-        ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error, binds_renewals = true;
+    PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
 END $$;
 COMMENT ON FUNCTION csrq.take_account_token(text, bigint) IS 'Before newAccount is sent for the new key of an account: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
 

@@ -230,6 +230,10 @@ BEGIN
         IF NOT EXISTS (SELECT FROM gone g WHERE g.until > now()) THEN
             RETURN NULL;
         END IF;
+    ELSIF coalesce(NEW.name, OLD.name) = 'new_accounts_per_address' THEN
+        -- Accounts in line were told when to come back according to the former figures.
+        UPDATE csrq.rate_hold h SET until = now()
+         WHERE h.directory = coalesce(NEW.directory, OLD.directory) AND h.scope = 'account' AND h.until > now() AND h.error ->> 'hold_code' = 'rate_limit';
     END IF;
     UPDATE csrq.turn SET turn_at = now() WHERE turn_at > now();
     RETURN NULL;

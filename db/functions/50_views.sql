@@ -153,8 +153,13 @@ SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period,
   CROSS JOIN LATERAL (
        SELECT csrq.tokens_left(l.burst, l.period, b.full_at) AS left_now, csrq.token_due(l.burst, l.period, b.full_at) AS token_at) v
   LEFT JOIN csrq.rate_hold h ON h.directory = s.directory AND h.scope = s.scope AND h.key = s.key AND h.until > now()
-  LEFT JOIN LATERAL (SELECT count(*) AS waiting FROM csrq.job j
-                      WHERE a.policy = 'per_customer' AND j.customer = a.owner AND j.status = 'ready' AND NOT j.started AND j.kind = 'issue') w ON true;
+  CROSS JOIN LATERAL (
+       SELECT CASE WHEN s.name = 'new_accounts_per_address'
+                   THEN (SELECT count(*) FROM csrq.acme_account i JOIN csrq.rate_hold w ON w.directory = i.directory AND w.scope = 'account' AND w.key = i.id::text
+                          WHERE i.directory = s.directory AND i.status = 'creating' AND w.error ->> 'hold_code' = 'rate_limit' AND w.until > now())
+                   WHEN a.policy = 'per_customer'
+                   THEN (SELECT count(*) FROM csrq.job j WHERE j.customer = a.owner AND j.status = 'ready' AND NOT j.started AND j.kind = 'issue')
+                   ELSE 0 END AS waiting) w;
 COMMENT ON VIEW csrq.rate_limits IS 'What each CA allows and what is left of it: a line for each limit (key empty), each bucket that is not full, and each wait that a CA asked for.';
 COMMENT ON COLUMN csrq.rate_limits.ca IS 'Configured name of the CA.';
 COMMENT ON COLUMN csrq.rate_limits.directory IS 'Directory URL of the CA.';
@@ -166,7 +171,7 @@ COMMENT ON COLUMN csrq.rate_limits.period IS 'An empty bucket is full again afte
 COMMENT ON COLUMN csrq.rate_limits.left_now IS 'Tokens in it now.';
 COMMENT ON COLUMN csrq.rate_limits.next_at IS 'When the next order (or account) of this key can start: now, or later.';
 COMMENT ON COLUMN csrq.rate_limits.held_until IS 'The CA asked to wait until then.';
-COMMENT ON COLUMN csrq.rate_limits.waiting IS 'Rows of this account that wait for a new order.';
+COMMENT ON COLUMN csrq.rate_limits.waiting IS 'Rows of this account that wait for a new order; for new_accounts_per_address the accounts that wait to be registered.';
 COMMENT ON COLUMN csrq.rate_limits.last_starts_at IS 'When the last of them can start, at the rate of this limit.';
 COMMENT ON COLUMN csrq.rate_limits.reason IS 'What the CA said when it asked to wait.';
 COMMENT ON COLUMN csrq.rate_limits.renewals IS 'charged, or exempt.';

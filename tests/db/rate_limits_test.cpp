@@ -228,6 +228,80 @@ TEST_CASE("no row is claimed while its customer's account cannot be registered y
   CHECK(store::claim(ca.database, ca.worker, 10, lease).empty());
 }
 
+namespace {
+
+/// Accounts that wait to be registered, one an hour.
+struct LineOfAccounts : LimitedCa {
+  LineOfAccounts() : LimitedCa(one_limit("new_accounts_per_address", 1, an_hour)) {}
+
+  store::AccountId made_up(const std::string& owner) {
+    return store::find_or_create_account(database, some_owner(owner), some_key(owner[0])).id;
+  }
+
+  std::optional<store::Hold> ask(store::AccountId id) {
+    return store::take_account_token(database, directory, id);
+  }
+
+  void let_pass(const std::string& time) {
+    sql.run("UPDATE csrq.rate_bucket SET full_at = full_at - interval '" + time + "'");
+    sql.run("UPDATE csrq.rate_hold SET until = until - interval '" + time + "'");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("accounts are registered in the order in which they came") {
+  LineOfAccounts line;
+  const auto second = line.made_up("second");
+  CHECK(line.ask(line.account));
+  CHECK(line.ask(second));
+  line.let_pass("1 hour");
+  const auto third = line.made_up("third");
+  CHECK(hours(line.ask(third)) == doctest::Approx(2).epsilon(0.01));
+  CHECK_FALSE(line.ask(line.account));
+}
+
+TEST_CASE("an account that does not come back when its turn is loses its place") {
+  LineOfAccounts line;
+  const auto second = line.made_up("second");
+  CHECK(line.ask(line.account));
+  CHECK(line.ask(second));
+  line.let_pass("130 minutes");
+  CHECK_FALSE(line.ask(second));
+}
+
+TEST_CASE("an account far back in line comes back within a day, and is told its turn") {
+  LineOfAccounts line;
+  CHECK(line.ask(line.account));
+  line.sql.run("UPDATE csrq.rate_bucket SET full_at = now() + interval '10 days'");
+  const auto held = line.ask(line.made_up("second"));
+  CHECK(hours(held) > 21);
+  CHECK(hours(held) <= 24);
+  CHECK(held->detail.find(line.sql.value(
+            "SELECT to_char((now() + interval '10 days 1 hour') AT TIME ZONE 'UTC', 'YYYY-MM-DD')")) !=
+        std::string::npos);
+}
+
+TEST_CASE("accounts that wait to be registered are counted where their limit is shown") {
+  LineOfAccounts line;
+  CHECK(line.ask(line.account));
+  CHECK(line.ask(line.made_up("second")));
+  CHECK(line.sql.value("SELECT waiting || ' ' || round(extract(epoch FROM last_starts_at - now()) / 3600) "
+                       "FROM csrq.rate_limits "
+                       "WHERE name = 'new_accounts_per_address'") == "2 2");
+}
+
+TEST_CASE("accounts that wait to be registered hear of new figures at once") {
+  LineOfAccounts line;
+  const auto waiting = line.made_up("waiting");
+  line.sql.run("INSERT INTO csrq.request (customer, csr) SELECT 'waiting', 'x' FROM generate_series(1, 3)");
+  CHECK(line.ask(waiting));
+  CHECK(store::claim(line.database, line.worker, 10, lease).empty());
+  line.sql.run("UPDATE csrq.rate_limit SET burst = 100");
+  CHECK(store::claim(line.database, line.worker, 10, lease).size() == 3);
+  CHECK_FALSE(line.ask(waiting));
+}
+
 TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says") {
   LimitedCa ca(one_limit("certificates_per_registered_domain", 50, 7 * 24 * an_hour));
   store::hold(ca.database,
