@@ -4,22 +4,29 @@ namespace csrq::bench {
 
 MostPossible::MostPossible(const Portfolio& portfolio)
     : portfolio_(portfolio),
+      order_(portfolio.by_size()),
       lines_(static_cast<std::size_t>(portfolio.customers)),
       registered_(lines_.size(), false),
       tried_(portfolio.names.size(), false) {}
 
-/// Customers are numbered by size: accounts go to those first who can use them most.
 std::int64_t MostPossible::at(Time now) {
   insert_due(now);
+  other_client_issues(now);
   std::int64_t issued = 0;
-  for (std::size_t customer = 0; customer < lines_.size(); ++customer)
+  for (const int number : order_) {
+    const auto customer = static_cast<std::size_t>(number);
     if (!lines_[customer].empty() && lines_[customer].top().first <= now && has_account(customer, now))
       issued += serve(customer, now);
+  }
   return issued;
 }
 
-void MostPossible::somebody_else_issued(int domain, Time now, int certificates) {
-  ca_.somebody_else_issued(domain, now, certificates);
+void MostPossible::other_client_issues(Time now) {
+  for (; next_of_other_client_ < portfolio_.other_client.size() &&
+         portfolio_.other_client[next_of_other_client_].at <= now;
+       ++next_of_other_client_)
+    for (const int domain : portfolio_.contested_domains)
+      ca_.somebody_else_issued(domain, now, portfolio_.other_client[next_of_other_client_].certificates);
 }
 
 void MostPossible::insert_due(Time now) {

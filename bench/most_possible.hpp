@@ -21,7 +21,6 @@ class MostPossible {
 
   /// Issues all that can be issued at this time; returns how many. Times must not go back.
   std::int64_t at(Time now);
-  void somebody_else_issued(int domain, Time now, int certificates);
 
  private:
   using Due = std::pair<Time, std::size_t>;
@@ -31,9 +30,13 @@ class MostPossible {
   bool has_account(std::size_t customer, Time now);
   std::int64_t serve(std::size_t customer, Time now);
 
+  void other_client_issues(Time now);
+
   const Portfolio& portfolio_;
+  const std::vector<int> order_;  ///< accounts are registered for those first who can use them most
   LimitedCa ca_{};
-  std::size_t next_{0};      ///< name to be inserted
+  std::size_t next_{0};  ///< name to be inserted
+  std::size_t next_of_other_client_{0};
   std::vector<Line> lines_;  ///< of each customer, by when a name can be tried
   std::vector<bool> registered_;
   std::vector<bool> tried_;  ///< names that failed

@@ -1,9 +1,9 @@
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <iostream>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -13,8 +13,8 @@
 
 #include "base/config.hpp"
 #include "bench/chart.hpp"
+#include "bench/comparison.hpp"
 #include "bench/limited_ca.hpp"
-#include "bench/most_possible.hpp"
 #include "bench/options.hpp"
 #include "bench/portfolio.hpp"
 #include "bench/private_database.hpp"
@@ -51,9 +51,6 @@ constexpr auto patience = 10 * a_day;  ///< of customers whose rows fail
 constexpr Duration lifetime = 90 * a_day;
 constexpr int orders_per_second = 20;  ///< of the worker
 constexpr int revoked_one_of = 10;
-/// Hours after the start at which another client of the CA gets so many certificates for each contested
-/// domain.
-constexpr std::array somebody_else{std::pair{2h, 30}, std::pair{50h, 5}, std::pair{100h, 5}};
 
 constexpr auto next_due_sql = R"sql(
     SELECT (extract(epoch FROM least((SELECT min(run_at) FROM csrq.wakeup), (SELECT min(turn_at) FROM csrq.turn),
@@ -82,6 +79,10 @@ double hours(Duration duration) {
   return seconds(duration) / 3600;
 }
 
+std::int64_t sum(const std::vector<std::int64_t>& numbers) {
+  return std::accumulate(numbers.begin(), numbers.end(), std::int64_t{0});
+}
+
 class Simulation {
  public:
   explicit Simulation(const Scenario& scenario) : scenario_(scenario) {
@@ -102,9 +103,9 @@ class Simulation {
                        {"days", std::to_string(scenario_.days)}},
             .figures = {{"certificates", static_cast<double>(certificates_), {}, {}},
                         {"first", static_cast<double>(first_), {}, {}},
-                        {"possible", static_cast<double>(possible_), {}, {}},
-                        {"share_%", 100 * issued_days_ / std::max(1.0, possible_days_), 98.0, {}},
-                        {"worst_day_%", 100 * worst_day_, {}, {}},
+                        {"possible", static_cast<double>(sum(compared_.possible)), {}, {}},
+                        {"share_%", 100 * compared_.share, 98.0, {}},
+                        {"worst_day_%", 100 * compared_.worst_day, {}, {}},
                         {"429s_first_week", static_cast<double>(refused_first_week_), {}, {}},
                         {"429s_later", static_cast<double>(refused_later_), {}, 0.0},
                         {"small_p99_min", percentile(small_waits_, 0.99), {}, {}},
@@ -158,7 +159,7 @@ class Simulation {
       give_up_due(statements, now);
       store::execute(statements, "SELECT csrq.renew_due($1::int, 0)", {renewals_of(now)});
     }
-    somebody_else_issues(now);
+    other_client_issues(now);
     analyze_if_grown();
     const std::int64_t most_orders =
         std::max<std::int64_t>(1, orders_per_second * (scenario_.step / Duration(1s)));
@@ -169,12 +170,9 @@ class Simulation {
       count(played, now);
     }
     database_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    if (!is_out(now)) {
-      const std::int64_t possible = most_possible_.at(now);
-      possible_ += possible;
-      day(now).possible += possible;
-    }
-    end_day(now);
+    moments_.push_back({.at = now, .is_out = is_out(now), .first = first_});
+    day(now).waiting = waiting_;
+    tell(now);
   }
 
   /// What autovacuum has time for when a day takes a day.
@@ -235,14 +233,12 @@ class Simulation {
     store::execute(statements, give_up_sql, {scenario_.start});
   }
 
-  void somebody_else_issues(Time now) {
-    for (; next_of_somebody_else_ < somebody_else.size() &&
-           now >= scenario_.start + somebody_else[next_of_somebody_else_].first;
-         ++next_of_somebody_else_)
-      for (const int domain : portfolio_.contested_domains) {
-        ca_.somebody_else_issued(domain, now, somebody_else[next_of_somebody_else_].second);
-        most_possible_.somebody_else_issued(domain, now, somebody_else[next_of_somebody_else_].second);
-      }
+  void other_client_issues(Time now) {
+    for (; next_of_other_client_ < portfolio_.other_client.size() &&
+           portfolio_.other_client[next_of_other_client_].at <= now;
+         ++next_of_other_client_)
+      for (const int domain : portfolio_.contested_domains)
+        ca_.somebody_else_issued(domain, now, portfolio_.other_client[next_of_other_client_].certificates);
   }
 
   void count(const Played& played, Time now) {
@@ -280,22 +276,11 @@ class Simulation {
     if (revoked_.erase(name) > 0) last_replaced_ = now - scenario_.revocation;
   }
 
-  /// Certificates so far, csrq's and possible ones, summed up over the time.
-  void end_day(Time now) {
-    day(now).waiting = waiting_;
-    if (now - last_told_ >= 30 * a_day) {
-      last_told_ = now;
-      std::cerr << "day " << (now - scenario_.start) / Duration(a_day) << ": " << certificates_
-                << " certificates\n";
-    }
-    const bool is_new_day =
-        std::chrono::floor<std::chrono::days>(now) > std::chrono::floor<std::chrono::days>(last_);
-    const double passed = hours(now - std::exchange(last_, now));
-    if (now >= scenario_.start + first_month) return;
-    issued_days_ += passed * static_cast<double>(first_);
-    possible_days_ += passed * static_cast<double>(possible_);
-    if (is_new_day)
-      worst_day_ = std::min(worst_day_, static_cast<double>(first_) / static_cast<double>(possible_));
+  void tell(Time now) {
+    if (now - last_told_ < 30 * a_day) return;
+    last_told_ = now;
+    std::cerr << "day " << (now - scenario_.start) / Duration(a_day) << ": " << certificates_
+              << " certificates\n";
   }
 
   void finish() {
@@ -303,9 +288,15 @@ class Simulation {
       if (not_after != Time{} && not_after < scenario_.end) ++expired_;
     for (std::size_t name = 0; name < portfolio_.names.size(); ++name)
       if (portfolio_.names[name].is_single_insert && not_after_[name] == Time{} &&
-          portfolio_.names[name].inserted < last_)
+          portfolio_.names[name].inserted < moments_.back().at)
         small_waits_.push_back(minutes_in_reach(portfolio_.names[name].inserted, scenario_.end));
     if (!revoked_.empty()) last_replaced_ = scenario_.end - scenario_.revocation;
+    compare_with_possible();
+  }
+
+  void compare_with_possible() {
+    compared_ = compare(portfolio_, moments_, scenario_.start + first_month);
+    for (std::size_t i = 0; i < moments_.size(); ++i) day(moments_[i].at).possible += compared_.possible[i];
   }
 
   /// When something happens, or there is something to do; but then not before the worker looks again.
@@ -331,11 +322,10 @@ class Simulation {
   const std::string url_{cluster_.new_database("simulation")};
   pqxx::connection connection_{url_};
   LimitedCa ca_{};
-  MostPossible most_possible_{portfolio_};
   std::optional<SimulatedWorker> worker_{};
 
   std::size_t next_name_{0};
-  std::size_t next_of_somebody_else_{0};
+  std::size_t next_of_other_client_{0};
   bool has_given_up_{false};
   bool is_revoked_{false};
   std::set<std::size_t> revoked_{};  ///< and not yet replaced
@@ -345,7 +335,6 @@ class Simulation {
   std::int64_t certificates_{0};
   std::int64_t next_analyze_{1};
   std::int64_t first_{0};
-  std::int64_t possible_{0};
   std::int64_t failed_{0};
   std::int64_t waiting_{0};
   std::int64_t refused_first_week_{0};
@@ -354,11 +343,9 @@ class Simulation {
   std::vector<double> small_waits_{};   ///< minutes
   std::map<int, Time> served_since_{};  ///< when each customer got its first certificate
   std::vector<double> known_waits_{};   ///< minutes, of customers that have one
-  Time last_{scenario_.start};
   Time last_told_{scenario_.start};
-  double issued_days_{0};
-  double possible_days_{0};
-  double worst_day_{1};
+  std::vector<Moment> moments_{};
+  Comparison compared_{};
   double database_seconds_{0};
 };
 

@@ -125,49 +125,81 @@ END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
 
--- Accounts that may not be registered yet stand in line in the order in which they were made up. An account keeps its place by
--- coming back when it was told to, at least once a day; one whose owner has no rows any more does not, and is passed over.
-CREATE OR REPLACE FUNCTION csrq.accounts_before(p_directory text, p_account bigint) RETURNS int
+-- Accounts that may not be registered yet stand in line: first those with urgent rows; then those that have waited for a week, as
+-- they came; then by lane, and those with the most rows first, since an account more for them means the most certificates more. An
+-- account keeps its place by coming back when it was told to, at least once a day; one whose customer has no rows any more does
+-- not, and is passed over.
+CREATE OR REPLACE FUNCTION csrq.place_in_line(p_waiting csrq.account_in_line) RETURNS bigint[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN p_waiting.lane = 0 THEN ARRAY[0, 0, -p_waiting.rows, p_waiting.account_id]
+                WHEN p_waiting.since < now() - interval '7 days' THEN ARRAY[1, 0, 0, p_waiting.account_id]
+                ELSE ARRAY[2, p_waiting.lane, -p_waiting.rows, p_waiting.account_id] END
+$$;
+COMMENT ON FUNCTION csrq.place_in_line(csrq.account_in_line) IS 'The less, the sooner is its turn.';
+
+CREATE OR REPLACE FUNCTION csrq.most_urgent_lane(p_customer text) RETURNS int
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN (SELECT count(*) FROM (
-        SELECT FROM csrq.acme_account a JOIN csrq.rate_hold h ON h.directory = a.directory AND h.scope = 'account' AND h.key = a.id::text
-         WHERE a.directory = p_directory AND a.status = 'creating' AND a.id < p_account
-           AND h.error ->> 'hold_code' = 'rate_limit' AND h.until > now() - interval '5 minutes' LIMIT 1000) before);
+    RETURN (SELECT min(l.lane) FROM generate_series(0, 3) l(lane)
+             WHERE EXISTS (SELECT FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = p_customer)
+                OR EXISTS (SELECT FROM csrq.job j WHERE j.status = 'leased' AND j.lane = l.lane AND j.customer = p_customer));
 END $$;
-COMMENT ON FUNCTION csrq.accounts_before(text, bigint) IS 'How many accounts stand in line before this one, up to 1000.';
+COMMENT ON FUNCTION csrq.most_urgent_lane(text) IS 'In which this customer has rows that need an order; null: in none.';
 
--- An account that has to wait is held, and with it all rows of its owner.
+CREATE OR REPLACE FUNCTION csrq.may_overtake(p_hold csrq.rate_hold, p_account bigint, p_lane int) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT p_hold.error ->> 'hold_code' = 'rate_limit' IS TRUE AND EXISTS (SELECT FROM csrq.account_in_line i WHERE i.account_id = p_account AND i.lane > p_lane)
+$$;
+COMMENT ON FUNCTION csrq.may_overtake(csrq.rate_hold, bigint, int) IS 'This hold is that of an account in line, for less urgent rows than those of this lane: it gets another place.';
+
+CREATE OR REPLACE FUNCTION csrq.stand_in_line(p_directory text, p_account bigint, p_customer text, p_lane int) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    waiting csrq.account_in_line;
+BEGIN
+    INSERT INTO csrq.account_in_line AS i (account_id, directory, lane, rows, come_back_at)
+        VALUES (p_account, p_directory, p_lane, (SELECT count(*) FROM (SELECT FROM csrq.job j WHERE j.customer = p_customer LIMIT 10000) j), now())
+        ON CONFLICT (account_id) DO UPDATE SET lane = EXCLUDED.lane, rows = EXCLUDED.rows, come_back_at = now() RETURNING * INTO waiting;
+    RETURN (SELECT count(*) FROM csrq.account_in_line i
+             WHERE i.directory = p_directory AND i.come_back_at > now() - interval '5 minutes' AND csrq.place_in_line(i) < csrq.place_in_line(waiting));
+END $$;
+COMMENT ON FUNCTION csrq.stand_in_line(text, bigint, text, int) IS 'Gives an account its place, which is another one once its customer has other rows; returns how many are before it.';
+
+-- An account that has to wait is held, and with it all rows of its customer, unless they are more urgent than those of which it got its place.
 DROP FUNCTION IF EXISTS csrq.take_account_token(text);
 CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    registered_at timestamptz;
-    come_back_at timestamptz;
+    its_customer text := (SELECT a.owner FROM csrq.acme_account a WHERE a.id = p_account AND a.policy = 'per_customer');
+    its_lane int := coalesce(csrq.most_urgent_lane(its_customer), 1);
+    its_turn timestamptz;
+    held_until timestamptz;
 BEGIN
     PERFORM csrq.lock_buckets(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
     SELECT extract(epoch FROM h.until - now()), CASE WHEN h.error ? 'hold_code' THEN h.error ->> 'detail' ELSE 'the CA has asked to wait' END, h.error ->> 'hold_code' INTO wait_seconds, why, hold_code FROM csrq.rate_hold h
-     WHERE h.directory = p_directory AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text) AND h.until > now()
+     WHERE h.directory = p_directory AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text AND NOT csrq.may_overtake(h, p_account, its_lane)) AND h.until > now()
      ORDER BY h.until DESC LIMIT 1;
-    IF FOUND THEN
+    IF FOUND OR NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, 'new_accounts_per_address', '')) THEN
         RETURN;
     END IF;
     -- The first in line has the next token, and so on.
-    SELECT greatest(b.full_at, now()) + (csrq.accounts_before(p_directory, p_account) + 1 - l.burst) * l.refill INTO registered_at
+    SELECT greatest(b.full_at, now()) + (csrq.stand_in_line(p_directory, p_account, its_customer, its_lane) + 1 - l.burst) * l.refill INTO its_turn
       FROM csrq.rate_bucket b CROSS JOIN LATERAL csrq.limit_for(p_directory, b.name, b.key) l
      WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' AND b.key = '';
-    IF registered_at > now() THEN
-        come_back_at := least(registered_at, now() + (0.9 + 0.1 * random()) * interval '1 day');
-        wait_seconds := extract(epoch FROM come_back_at - now());
-        hold_code := 'rate_limit';
-        why := format('no new account may be registered yet (new_accounts_per_address); this one''s turn is about %s UTC',
-                      to_char(registered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
-        INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
-            VALUES (p_directory, 'account', p_account::text, come_back_at, jsonb_build_object('hold_code', hold_code, 'detail', why))
-            ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error, binds_renewals = true;
+    IF its_turn <= now() THEN
+        PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+        DELETE FROM csrq.account_in_line i WHERE i.account_id = p_account;
         RETURN;
     END IF;
-    PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+    held_until := least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day');
+    wait_seconds := extract(epoch FROM held_until - now());
+    hold_code := 'rate_limit';
+    why := format('no new account may be registered yet (new_accounts_per_address); as things stand, this one may at %s UTC',
+                  to_char(its_turn AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
+    UPDATE csrq.account_in_line i SET come_back_at = held_until WHERE i.account_id = p_account;
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
+        VALUES (p_directory, 'account', p_account::text, held_until, jsonb_build_object('hold_code', hold_code, 'detail', why))
+        ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error, binds_renewals = true;
 END $$;
 COMMENT ON FUNCTION csrq.take_account_token(text, bigint) IS 'Before newAccount is sent for the new key of an account: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
 
@@ -350,7 +382,7 @@ COMMENT ON FUNCTION csrq.hold(text, text, bigint, bigint, text[], interval, json
     IS 'The CA asked to wait, when an order for this request was sent: no new order (or account) of this scope before then, whatever the buckets say, and they are corrected. Renewals go on where they are exempt from the limit, and it was none that was refused.';
 
 -- One statement, since every claim asks it for all whose turn it is.
-CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[])
+CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[], p_lane int)
 RETURNS TABLE (owner text, possible int, ready_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -360,7 +392,7 @@ BEGIN
         SELECT a.owner, csrq.tokens_left(l.burst, l.period, b.full_at) AS tokens,
                greatest(now(), csrq.token_due(l.burst, l.period, b.full_at),
                         (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = a.directory
-                            AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text)))) AS ready_at
+                            AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text)) AND NOT csrq.may_overtake(h, a.id, p_lane))) AS ready_at
           FROM csrq.acme_account a
           LEFT JOIN LATERAL (SELECT r.burst, r.period FROM csrq.rate_limit r WHERE r.directory = a.directory AND r.name = 'new_orders_per_account'
                                 AND r.key IN ('', a.id::text) ORDER BY r.key DESC LIMIT 1) l ON true
@@ -372,11 +404,13 @@ BEGIN
            min(a.ready_at)
       FROM account a GROUP BY a.owner;
 END $$;
-COMMENT ON FUNCTION csrq.orders_possible(text, text[]) IS 'How many orders the accounts of these owners may open now, and when the next; no row: no account yet.';
+COMMENT ON FUNCTION csrq.orders_possible(text, text[], int) IS 'How many orders the accounts of these owners may open now for rows of this lane, and when the next; no row: no account yet.';
 
 CREATE OR REPLACE FUNCTION csrq.held(p_request bigint, p_account bigint, p_names text[], p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    name_set CONSTANT text := csrq.name_set_key(p_names);
 BEGIN
     RETURN QUERY
     SELECT h.until,
@@ -385,12 +419,13 @@ BEGIN
                 THEN jsonb_build_object('detail', format('the CA has asked to wait with new orders (%s); csrq.rate_limits tells administrators more', h.scope))
                 ELSE h.error END
       FROM csrq.acme_account a
-      JOIN (SELECT 'ca' AS scope, '' AS key
-            UNION ALL SELECT 'account', p_account::text
-            UNION ALL SELECT 'name_set', csrq.name_set_key(p_names)
-            UNION ALL SELECT 'registered_domain', d FROM unnest(p_domains) d
-            UNION ALL SELECT 'identifier', csrq.identifier_key(p_account, n) FROM unnest(p_names) n) s ON true
-      JOIN csrq.rate_hold h ON h.directory = a.directory AND h.scope = s.scope AND h.key = s.key
+     CROSS JOIN (SELECT 'ca' AS scope, '' AS key
+                 UNION ALL SELECT 'account', p_account::text
+                 UNION ALL SELECT 'name_set', name_set
+                 UNION ALL SELECT 'registered_domain', d FROM unnest(p_domains) d
+                 UNION ALL SELECT 'identifier', csrq.identifier_key(p_account, n) FROM unnest(p_names) n) s
+     -- LIMIT: one look in the index each, however many holds there are.
+     CROSS JOIN LATERAL (SELECT * FROM csrq.rate_hold r WHERE r.directory = a.directory AND r.scope = s.scope AND r.key = s.key LIMIT 1) h
      WHERE a.id = p_account AND h.until > now() AND (h.binds_renewals OR NOT csrq.is_renewal(p_request, a.directory)) ORDER BY h.until DESC LIMIT 1;
 END $$;
 COMMENT ON FUNCTION csrq.held(bigint, bigint, text[], text[]) IS 'Until when the CA has asked to wait with an order of this request for these names; no row: it has not.';
@@ -428,7 +463,8 @@ BEGIN
     -- Failures are spent when they happen; an order waits until there is a token for one.
     SELECT csrq.token_due(l.burst, l.period, b.full_at) AS at, b.name, b.key INTO refused
       FROM unnest(p_names) n CROSS JOIN unnest(ARRAY['failed_validations_per_identifier', 'consecutive_failures_per_identifier']) w(name)
-      JOIN csrq.rate_bucket b ON b.directory = ca_directory AND b.name = w.name AND b.key = csrq.identifier_key(p_account, n)
+     CROSS JOIN LATERAL (SELECT * FROM csrq.rate_bucket r
+                          WHERE r.directory = ca_directory AND r.name = w.name AND r.key = csrq.identifier_key(p_account, n) LIMIT 1) b
       CROSS JOIN LATERAL csrq.limit_for(ca_directory, b.name, b.key) l
      WHERE csrq.token_due(l.burst, l.period, b.full_at) > now() ORDER BY 1 DESC LIMIT 1;
     IF NOT FOUND THEN

@@ -138,7 +138,7 @@ BEGIN
                                      CASE WHEN o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
                                      p_most_per_customer - h.held)) AS room
               FROM unnest(served) WITH ORDINALITY s(customer, place)
-              LEFT JOIN csrq.orders_possible('per_customer', CASE WHEN p_by_account THEN served END) o ON o.owner = s.customer
+              LEFT JOIN csrq.orders_possible('per_customer', CASE WHEN p_by_account THEN served END, p_lane) o ON o.owner = s.customer
               CROSS JOIN LATERAL (SELECT count(*) AS held FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker AND j.customer = s.customer) h),
         -- The last get what the first have left.
         cut AS (
@@ -186,7 +186,7 @@ BEGIN
                      CROSS JOIN LATERAL (SELECT FROM csrq.turn t WHERE t.lane = l.lane AND t.turn_at <= now() LIMIT 1) t
                     WHERE l.lane = renewals OR NOT p_renewals_only ORDER BY l.lane);
     IF p_policy = 'shared' THEN
-        SELECT o.possible - csrq.unopened(p_worker, NULL) INTO orders FROM csrq.orders_possible('shared', ARRAY['']) o;
+        SELECT o.possible - csrq.unopened(p_worker, NULL) INTO orders FROM csrq.orders_possible('shared', ARRAY[''], 3) o;
     END IF;
     -- First each lane leaves a quarter to those after it, so that a million normal rows let renewals pass; urgent rows wait for nobody.
     FOR pass IN 1..2 LOOP

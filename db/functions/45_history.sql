@@ -79,6 +79,10 @@ BEGIN
         SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until < now() - interval '1 day' LIMIT p_limit FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'rate holds'; removed := count_of; RETURN NEXT;
+    DELETE FROM csrq.account_in_line WHERE account_id IN (
+        SELECT i.account_id FROM csrq.account_in_line i WHERE i.come_back_at < now() - interval '1 day' LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS count_of = ROW_COUNT;
+    what := 'accounts that have left the line'; removed := count_of; RETURN NEXT;
     -- Longer than a certificate that an incident is about may be in use: csrq.take_chain() hands out none of those.
     DELETE FROM csrq.incident_request WHERE (request_id, incident_id) IN (
         SELECT k.request_id, k.incident_id FROM csrq.incident i JOIN csrq.incident_request k ON k.incident_id = i.id

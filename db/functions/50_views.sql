@@ -155,8 +155,7 @@ SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period,
   LEFT JOIN csrq.rate_hold h ON h.directory = s.directory AND h.scope = s.scope AND h.key = s.key AND h.until > now()
   CROSS JOIN LATERAL (
        SELECT CASE WHEN s.name = 'new_accounts_per_address'
-                   THEN (SELECT count(*) FROM csrq.acme_account i JOIN csrq.rate_hold w ON w.directory = i.directory AND w.scope = 'account' AND w.key = i.id::text
-                          WHERE i.directory = s.directory AND i.status = 'creating' AND w.error ->> 'hold_code' = 'rate_limit' AND w.until > now())
+                   THEN (SELECT count(*) FROM csrq.account_in_line i WHERE i.directory = s.directory AND i.come_back_at > now())
                    WHEN a.policy = 'per_customer'
                    THEN (SELECT count(*) FROM csrq.job j WHERE j.customer = a.owner AND j.status = 'ready' AND NOT j.started AND j.kind = 'issue')
                    ELSE 0 END AS waiting) w;

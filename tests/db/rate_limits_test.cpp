@@ -245,6 +245,8 @@ struct LineOfAccounts : LimitedCa {
   void let_pass(const std::string& time) {
     sql.run("UPDATE csrq.rate_bucket SET full_at = full_at - interval '" + time + "'");
     sql.run("UPDATE csrq.rate_hold SET until = until - interval '" + time + "'");
+    sql.run("UPDATE csrq.account_in_line SET since = since - interval '" + time +
+            "', come_back_at = come_back_at - interval '" + time + "'");
   }
 };
 
@@ -259,6 +261,45 @@ TEST_CASE("accounts are registered in the order in which they came") {
   const auto third = line.made_up("third");
   CHECK(hours(line.ask(third)) == doctest::Approx(2).epsilon(0.01));
   CHECK_FALSE(line.ask(line.account));
+}
+
+TEST_CASE(
+    "whose customer has more rows to be worked on is registered earlier, unless the other has waited for a "
+    "week") {
+  LineOfAccounts line;
+  line.sql.run(
+      "INSERT INTO csrq.request (customer, csr) SELECT c, 'x' FROM unnest(ARRAY['small', 'large', 'large']) "
+      "c");
+  const auto small = line.made_up("small");
+  const auto large = line.made_up("large");
+  CHECK(line.ask(line.account));
+  CHECK(hours(line.ask(small)) == doctest::Approx(1).epsilon(0.01));
+  SUBCASE("just come") {
+    CHECK(hours(line.ask(large)) == doctest::Approx(1).epsilon(0.01));
+    line.let_pass("1 hour");
+    CHECK(line.ask(small));
+    CHECK_FALSE(line.ask(large));
+  }
+  SUBCASE("a week later") {
+    line.sql.run("UPDATE csrq.account_in_line SET since = now() - interval '8 days'");
+    CHECK(hours(line.ask(large)) == doctest::Approx(3).epsilon(0.01));
+  }
+}
+
+TEST_CASE("an urgent row brings its customer's account to the head of the line at once") {
+  LineOfAccounts line;
+  line.sql.run(
+      "INSERT INTO csrq.request (customer, csr, priority) SELECT 'second', 'x', 'bulk' FROM "
+      "generate_series(1, 5)");
+  const auto second = line.made_up("second");
+  CHECK(line.ask(line.account));
+  CHECK(hours(line.ask(second)) == doctest::Approx(2).epsilon(0.01));
+  CHECK(store::claim(line.database, line.worker, 10, lease).empty());
+  line.sql.run("INSERT INTO csrq.request (customer, csr, priority) VALUES ('second', 'x', 'urgent')");
+  CHECK(store::claim(line.database, line.worker, 10, lease).size() == 1);
+  CHECK(hours(line.ask(second)) == doctest::Approx(1).epsilon(0.01));
+  line.sql.run("INSERT INTO csrq.request (customer, csr, priority) VALUES ('second', 'x', 'urgent')");
+  CHECK(store::claim(line.database, line.worker, 10, lease).empty());
 }
 
 TEST_CASE("an account that does not come back when its turn is loses its place") {
