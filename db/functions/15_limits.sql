@@ -188,7 +188,8 @@ BEGIN
      WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' AND b.key = '';
     IF its_turn <= now() THEN
         PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
-        DELETE FROM csrq.account_in_line i WHERE i.account_id = p_account;
+        -- It stands in nobody's way any more; since when it has waited is known until the CA has answered.
+        UPDATE csrq.account_in_line i SET come_back_at = now() - interval '1 hour' WHERE i.account_id = p_account;
         RETURN;
     END IF;
     held_until := least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day');

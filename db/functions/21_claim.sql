@@ -232,6 +232,7 @@ BEGIN
         END IF;
     ELSIF coalesce(NEW.name, OLD.name) = 'new_accounts_per_address' THEN
         -- Accounts in line were told when to come back according to the former figures.
+        PERFORM FROM csrq.rate_bucket b WHERE b.directory = coalesce(NEW.directory, OLD.directory) AND b.name = 'new_accounts_per_address' FOR UPDATE;
         UPDATE csrq.rate_hold h SET until = now()
          WHERE h.directory = coalesce(NEW.directory, OLD.directory) AND h.scope = 'account' AND h.until > now() AND h.error ->> 'hold_code' = 'rate_limit';
     END IF;

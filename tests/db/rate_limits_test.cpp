@@ -286,6 +286,26 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "an account whose registration fails has waited as long as before; one that is registered leaves the "
+    "line") {
+  LineOfAccounts line;
+  CHECK(line.ask(line.account));
+  line.let_pass("8 days");
+  CHECK_FALSE(line.ask(line.account));
+  line.sql.run("INSERT INTO csrq.request (customer, csr) SELECT 'large', 'x' FROM generate_series(1, 5)");
+  CHECK(line.ask(line.made_up("large")));
+  line.let_pass("1 hour");
+  CHECK_FALSE(line.ask(line.account));
+  store::account_registered(line.database, line.account,
+                            {.status = AccountStatus::valid,
+                             .url = "https://ca.example/account/1",
+                             .orders_url = {},
+                             .contact = {}});
+  CHECK(line.sql.value("SELECT string_agg(a.owner, ' ') FROM csrq.account_in_line i JOIN csrq.acme_account a "
+                       "ON a.id = i.account_id") == "large");
+}
+
 TEST_CASE("an urgent row brings its customer's account to the head of the line at once") {
   LineOfAccounts line;
   line.sql.run(
