@@ -125,14 +125,14 @@ END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
 
--- Accounts that may not be registered yet stand in line: first those with urgent rows; then those that have waited for a week, as
--- they came; then by lane, and those with the most rows first, since an account more for them means the most certificates more. An
+-- Accounts that may not be registered yet stand in line: first those with urgent rows; then those that have waited for a week, by
+-- the day on which they came; then by lane, and those with the most rows first, since an account more for them means the most certificates more. An
 -- account keeps its place by coming back when it was told to, at least once a day; one whose customer has no rows any more does
 -- not, and is passed over.
 CREATE OR REPLACE FUNCTION csrq.place_in_line(p_waiting csrq.account_in_line) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN p_waiting.lane = 0 THEN ARRAY[0, 0, -p_waiting.rows, p_waiting.account_id]
-                WHEN p_waiting.since < now() - interval '7 days' THEN ARRAY[1, 0, 0, p_waiting.account_id]
+                WHEN p_waiting.since < now() - interval '7 days' THEN ARRAY[1, floor(extract(epoch FROM p_waiting.since) / 86400)::bigint, -p_waiting.rows, p_waiting.account_id]
                 ELSE ARRAY[2, p_waiting.lane, -p_waiting.rows, p_waiting.account_id] END
 $$;
 COMMENT ON FUNCTION csrq.place_in_line(csrq.account_in_line) IS 'The less, the sooner is its turn.';

@@ -284,6 +284,13 @@ TEST_CASE(
     line.sql.run("UPDATE csrq.account_in_line SET since = now() - interval '8 days'");
     CHECK(hours(line.ask(large)) == doctest::Approx(3).epsilon(0.01));
   }
+  SUBCASE("when both have waited for a week since the same day") {
+    CHECK(line.ask(large));
+    line.sql.run("UPDATE csrq.account_in_line SET since = now() - interval '8 days'");
+    line.let_pass("1 hour");
+    CHECK(line.ask(small));
+    CHECK_FALSE(line.ask(large));
+  }
 }
 
 TEST_CASE(
