@@ -125,15 +125,15 @@ END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
 
--- Accounts that may not be registered yet stand in line: first those with urgent rows; then those that have waited for a week, by
--- the day on which they came; then by lane, and those with the most rows first, since an account more for them means the most certificates more. An
+-- Accounts that may not be registered yet stand in line: by lane; within one first those that have waited for a week, by
+-- the day on which they came; then those with the most rows, since an account more for them means the most certificates more. An
 -- account keeps its place by coming back when it was told to, at least once a day; one whose customer has no rows any more does
 -- not, and is passed over.
 CREATE OR REPLACE FUNCTION csrq.place_in_line(p_waiting csrq.account_in_line) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN p_waiting.lane = 0 THEN ARRAY[0, 0, -p_waiting.rows, p_waiting.account_id]
-                WHEN p_waiting.since < now() - interval '7 days' THEN ARRAY[1, floor(extract(epoch FROM p_waiting.since) / 86400)::bigint, -p_waiting.rows, p_waiting.account_id]
-                ELSE ARRAY[2, p_waiting.lane, -p_waiting.rows, p_waiting.account_id] END
+    SELECT ARRAY[p_waiting.lane,
+                 CASE WHEN p_waiting.since < now() - interval '7 days' THEN floor(extract(epoch FROM p_waiting.since) / 86400) ELSE 1e9 END::bigint,
+                 -p_waiting.rows, p_waiting.account_id]
 $$;
 COMMENT ON FUNCTION csrq.place_in_line(csrq.account_in_line) IS 'The less, the sooner is its turn.';
 
@@ -147,9 +147,10 @@ END $$;
 COMMENT ON FUNCTION csrq.most_urgent_lane(text) IS 'In which this customer has rows that need an order; null: in none.';
 
 CREATE OR REPLACE FUNCTION csrq.may_overtake(p_hold csrq.rate_hold, p_account bigint, p_lane int) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT p_hold.error ->> 'hold_code' = 'rate_limit' IS TRUE AND EXISTS (SELECT FROM csrq.account_in_line i WHERE i.account_id = p_account AND i.lane > p_lane)
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN p_hold.error ->> 'hold_code' = 'rate_limit' IS TRUE AND EXISTS (SELECT FROM csrq.account_in_line i WHERE i.account_id = p_account AND i.lane > p_lane);
+END $$;
 COMMENT ON FUNCTION csrq.may_overtake(csrq.rate_hold, bigint, int) IS 'This hold is that of an account in line, for less urgent rows than those of this lane: it gets another place.';
 
 CREATE OR REPLACE FUNCTION csrq.stand_in_line(p_directory text, p_account bigint, p_customer text, p_lane int) RETURNS int

@@ -18,3 +18,7 @@ CREATE INDEX account_in_line_place ON csrq.account_in_line (directory, come_back
 
 -- Replaced by one that knows the lane.
 DROP FUNCTION IF EXISTS csrq.orders_possible(text, text[]);
+
+-- Accounts that wait according to the former promises ask for their place.
+UPDATE csrq.rate_hold SET until = now() WHERE scope = 'account' AND until > now() AND error ->> 'hold_code' = 'rate_limit';
+UPDATE csrq.turn SET turn_at = now() WHERE turn_at > now();
