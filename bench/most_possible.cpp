@@ -5,13 +5,14 @@ namespace csrq::bench {
 MostPossible::MostPossible(const Portfolio& portfolio)
     : portfolio_(portfolio),
       order_(portfolio.by_size()),
+      other_client_(portfolio),
       lines_(static_cast<std::size_t>(portfolio.customers)),
       registered_(lines_.size(), false),
       tried_(portfolio.names.size(), false) {}
 
 std::int64_t MostPossible::at(Time now) {
   insert_due(now);
-  other_client_issues(now);
+  other_client_.issue_due(ca_, now);
   std::int64_t issued = 0;
   for (const int number : order_) {
     const auto customer = static_cast<std::size_t>(number);
@@ -19,14 +20,6 @@ std::int64_t MostPossible::at(Time now) {
       issued += serve(customer, now);
   }
   return issued;
-}
-
-void MostPossible::other_client_issues(Time now) {
-  for (; next_of_other_client_ < portfolio_.other_client.size() &&
-         portfolio_.other_client[next_of_other_client_].at <= now;
-       ++next_of_other_client_)
-    for (const int domain : portfolio_.contested_domains)
-      ca_.somebody_else_issued(domain, now, portfolio_.other_client[next_of_other_client_].certificates);
 }
 
 void MostPossible::insert_due(Time now) {

@@ -8,6 +8,7 @@
 
 #include "base/time.hpp"
 #include "bench/limited_ca.hpp"
+#include "bench/other_client.hpp"
 #include "bench/portfolio.hpp"
 
 namespace csrq::bench {
@@ -30,13 +31,11 @@ class MostPossible {
   bool has_account(std::size_t customer, Time now);
   std::int64_t serve(std::size_t customer, Time now);
 
-  void other_client_issues(Time now);
-
   const Portfolio& portfolio_;
   const std::vector<int> order_;  ///< accounts are registered for those first who can use them most
   LimitedCa ca_{};
-  std::size_t next_{0};  ///< name to be inserted
-  std::size_t next_of_other_client_{0};
+  OtherClient other_client_;
+  std::size_t next_{0};      ///< name to be inserted
   std::vector<Line> lines_;  ///< of each customer, by when a name can be tried
   std::vector<bool> registered_;
   std::vector<bool> tried_;  ///< names that failed

@@ -19,7 +19,7 @@ constexpr int names_for_each_middling_domain = 200;
 constexpr double always_fails = 0.02;
 constexpr double fails_at_first = 0.03;
 constexpr auto a_day = std::chrono::hours(24);
-constexpr std::array other_client{std::pair{2h, 30}, std::pair{50h, 5}, std::pair{100h, 5}};
+constexpr std::array taken_by_others{std::pair{2h, 30}, std::pair{50h, 5}, std::pair{100h, 5}};
 
 class Maker {
  public:
@@ -34,8 +34,8 @@ class Maker {
     share_out();
     add_single_inserts();
     std::ranges::stable_sort(made_.names, {}, &WantedName::inserted);
-    for (const auto& [after, certificates] : other_client)
-      made_.other_client.push_back({.at = start_ + after, .certificates = certificates});
+    for (const auto& [after, certificates] : taken_by_others)
+      made_.taken_by_others.push_back({.at = start_ + after, .certificates = certificates});
     return std::move(made_);
   }
 

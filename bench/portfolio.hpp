@@ -18,7 +18,7 @@ struct WantedName {
 };
 
 /// When another client of the CA gets so many certificates for each contested domain.
-struct OtherClient {
+struct TakenByOthers {
   Time at{};
   int certificates{};
 };
@@ -29,8 +29,8 @@ struct OtherClient {
 struct Portfolio {
   std::vector<WantedName> names{};  ///< in the order in which they are inserted
   int customers{};
-  std::vector<int> contested_domains{};     ///< where another client of the CA gets certificates, too
-  std::vector<OtherClient> other_client{};  ///< in the order of time
+  std::vector<int> contested_domains{};          ///< where another client of the CA gets certificates, too
+  std::vector<TakenByOthers> taken_by_others{};  ///< in the order of time
 
   std::string name(std::size_t index) const;
   static std::string domain(int index);

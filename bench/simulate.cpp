@@ -7,7 +7,6 @@
 #include <optional>
 #include <set>
 #include <stdexcept>
-#include <utility>
 
 #include <pqxx/pqxx>
 
@@ -16,6 +15,7 @@
 #include "bench/comparison.hpp"
 #include "bench/limited_ca.hpp"
 #include "bench/options.hpp"
+#include "bench/other_client.hpp"
 #include "bench/portfolio.hpp"
 #include "bench/private_database.hpp"
 #include "bench/report.hpp"
@@ -159,7 +159,7 @@ class Simulation {
       give_up_due(statements, now);
       store::execute(statements, "SELECT csrq.renew_due($1::int, 0)", {renewals_of(now)});
     }
-    other_client_issues(now);
+    other_client_.issue_due(ca_, now);
     analyze_if_grown();
     const std::int64_t most_orders =
         std::max<std::int64_t>(1, orders_per_second * (scenario_.step / Duration(1s)));
@@ -231,14 +231,6 @@ class Simulation {
     if (has_given_up_ || now < scenario_.start + patience) return;
     has_given_up_ = true;
     store::execute(statements, give_up_sql, {scenario_.start});
-  }
-
-  void other_client_issues(Time now) {
-    for (; next_of_other_client_ < portfolio_.other_client.size() &&
-           portfolio_.other_client[next_of_other_client_].at <= now;
-         ++next_of_other_client_)
-      for (const int domain : portfolio_.contested_domains)
-        ca_.somebody_else_issued(domain, now, portfolio_.other_client[next_of_other_client_].certificates);
   }
 
   void count(const Played& played, Time now) {
@@ -322,10 +314,10 @@ class Simulation {
   const std::string url_{cluster_.new_database("simulation")};
   pqxx::connection connection_{url_};
   LimitedCa ca_{};
+  OtherClient other_client_{portfolio_};
   std::optional<SimulatedWorker> worker_{};
 
   std::size_t next_name_{0};
-  std::size_t next_of_other_client_{0};
   bool has_given_up_{false};
   bool is_revoked_{false};
   std::set<std::size_t> revoked_{};  ///< and not yet replaced

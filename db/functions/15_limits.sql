@@ -157,12 +157,14 @@ CREATE OR REPLACE FUNCTION csrq.stand_in_line(p_directory text, p_account bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     waiting csrq.account_in_line;
+    its_place bigint[];
 BEGIN
     INSERT INTO csrq.account_in_line AS i (account_id, directory, lane, rows, come_back_at)
         VALUES (p_account, p_directory, p_lane, (SELECT count(*) FROM (SELECT FROM csrq.job j WHERE j.customer = p_customer LIMIT 10000) j), now())
         ON CONFLICT (account_id) DO UPDATE SET lane = EXCLUDED.lane, rows = EXCLUDED.rows, come_back_at = now() RETURNING * INTO waiting;
+    its_place := csrq.place_in_line(waiting);
     RETURN (SELECT count(*) FROM csrq.account_in_line i
-             WHERE i.directory = p_directory AND i.come_back_at > now() - interval '5 minutes' AND csrq.place_in_line(i) < csrq.place_in_line(waiting));
+             WHERE i.directory = p_directory AND i.come_back_at > now() - interval '5 minutes' AND csrq.place_in_line(i) < its_place);
 END $$;
 COMMENT ON FUNCTION csrq.stand_in_line(text, bigint, text, int) IS 'Gives an account its place, which is another one once its customer has other rows; returns how many are before it.';
 
@@ -180,13 +182,16 @@ BEGIN
     SELECT extract(epoch FROM h.until - now()), CASE WHEN h.error ? 'hold_code' THEN h.error ->> 'detail' ELSE 'the CA has asked to wait' END, h.error ->> 'hold_code' INTO wait_seconds, why, hold_code FROM csrq.rate_hold h
      WHERE h.directory = p_directory AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text AND NOT csrq.may_overtake(h, p_account, its_lane)) AND h.until > now()
      ORDER BY h.until DESC LIMIT 1;
-    IF FOUND OR NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, 'new_accounts_per_address', '')) THEN
+    IF FOUND THEN
         RETURN;
     END IF;
     -- The first in line has the next token, and so on.
     SELECT greatest(b.full_at, now()) + (csrq.stand_in_line(p_directory, p_account, its_customer, its_lane) + 1 - l.burst) * l.refill INTO its_turn
       FROM csrq.rate_bucket b CROSS JOIN LATERAL csrq.limit_for(p_directory, b.name, b.key) l
      WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' AND b.key = '';
+    IF NOT FOUND THEN  -- unlimited
+        RETURN;
+    END IF;
     IF its_turn <= now() THEN
         PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
         -- It stands in nobody's way any more; since when it has waited is known until the CA has answered.

@@ -81,7 +81,8 @@ void seed_domains(Database& database, const std::string& directory, const RateLi
 
 std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account) {
   std::optional<Hold> hold;
-  database.run([&](pqxx::transaction_base& transaction) {
+  // All workers wait for the one bucket of a CA: nothing else is locked meanwhile.
+  database.run_alone([&](pqxx::transaction_base& transaction) {
     hold.reset();
     const auto row = execute(transaction, take_account_token_sql, {directory, account})[0];
     if (!row[0].is_null())
