@@ -22,8 +22,8 @@ constexpr std::int64_t all = 0;
 
 std::optional<LimitedCa::Refusal> refusal(LimitedCa::Limit limit, Time next, Time now) {
   if (next <= now) return std::nullopt;
-  return LimitedCa::Refusal{.limit = limit,
-                            .retry_after = std::chrono::ceil<std::chrono::seconds>(next - now)};
+  return LimitedCa::Refusal{
+      .limit = limit, .retry_after = std::chrono::ceil<std::chrono::seconds>(next - now), .is_news = false};
 }
 
 }  // namespace
@@ -40,7 +40,10 @@ std::optional<LimitedCa::Refusal> LimitedCa::new_order(const Subject& subject, T
   if (const auto refused = refusal(Limit::failures, failures_.next(subject.name, now), now)) return refused;
   if (const auto refused = refusal(Limit::name_set, name_sets_.next(subject.name, now), now)) return refused;
   if (issued_.contains(subject.name)) return std::nullopt;
-  if (const auto refused = refusal(Limit::domain, domains_.next(subject.domain, now), now)) return refused;
+  if (auto refused = refusal(Limit::domain, domains_.next(subject.domain, now), now)) {
+    refused->is_news = is_news(subject.domain, now);
+    return refused;
+  }
   if (const auto refused = refusal(Limit::orders, orders_.next(subject.account, now), now)) return refused;
   orders_.spend(subject.account, now);
   return std::nullopt;
@@ -57,6 +60,15 @@ void LimitedCa::validation_failed(const Subject& subject, Time now) {
 
 void LimitedCa::somebody_else_issued(std::int64_t domain, Time now, int certificates) {
   domains_.spend(domain, now, certificates);
+  told_of_others_[domain] = Time::max();
+}
+
+/// Orders that were under way together learn it together.
+bool LimitedCa::is_news(std::int64_t domain, Time now) {
+  const auto found = told_of_others_.find(domain);
+  if (found == told_of_others_.end()) return false;
+  if (found->second == Time::max()) found->second = now;
+  return found->second == now;
 }
 
 }  // namespace csrq::bench

@@ -39,6 +39,7 @@ class LimitedCa {
   struct Refusal {
     Limit limit{};
     Duration retry_after{};
+    bool is_news{};  ///< somebody else has taken from the limit, and no earlier answer said so
   };
 
   /// `has_limits`: or none, like a private CA.
@@ -54,6 +55,8 @@ class LimitedCa {
   void somebody_else_issued(std::int64_t domain, Time now, int certificates);
 
  private:
+  bool is_news(std::int64_t domain, Time now);
+
   bool has_limits_;
   Buckets accounts_{10, std::chrono::hours(3)};
   Buckets orders_{300, std::chrono::hours(3)};
@@ -61,6 +64,9 @@ class LimitedCa {
   Buckets name_sets_{5, std::chrono::hours(7 * 24)};
   Buckets failures_{5, std::chrono::hours(1)};
   std::unordered_set<std::int64_t> issued_{};  ///< names
+  /// Domains for which somebody else got certificates: when a refusal first told of the last of them, else
+  /// Time::max().
+  std::unordered_map<std::int64_t, Time> told_of_others_{};
 };
 
 }  // namespace csrq::bench

@@ -44,7 +44,6 @@ constexpr const char* usage =
     "  --json           one JSON object\n";
 
 constexpr auto a_day = std::chrono::hours(24);
-constexpr auto a_week = 7 * a_day;
 /// When the limits bind.
 constexpr auto first_month = 30 * a_day;
 constexpr auto patience = 10 * a_day;  ///< of customers whose rows fail
@@ -106,8 +105,8 @@ class Simulation {
                         {"possible", static_cast<double>(sum(compared_.possible)), {}, {}},
                         {"share_%", 100 * compared_.share, 98.0, {}},
                         {"worst_day_%", 100 * compared_.worst_day, {}, {}},
-                        {"429s_first_week", static_cast<double>(refused_first_week_), {}, {}},
-                        {"429s_later", static_cast<double>(refused_later_), {}, 0.0},
+                        {"429s_news", static_cast<double>(refused_as_news_), {}, {}},
+                        {"429s_known", static_cast<double>(refused_though_known_), {}, 0.0},
                         {"small_p99_min", percentile(small_waits_, 0.99), {}, {}},
                         {"small_longest_min", percentile(small_waits_, 1), {}, {}},
                         {"known_longest_min", percentile(known_waits_, 1), {}, {}},
@@ -237,7 +236,8 @@ class Simulation {
     for (const std::size_t name : played.issued) count_first(name, now);
     for (const std::size_t name : played.renewed) count_renewal(name, now);
     certificates_ += static_cast<std::int64_t>(played.issued.size() + played.renewed.size());
-    (now < scenario_.start + a_week ? refused_first_week_ : refused_later_) += played.refused;
+    refused_as_news_ += played.news;
+    refused_though_known_ += played.refused - played.news;
     failed_ += played.failed;
     Day& today = day(now);
     today.issued += static_cast<std::int64_t>(played.issued.size());
@@ -329,8 +329,8 @@ class Simulation {
   std::int64_t first_{0};
   std::int64_t failed_{0};
   std::int64_t waiting_{0};
-  std::int64_t refused_first_week_{0};
-  std::int64_t refused_later_{0};
+  std::int64_t refused_as_news_{0};
+  std::int64_t refused_though_known_{0};
   std::int64_t expired_{0};
   std::vector<double> small_waits_{};   ///< minutes
   std::map<int, Time> served_since_{};  ///< when each customer got its first certificate

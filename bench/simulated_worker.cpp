@@ -302,6 +302,7 @@ void SimulatedWorker::put_off(Row row, Duration wait, const std::string& code, c
 
 void SimulatedWorker::refuse(Row row, const LimitedCa::Refusal& refusal) {
   ++played_.refused;
+  if (refusal.is_news) ++played_.news;
   row.scope = scope_of(refusal.limit);
   row.wait = refusal.retry_after;
   to_refuse_.push_back(std::move(row));

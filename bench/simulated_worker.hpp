@@ -19,6 +19,7 @@ struct Played {
   std::int64_t claimed{};
   std::int64_t orders{};              ///< that the CA answered
   std::int64_t refused{};             ///< answers 429
+  std::int64_t news{};                ///< of these, which only the CA could know
   std::int64_t failed{};              ///< validations
   std::vector<std::size_t> issued{};  ///< numbers of names
   std::vector<std::size_t> renewed{};

@@ -127,8 +127,7 @@ COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
 
 -- Accounts that may not be registered yet stand in line: by lane; within one first those that have waited for a week, by
 -- the day on which they came; then those with the most rows, since an account more for them means the most certificates more. An
--- account keeps its place by coming back when it was told to, at least once a day; one whose customer has no rows any more does
--- not, and is passed over.
+-- account keeps its place by coming back when it was told to, at least once a day.
 CREATE OR REPLACE FUNCTION csrq.place_in_line(p_waiting csrq.account_in_line) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT ARRAY[p_waiting.lane,
@@ -137,76 +136,91 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION csrq.place_in_line(csrq.account_in_line) IS 'The less, the sooner is its turn.';
 
-CREATE OR REPLACE FUNCTION csrq.most_urgent_lane(p_customer text) RETURNS int
+CREATE OR REPLACE FUNCTION csrq.stands_in_line(p_waiting csrq.account_in_line) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT p_waiting.let_go_at IS NULL AND p_waiting.come_back_at > now() - interval '5 minutes' $$;
+COMMENT ON FUNCTION csrq.stands_in_line(csrq.account_in_line) IS 'Whether it still waits: it has no token yet, and was not told to come back long ago.';
+
+CREATE OR REPLACE FUNCTION csrq.rows_for_orders(p_customer text, OUT lane int, OUT rows int)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN (SELECT min(l.lane) FROM generate_series(0, 3) l(lane)
-             WHERE EXISTS (SELECT FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = p_customer)
-                OR EXISTS (SELECT FROM csrq.job j WHERE j.status = 'leased' AND j.lane = l.lane AND j.customer = p_customer));
+    SELECT min(w.lane), least(count(*), 10000) INTO lane, rows
+      FROM (SELECT l.lane FROM generate_series(0, 3) l(lane) CROSS JOIN LATERAL (
+                   SELECT FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = p_customer
+                      AND j.run_at < now() + interval '1 day' LIMIT 10000) r
+            UNION ALL
+            SELECT j.lane FROM csrq.worker k JOIN csrq.job j ON j.status = 'leased' AND j.worker_id = k.id AND j.customer = p_customer
+             WHERE j.kind <> 'revoke') w;
 END $$;
-COMMENT ON FUNCTION csrq.most_urgent_lane(text) IS 'In which this customer has rows that need an order; null: in none.';
+COMMENT ON FUNCTION csrq.rows_for_orders(text) IS 'The most urgent lane in which a customer has rows that need an order within a day (null: in none), and how many there are, up to 10000.';
 
-CREATE OR REPLACE FUNCTION csrq.may_overtake(p_hold csrq.rate_hold, p_account bigint, p_lane int) RETURNS boolean
+CREATE OR REPLACE FUNCTION csrq.before_in_line(p_waiting csrq.account_in_line) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN p_hold.error ->> 'hold_code' = 'rate_limit' IS TRUE AND EXISTS (SELECT FROM csrq.account_in_line i WHERE i.account_id = p_account AND i.lane > p_lane);
-END $$;
-COMMENT ON FUNCTION csrq.may_overtake(csrq.rate_hold, bigint, int) IS 'This hold is that of an account in line, for less urgent rows than those of this lane: it gets another place.';
-
-CREATE OR REPLACE FUNCTION csrq.stand_in_line(p_directory text, p_account bigint, p_customer text, p_lane int) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    waiting csrq.account_in_line;
-    its_place bigint[];
+    its_place bigint[] := csrq.place_in_line(p_waiting);
 BEGIN
-    INSERT INTO csrq.account_in_line AS i (account_id, directory, lane, rows, come_back_at)
-        VALUES (p_account, p_directory, p_lane, (SELECT count(*) FROM (SELECT FROM csrq.job j WHERE j.customer = p_customer LIMIT 10000) j), now())
-        ON CONFLICT (account_id) DO UPDATE SET lane = EXCLUDED.lane, rows = EXCLUDED.rows, come_back_at = now() RETURNING * INTO waiting;
-    its_place := csrq.place_in_line(waiting);
-    RETURN (SELECT count(*) FROM csrq.account_in_line i
-             WHERE i.directory = p_directory AND i.come_back_at > now() - interval '5 minutes' AND csrq.place_in_line(i) < its_place);
+    RETURN (SELECT count(*) FROM csrq.account_in_line i JOIN csrq.acme_account a ON a.id = i.account_id
+             WHERE i.directory = p_waiting.directory AND csrq.stands_in_line(i) AND csrq.place_in_line(i) < its_place
+               AND (i.rows = 0 OR EXISTS (SELECT FROM csrq.job j WHERE j.customer = a.owner AND j.status <> 'parked')));
 END $$;
-COMMENT ON FUNCTION csrq.stand_in_line(text, bigint, text, int) IS 'Gives an account its place, which is another one once its customer has other rows; returns how many are before it.';
+COMMENT ON FUNCTION csrq.before_in_line(csrq.account_in_line) IS 'How many accounts have their turn before this one. Those whose customers have cancelled everything are passed over.';
 
--- An account that has to wait is held, and with it all rows of its customer, unless they are more urgent than those of which it got its place.
-DROP FUNCTION IF EXISTS csrq.take_account_token(text);
+CREATE OR REPLACE FUNCTION csrq.customers_without_account(p_directory text, p_limit int) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM (
+        SELECT FROM (SELECT t.customer FROM csrq.turn t WHERE t.lane BETWEEN 0 AND 3 AND t.turn_at <= now() LIMIT 1000) t
+         WHERE NOT EXISTS (SELECT FROM csrq.acme_account a WHERE a.directory = p_directory AND a.policy = 'per_customer' AND a.owner = t.customer)
+         LIMIT p_limit) c);
+END $$;
+COMMENT ON FUNCTION csrq.customers_without_account(text, int) IS 'How many customers (up to a limit) have due rows, and no account yet for which they could have got in line.';
+
 CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    its_customer text := (SELECT a.owner FROM csrq.acme_account a WHERE a.id = p_account AND a.policy = 'per_customer');
-    its_lane int := coalesce(csrq.most_urgent_lane(its_customer), 1);
+    account csrq.acme_account;
+    customer_has record;
+    waiting csrq.account_in_line;
+    token_at timestamptz;
+    refill interval;
+    tokens int;
     its_turn timestamptz;
-    held_until timestamptz;
 BEGIN
+    SELECT * INTO account FROM csrq.acme_account a WHERE a.id = p_account;
+    SELECT * INTO customer_has FROM csrq.rows_for_orders(CASE WHEN account.policy = 'per_customer' THEN account.owner END);
     PERFORM csrq.lock_buckets(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
-    SELECT extract(epoch FROM h.until - now()), CASE WHEN h.error ? 'hold_code' THEN h.error ->> 'detail' ELSE 'the CA has asked to wait' END, h.error ->> 'hold_code' INTO wait_seconds, why, hold_code FROM csrq.rate_hold h
-     WHERE h.directory = p_directory AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text AND NOT csrq.may_overtake(h, p_account, its_lane)) AND h.until > now()
+    SELECT extract(epoch FROM h.until - now()), 'the CA has asked to wait' INTO wait_seconds, why FROM csrq.rate_hold h
+     WHERE h.directory = p_directory AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text) AND h.until > now()
      ORDER BY h.until DESC LIMIT 1;
     IF FOUND THEN
         RETURN;
     END IF;
-    -- The first in line has the next token, and so on.
-    SELECT greatest(b.full_at, now()) + (csrq.stand_in_line(p_directory, p_account, its_customer, its_lane) + 1 - l.burst) * l.refill INTO its_turn
+    SELECT greatest(b.full_at, now()) - (l.burst - 1) * l.refill, l.refill, csrq.tokens_left(l.burst, l.period, b.full_at) INTO token_at, refill, tokens
       FROM csrq.rate_bucket b CROSS JOIN LATERAL csrq.limit_for(p_directory, b.name, b.key) l
      WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' AND b.key = '';
-    IF NOT FOUND THEN  -- unlimited
+    -- A key makes one account, whoever sends it and how often: its token is taken once, unless the attempt has failed long ago.
+    IF NOT FOUND OR EXISTS (SELECT FROM csrq.acme_account a WHERE a.id = p_account AND a.status <> 'creating')
+       OR EXISTS (SELECT FROM csrq.account_in_line i WHERE i.account_id = p_account AND i.let_go_at > now() - interval '1 minute') THEN
         RETURN;
+    END IF;
+    INSERT INTO csrq.account_in_line AS i (account_id, directory, lane, rows, come_back_at)
+        VALUES (p_account, p_directory, coalesce(customer_has.lane, 1), customer_has.rows, now())
+        ON CONFLICT (account_id) DO UPDATE SET lane = EXCLUDED.lane, rows = EXCLUDED.rows, come_back_at = now(), let_go_at = NULL RETURNING * INTO waiting;
+    -- The first in line has the next token, and so on.
+    its_turn := token_at + csrq.before_in_line(waiting) * refill;
+    -- Where more customers come at once than there are tokens, the first to ask has none before the others have got in line, too.
+    IF its_turn <= now() AND waiting.lane > 0 AND waiting.since > now() - interval '10 seconds' AND csrq.customers_without_account(p_directory, tokens) >= tokens THEN
+        its_turn := waiting.since + interval '10 seconds';
     END IF;
     IF its_turn <= now() THEN
         PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
-        -- It stands in nobody's way any more; since when it has waited is known until the CA has answered.
-        UPDATE csrq.account_in_line i SET come_back_at = now() - interval '1 hour' WHERE i.account_id = p_account;
+        UPDATE csrq.account_in_line i SET let_go_at = now() WHERE i.account_id = p_account;
         RETURN;
     END IF;
-    held_until := least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day');
-    wait_seconds := extract(epoch FROM held_until - now());
+    UPDATE csrq.account_in_line i SET come_back_at = least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day')
+     WHERE i.account_id = p_account RETURNING extract(epoch FROM i.come_back_at - now()) INTO wait_seconds;
     hold_code := 'rate_limit';
     why := format('no new account may be registered yet (new_accounts_per_address); as things stand, this one may at %s UTC',
                   to_char(its_turn AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
-    UPDATE csrq.account_in_line i SET come_back_at = held_until WHERE i.account_id = p_account;
-    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error)
-        VALUES (p_directory, 'account', p_account::text, held_until, jsonb_build_object('hold_code', hold_code, 'detail', why))
-        ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error, binds_renewals = true;
 END $$;
 COMMENT ON FUNCTION csrq.take_account_token(text, bigint) IS 'Before newAccount is sent for the new key of an account: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
 
@@ -398,8 +412,9 @@ BEGIN
     WITH account AS (
         SELECT a.owner, csrq.tokens_left(l.burst, l.period, b.full_at) AS tokens,
                greatest(now(), csrq.token_due(l.burst, l.period, b.full_at),
-                        (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = a.directory
-                            AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text)) AND NOT csrq.may_overtake(h, a.id, p_lane))) AS ready_at
+                        (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = a.directory AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text))),
+                        -- More urgent rows than those of which it got its place may give it a better one.
+                        (SELECT i.come_back_at FROM csrq.account_in_line i WHERE i.account_id = a.id AND i.lane <= p_lane)) AS ready_at
           FROM csrq.acme_account a
           LEFT JOIN LATERAL (SELECT r.burst, r.period FROM csrq.rate_limit r WHERE r.directory = a.directory AND r.name = 'new_orders_per_account'
                                 AND r.key IN ('', a.id::text) ORDER BY r.key DESC LIMIT 1) l ON true

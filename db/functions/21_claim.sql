@@ -222,6 +222,23 @@ END $$;
 COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int, boolean)
     IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk (each leaves something to the next); within a lane each customer in turn. p_policy: accounts.policy. p_renewals_only: those of the lane of renewals, and renewals under way.';
 
+CREATE OR REPLACE FUNCTION csrq.ask_for_places_again(p_directory text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    customers text[];
+    asked bigint[];
+BEGIN
+    PERFORM FROM csrq.rate_bucket b WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' FOR UPDATE;
+    WITH told AS (UPDATE csrq.account_in_line i SET come_back_at = now() WHERE i.directory = p_directory AND i.come_back_at > now() RETURNING i.account_id)
+    SELECT array_agg(a.owner) INTO customers FROM told JOIN csrq.acme_account a ON a.id = told.account_id WHERE a.policy = 'per_customer';
+    -- The rows that have asked were put off themselves.
+    asked := array(SELECT j.request_id FROM unnest(customers) c CROSS JOIN generate_series(0, 3) l(lane)
+                     JOIN csrq.job j ON j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = c
+                    WHERE j.run_at > now() AND j.failures = 0 FOR NO KEY UPDATE OF j SKIP LOCKED);
+    UPDATE csrq.job j SET run_at = now() WHERE j.request_id = ANY (asked);
+END $$;
+COMMENT ON FUNCTION csrq.ask_for_places_again(text) IS 'Accounts in line were told when to come back according to former figures: they ask again now.';
+
 CREATE OR REPLACE FUNCTION csrq.look_at_turns_again() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -231,10 +248,7 @@ BEGIN
             RETURN NULL;
         END IF;
     ELSIF coalesce(NEW.name, OLD.name) = 'new_accounts_per_address' THEN
-        -- Accounts in line were told when to come back according to the former figures.
-        PERFORM FROM csrq.rate_bucket b WHERE b.directory = coalesce(NEW.directory, OLD.directory) AND b.name = 'new_accounts_per_address' FOR UPDATE;
-        UPDATE csrq.rate_hold h SET until = now()
-         WHERE h.directory = coalesce(NEW.directory, OLD.directory) AND h.scope = 'account' AND h.until > now() AND h.error ->> 'hold_code' = 'rate_limit';
+        PERFORM csrq.ask_for_places_again(coalesce(NEW.directory, OLD.directory));
     END IF;
     UPDATE csrq.turn SET turn_at = now() WHERE turn_at > now();
     RETURN NULL;

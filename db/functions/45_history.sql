@@ -80,7 +80,7 @@ BEGIN
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'rate holds'; removed := count_of; RETURN NEXT;
     DELETE FROM csrq.account_in_line WHERE account_id IN (
-        SELECT i.account_id FROM csrq.account_in_line i WHERE i.come_back_at < now() - interval '1 day' LIMIT p_limit FOR UPDATE SKIP LOCKED);
+        SELECT i.account_id FROM csrq.account_in_line i WHERE i.come_back_at < now() - interval '7 days' LIMIT p_limit FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'accounts that have left the line'; removed := count_of; RETURN NEXT;
     -- Longer than a certificate that an incident is about may be in use: csrq.take_chain() hands out none of those.

@@ -244,9 +244,26 @@ struct LineOfAccounts : LimitedCa {
 
   void let_pass(const std::string& time) {
     sql.run("UPDATE csrq.rate_bucket SET full_at = full_at - interval '" + time + "'");
-    sql.run("UPDATE csrq.rate_hold SET until = until - interval '" + time + "'");
     sql.run("UPDATE csrq.account_in_line SET since = since - interval '" + time +
-            "', come_back_at = come_back_at - interval '" + time + "'");
+            "', come_back_at = come_back_at - interval '" + time + "', let_go_at = let_go_at - interval '" +
+            time + "'");
+    sql.run("UPDATE csrq.turn SET turn_at = turn_at - interval '" + time + "'");
+  }
+
+  void insert(const std::string& customer, const std::string& priority, int rows) {
+    sql.run("INSERT INTO csrq.request (customer, csr, priority) SELECT '" + customer + "', 'x', '" +
+            priority + "' FROM generate_series(1, " + std::to_string(rows) + ")");
+  }
+
+  std::vector<store::Claim> claimed_rows() { return store::claim(database, worker, 10, lease); }
+
+  void register_account(store::AccountId id) {
+    store::account_registered(
+        database, id,
+        {.status = AccountStatus::valid,
+         .url = "https://ca.example/account/" + std::to_string(static_cast<std::int64_t>(id)),
+         .orders_url = {},
+         .contact = {}});
   }
 };
 
@@ -304,29 +321,23 @@ TEST_CASE(
   CHECK(line.ask(line.made_up("large")));
   line.let_pass("1 hour");
   CHECK_FALSE(line.ask(line.account));
-  store::account_registered(line.database, line.account,
-                            {.status = AccountStatus::valid,
-                             .url = "https://ca.example/account/1",
-                             .orders_url = {},
-                             .contact = {}});
+  line.register_account(line.account);
   CHECK(line.sql.value("SELECT string_agg(a.owner, ' ') FROM csrq.account_in_line i JOIN csrq.acme_account a "
                        "ON a.id = i.account_id") == "large");
 }
 
 TEST_CASE("an urgent row brings its customer's account to the head of the line at once") {
   LineOfAccounts line;
-  line.sql.run(
-      "INSERT INTO csrq.request (customer, csr, priority) SELECT 'second', 'x', 'bulk' FROM "
-      "generate_series(1, 5)");
+  line.insert("second", "bulk", 5);
   const auto second = line.made_up("second");
   CHECK(line.ask(line.account));
   CHECK(hours(line.ask(second)) == doctest::Approx(2).epsilon(0.01));
-  CHECK(store::claim(line.database, line.worker, 10, lease).empty());
-  line.sql.run("INSERT INTO csrq.request (customer, csr, priority) VALUES ('second', 'x', 'urgent')");
-  CHECK(store::claim(line.database, line.worker, 10, lease).size() == 1);
+  CHECK(line.claimed_rows().empty());
+  line.insert("second", "urgent", 1);
+  CHECK(line.claimed_rows().size() == 1);
   CHECK(hours(line.ask(second)) == doctest::Approx(1).epsilon(0.01));
-  line.sql.run("INSERT INTO csrq.request (customer, csr, priority) VALUES ('second', 'x', 'urgent')");
-  CHECK(store::claim(line.database, line.worker, 10, lease).empty());
+  line.insert("second", "urgent", 1);
+  CHECK(line.claimed_rows().empty());
 }
 
 TEST_CASE("an account that does not come back when its turn is loses its place") {
@@ -362,12 +373,123 @@ TEST_CASE("accounts that wait to be registered are counted where their limit is 
 TEST_CASE("accounts that wait to be registered hear of new figures at once") {
   LineOfAccounts line;
   const auto waiting = line.made_up("waiting");
-  line.sql.run("INSERT INTO csrq.request (customer, csr) SELECT 'waiting', 'x' FROM generate_series(1, 3)");
-  CHECK(line.ask(waiting));
-  CHECK(store::claim(line.database, line.worker, 10, lease).empty());
+  line.insert("waiting", "normal", 1);
+  const auto asking = line.claimed_rows().at(0).fence;
+  const auto held = line.ask(waiting);
+  REQUIRE(held);
+  REQUIRE(store::put_off(line.database, asking, held->wait, nullptr));
+  line.insert("waiting", "normal", 3);
+  CHECK(line.claimed_rows().empty());
   line.sql.run("UPDATE csrq.rate_limit SET burst = 100");
-  CHECK(store::claim(line.database, line.worker, 10, lease).size() == 3);
+  CHECK(line.claimed_rows().size() == 4);
   CHECK_FALSE(line.ask(waiting));
+}
+
+TEST_CASE("an account's token is taken once, however many workers register it; later attempts take another") {
+  LineOfAccounts line;
+  CHECK(line.ask(line.account));
+  line.let_pass("1 hour");
+  CHECK_FALSE(line.ask(line.account));
+  CHECK_FALSE(line.ask(line.account));
+  CHECK(hours(line.ask(line.made_up("second"))) == doctest::Approx(1).epsilon(0.01));
+  SUBCASE("when it was not registered") {
+    line.let_pass("2 minutes");
+    CHECK(hours(line.ask(line.account)) == doctest::Approx(1).epsilon(0.05));
+  }
+  SUBCASE("when another worker has registered it") {
+    line.register_account(line.account);
+    line.let_pass("2 minutes");
+    CHECK_FALSE(line.ask(line.account));
+    CHECK(line.sql.value("SELECT count(*) FROM csrq.account_in_line") == "1");
+  }
+}
+
+TEST_CASE("once an urgent row has registered its customer's account, the other rows wait no longer") {
+  LineOfAccounts line;
+  CHECK(line.ask(line.account));
+  const auto second = line.made_up("second");
+  line.insert("second", "bulk", 3);
+  CHECK(line.ask(second));
+  CHECK(line.claimed_rows().empty());
+  line.let_pass("1 hour");
+  line.insert("second", "urgent", 1);
+  CHECK(line.claimed_rows().size() == 1);
+  CHECK_FALSE(line.ask(second));
+  line.register_account(second);
+  CHECK(line.claimed_rows().size() == 3);
+}
+
+TEST_CASE("a customer that has cancelled its rows keeps nobody waiting") {
+  LineOfAccounts line;
+  const auto gone = line.made_up("gone");
+  const auto second = line.made_up("second");
+  line.insert("gone", "normal", 5);
+  line.insert("second", "normal", 1);
+  CHECK(hours(line.ask(gone)) == doctest::Approx(1).epsilon(0.01));
+  CHECK(hours(line.ask(second)) == doctest::Approx(2).epsilon(0.01));
+  line.sql.run("SELECT csrq.cancel(id) FROM csrq.request WHERE customer = 'gone'");
+  CHECK(hours(line.ask(second)) == doctest::Approx(1).epsilon(0.01));
+}
+
+TEST_CASE("only rows that need an order within a day count for a place in line") {
+  LineOfAccounts line;
+  const auto first = line.made_up("first");
+  const auto second = line.made_up("second");
+  line.insert("first", "normal", 2);
+  line.insert("second", "urgent", 3);
+  SUBCASE("parked rows do not") {
+    line.sql.run(
+        "UPDATE csrq.job SET status = 'parked', parked_because = 'suspended' WHERE customer = 'second'");
+  }
+  SUBCASE("nor rows that are tried later") {
+    line.sql.run("UPDATE csrq.job SET run_at = now() + interval '2 days' WHERE customer = 'second'");
+  }
+  CHECK(line.ask(first));
+  CHECK(hours(line.ask(second)) == doctest::Approx(2).epsilon(0.01));
+}
+
+TEST_CASE(
+    "where more customers come at once than may be registered, the largest is first, not the first to ask") {
+  LineOfAccounts line;
+  line.let_pass("1 hour");
+  line.insert("small", "normal", 1);
+  const auto small = line.made_up("small");
+  SUBCASE("and nobody waits for that where it is alone") {
+    CHECK(line.claimed_rows().size() == 1);
+    CHECK_FALSE(line.ask(small));
+  }
+  SUBCASE("and an urgent row does not") {
+    line.insert("small", "urgent", 1);
+    line.insert("large", "normal", 20);
+    CHECK(line.claimed_rows().size() == 10);
+    CHECK_FALSE(line.ask(small));
+  }
+  SUBCASE("for ten seconds") {
+    line.insert("large", "normal", 20);
+    CHECK(line.claimed_rows().size() == 10);
+    const auto held = line.ask(small);
+    REQUIRE(held);
+    CHECK(held->wait <= 10s);
+    const auto large = line.made_up("large");
+    SUBCASE("in which the other has got in line") {
+      CHECK_FALSE(line.ask(large));
+      line.let_pass("10 seconds");
+      CHECK(hours(line.ask(small)) == doctest::Approx(1).epsilon(0.01));
+    }
+    SUBCASE("in which the other has not come") {
+      line.let_pass("10 seconds");
+      CHECK_FALSE(line.ask(small));
+    }
+  }
+}
+
+TEST_CASE("a row that a worker is looking at counts for the place of its account") {
+  LineOfAccounts line;
+  const auto second = line.made_up("second");
+  line.insert("second", "urgent", 1);
+  CHECK(line.claimed_rows().size() == 1);
+  CHECK(line.ask(line.account));
+  CHECK(hours(line.ask(second)) == doctest::Approx(1).epsilon(0.01));
 }
 
 TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says") {
