@@ -157,6 +157,7 @@ class Simulation {
       revoke_due(statements, now);
       give_up_due(statements, now);
       store::execute(statements, "SELECT csrq.renew_due($1::int, 0)", {renewals_of(now)});
+      store::execute(statements, "SELECT csrq.call_accounts()");
     }
     other_client_.issue_due(ca_, now);
     analyze_if_grown();

@@ -223,7 +223,7 @@ bool SimulatedWorker::find_account(pqxx::work& transaction, Row& row, bool is_ou
                                {simulated_directory, Portfolio::customer(customer)})[0][0]
                     .as<std::int64_t>();
   const auto token = store::execute(
-      transaction, "SELECT (wait_seconds * 1000000)::bigint, why FROM csrq.take_account_token($1, $2)",
+      transaction, "SELECT (wait_seconds * 1000000)::bigint, why FROM csrq.take_account_token($1, $2, NULL)",
       {simulated_directory, row.account})[0];
   if (!token[0].is_null()) {
     put_off(std::move(row), Duration(token[0].as<std::int64_t>()), "rate_limit", store::text(token[1]));

@@ -76,15 +76,17 @@ CREATE OR REPLACE FUNCTION csrq.give_back(p_directory text, p_names text[], p_ke
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM csrq.lock_buckets(p_directory, p_names, p_keys);
-    UPDATE csrq.rate_bucket b SET full_at = b.full_at - l.refill
-      FROM unnest(p_names, p_keys) w(name, key) CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
+    UPDATE csrq.rate_bucket b SET full_at = b.full_at - w.tokens * l.refill,
+           promised_until = CASE WHEN b.promised_until > now() THEN greatest(now(), b.promised_until - w.tokens * l.refill) ELSE b.promised_until END
+      FROM (SELECT u.name, u.key, count(*) AS tokens FROM unnest(p_names, p_keys) u(name, key) GROUP BY u.name, u.key) w CROSS JOIN LATERAL csrq.limit_for(p_directory, w.name, w.key) l
      WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key AND b.full_at > now();
 END $$;
-COMMENT ON FUNCTION csrq.give_back(text, text[], text[]) IS 'Returns a token to each of these buckets: what it was taken for did not happen.';
+COMMENT ON FUNCTION csrq.give_back(text, text[], text[]) IS 'Returns a token to each of these buckets (one named twice gets two): what it was taken for did not happen.';
 
 -- Rows that find a bucket empty are told to come back one refill apart, so that a million of them do not all come at once; but
 -- within a week, or the time in which the bucket fills if that is longer, so that what was promised to rows that never come is forgotten. Urgent ones
--- (`p_first`) come for the next token.
+-- (`p_first`) come for the next token. What an open order has taken may come back when it fails, of another customer's perhaps: nothing is promised
+-- before that is seen.
 CREATE OR REPLACE FUNCTION csrq.take_tokens(p_directory text, p_names text[], p_keys text[], p_first boolean DEFAULT false,
     OUT come_back_at timestamptz, OUT name text, OUT key text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -109,7 +111,9 @@ BEGIN
      WHERE b.directory = p_directory AND b.name = w.name AND b.key = w.key;
     WITH empty AS (
         SELECT b.name, b.key, l.refill, e.token_at, e.horizon,
-               CASE WHEN p_first THEN e.token_at + random() * 0.01 * l.refill
+               CASE WHEN w.name <> 'new_orders_per_account' AND EXISTS (SELECT FROM csrq.acme_order o WHERE o.charged <> '{}' AND o.status <> 'valid' AND w.key = ANY (o.charged))
+                    THEN least(e.token_at, now() + (0.5 + 0.5 * random()) * CASE WHEN p_first THEN interval '2 minutes' ELSE interval '30 minutes' END)
+                    WHEN p_first THEN e.token_at + random() * 0.01 * l.refill
                     WHEN b.promised_until < e.token_at + e.horizon THEN greatest(e.token_at, b.promised_until)
                     ELSE e.token_at + random() * e.horizon END AS at
           FROM unnest(p_names, p_keys) w(name, key)
@@ -119,7 +123,7 @@ BEGIN
          WHERE e.token_at > now()),
     promised AS (
         UPDATE csrq.rate_bucket b SET promised_until = least(greatest(empty.at + empty.refill, b.promised_until), empty.token_at + empty.horizon) FROM empty
-         WHERE NOT p_first AND b.directory = p_directory AND b.name = empty.name AND b.key = empty.key)
+         WHERE NOT p_first AND empty.at >= empty.token_at AND b.directory = p_directory AND b.name = empty.name AND b.key = empty.key)
     SELECT e.at, e.name, e.key INTO come_back_at, take_tokens.name, take_tokens.key FROM empty e ORDER BY e.at DESC LIMIT 1;
 END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
@@ -136,9 +140,13 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION csrq.place_in_line(csrq.account_in_line) IS 'The less, the sooner is its turn.';
 
-CREATE OR REPLACE FUNCTION csrq.stands_in_line(p_waiting csrq.account_in_line) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT p_waiting.let_go_at IS NULL AND p_waiting.come_back_at > now() - interval '5 minutes' $$;
-COMMENT ON FUNCTION csrq.stands_in_line(csrq.account_in_line) IS 'Whether it still waits: it has no token yet, and was not told to come back long ago.';
+CREATE OR REPLACE FUNCTION csrq.line_of_accounts(p_directory text) RETURNS SETOF csrq.account_in_line
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT i.* FROM csrq.account_in_line i JOIN csrq.acme_account a ON a.id = i.account_id
+     WHERE i.directory = p_directory AND i.let_go_at IS NULL AND i.come_back_at > now() - interval '5 minutes'
+       AND (i.rows = 0 OR EXISTS (SELECT FROM csrq.job j WHERE j.customer = a.owner AND j.status <> 'parked'))
+$$;
+COMMENT ON FUNCTION csrq.line_of_accounts(text) IS 'The accounts that wait. Not those that did not come back when told to, nor those whose customers have cancelled everything.';
 
 CREATE OR REPLACE FUNCTION csrq.rows_for_orders(p_customer text, OUT lane int, OUT rows int)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -146,83 +154,135 @@ BEGIN
     SELECT min(w.lane), least(count(*), 10000) INTO lane, rows
       FROM (SELECT l.lane FROM generate_series(0, 3) l(lane) CROSS JOIN LATERAL (
                    SELECT FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = p_customer
-                      AND j.run_at < now() + interval '1 day' LIMIT 10000) r
+                      AND (j.run_at <= now() OR j.attempt > 0 AND j.run_at < now() + interval '1 day') LIMIT 10000) r
             UNION ALL
             SELECT j.lane FROM csrq.worker k JOIN csrq.job j ON j.status = 'leased' AND j.worker_id = k.id AND j.customer = p_customer
              WHERE j.kind <> 'revoke') w;
 END $$;
-COMMENT ON FUNCTION csrq.rows_for_orders(text) IS 'The most urgent lane in which a customer has rows that need an order within a day (null: in none), and how many there are, up to 10000.';
+COMMENT ON FUNCTION csrq.rows_for_orders(text) IS 'The most urgent lane in which a customer has rows that need an order, now or, put off, within a day (null: in none), and how many there are, up to 10000.';
 
 CREATE OR REPLACE FUNCTION csrq.before_in_line(p_waiting csrq.account_in_line) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its_place bigint[] := csrq.place_in_line(p_waiting);
 BEGIN
-    RETURN (SELECT count(*) FROM csrq.account_in_line i JOIN csrq.acme_account a ON a.id = i.account_id
-             WHERE i.directory = p_waiting.directory AND csrq.stands_in_line(i) AND csrq.place_in_line(i) < its_place
-               AND (i.rows = 0 OR EXISTS (SELECT FROM csrq.job j WHERE j.customer = a.owner AND j.status <> 'parked')));
+    -- Behind so many it is days away, whatever their number.
+    RETURN (SELECT count(*) FROM (SELECT FROM csrq.line_of_accounts(p_waiting.directory) i
+                                   WHERE i.account_id <> p_waiting.account_id AND csrq.place_in_line(i) < its_place LIMIT 1000) b);
 END $$;
-COMMENT ON FUNCTION csrq.before_in_line(csrq.account_in_line) IS 'How many accounts have their turn before this one. Those whose customers have cancelled everything are passed over.';
+COMMENT ON FUNCTION csrq.before_in_line(csrq.account_in_line) IS 'How many accounts have their turn before this one, up to 1000.';
 
-CREATE OR REPLACE FUNCTION csrq.customers_without_account(p_directory text, p_limit int) RETURNS bigint
+-- A guess: nobody knows for which CA a row is before it is looked at.
+CREATE OR REPLACE FUNCTION csrq.others_come(p_tokens int) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT count(*) FROM (
-        SELECT FROM (SELECT t.customer FROM csrq.turn t WHERE t.lane BETWEEN 0 AND 3 AND t.turn_at <= now() LIMIT 1000) t
-         WHERE NOT EXISTS (SELECT FROM csrq.acme_account a WHERE a.directory = p_directory AND a.policy = 'per_customer' AND a.owner = t.customer)
-         LIMIT p_limit) c);
+        SELECT FROM (SELECT t.customer FROM csrq.turn t WHERE t.lane BETWEEN 0 AND 3 AND t.turn_at <= now() ORDER BY t.id DESC LIMIT 1000) t
+         WHERE NOT EXISTS (SELECT FROM csrq.acme_account a WHERE a.policy = 'per_customer' AND a.owner = t.customer) LIMIT p_tokens) c) >= p_tokens;
 END $$;
-COMMENT ON FUNCTION csrq.customers_without_account(text, int) IS 'How many customers (up to a limit) have due rows, and no account yet for which they could have got in line.';
+COMMENT ON FUNCTION csrq.others_come(int) IS 'Whether at least so many customers have due rows and no account anywhere, so that they are about to want one.';
 
-CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
+CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, p_url text, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     account csrq.acme_account;
     customer_has record;
     waiting csrq.account_in_line;
-    token_at timestamptz;
-    refill interval;
-    tokens int;
+    bucket record;
+    held_until timestamptz;
     its_turn timestamptz;
+    is_decided boolean := true;
 BEGIN
-    SELECT * INTO account FROM csrq.acme_account a WHERE a.id = p_account;
-    SELECT * INTO customer_has FROM csrq.rows_for_orders(CASE WHEN account.policy = 'per_customer' THEN account.owner END);
+    SELECT * INTO customer_has FROM csrq.rows_for_orders((SELECT a.owner FROM csrq.acme_account a WHERE a.id = p_account AND a.policy = 'per_customer'));
     PERFORM csrq.lock_buckets(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
-    SELECT extract(epoch FROM h.until - now()), 'the CA has asked to wait' INTO wait_seconds, why FROM csrq.rate_hold h
-     WHERE h.directory = p_directory AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text) AND h.until > now()
-     ORDER BY h.until DESC LIMIT 1;
-    IF FOUND THEN
+    -- Waits for whoever is registering it at this moment.
+    SELECT * INTO account FROM csrq.acme_account a WHERE a.id = p_account FOR SHARE;
+    SELECT * INTO waiting FROM csrq.account_in_line i WHERE i.account_id = p_account;
+    held_until := (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = p_directory AND h.until > now()
+                      AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text));
+    -- A key makes one account, whoever sends it and how often: its token is taken once, unless the attempt has failed meanwhile.
+    IF held_until IS NULL AND (account.url IS DISTINCT FROM p_url OR waiting.let_go_at > now() - interval '1 minute') THEN
         RETURN;
     END IF;
-    SELECT greatest(b.full_at, now()) - (l.burst - 1) * l.refill, l.refill, csrq.tokens_left(l.burst, l.period, b.full_at) INTO token_at, refill, tokens
+    SELECT greatest(b.full_at, now()) - (l.burst - 1) * l.refill AS token_at, l.refill, csrq.tokens_left(l.burst, l.period, b.full_at) AS tokens INTO bucket
       FROM csrq.rate_bucket b CROSS JOIN LATERAL csrq.limit_for(p_directory, b.name, b.key) l
      WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' AND b.key = '';
-    -- A key makes one account, whoever sends it and how often: its token is taken once, unless the attempt has failed long ago.
-    IF NOT FOUND OR EXISTS (SELECT FROM csrq.acme_account a WHERE a.id = p_account AND a.status <> 'creating')
-       OR EXISTS (SELECT FROM csrq.account_in_line i WHERE i.account_id = p_account AND i.let_go_at > now() - interval '1 minute') THEN
-        RETURN;
+    IF FOUND THEN
+        waiting.since := CASE WHEN waiting.let_go_at IS NULL AND waiting.come_back_at < now() - interval '1 day' THEN now() ELSE coalesce(waiting.since, now()) END;
+        waiting.account_id := p_account;
+        waiting.directory := p_directory;
+        waiting.lane := coalesce(customer_has.lane, 1);
+        waiting.rows := customer_has.rows;
+        -- The first in line has the next token, and so on.
+        its_turn := greatest(bucket.token_at + csrq.before_in_line(waiting) * bucket.refill, held_until);
+        -- Where more customers come at once than there are tokens, the first to ask has none before the others have got in line, too.
+        IF its_turn <= now() AND account.policy = 'per_customer' AND waiting.lane > 0 AND waiting.since > now() - interval '10 seconds' AND csrq.others_come(bucket.tokens) THEN
+            is_decided := false;
+            its_turn := waiting.since + interval '10 seconds';
+        END IF;
+        waiting.let_go_at := CASE WHEN its_turn <= now() THEN now() END;
+        waiting.come_back_at := greatest(now(), least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day'));
+        INSERT INTO csrq.account_in_line AS i SELECT waiting.*
+            ON CONFLICT (account_id) DO UPDATE SET since = EXCLUDED.since, lane = EXCLUDED.lane, rows = EXCLUDED.rows,
+               come_back_at = EXCLUDED.come_back_at, let_go_at = EXCLUDED.let_go_at;
+        IF waiting.let_go_at IS NOT NULL THEN
+            PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
+        END IF;
     END IF;
-    INSERT INTO csrq.account_in_line AS i (account_id, directory, lane, rows, come_back_at)
-        VALUES (p_account, p_directory, coalesce(customer_has.lane, 1), customer_has.rows, now())
-        ON CONFLICT (account_id) DO UPDATE SET lane = EXCLUDED.lane, rows = EXCLUDED.rows, come_back_at = now(), let_go_at = NULL RETURNING * INTO waiting;
-    -- The first in line has the next token, and so on.
-    its_turn := token_at + csrq.before_in_line(waiting) * refill;
-    -- Where more customers come at once than there are tokens, the first to ask has none before the others have got in line, too.
-    IF its_turn <= now() AND waiting.lane > 0 AND waiting.since > now() - interval '10 seconds' AND csrq.customers_without_account(p_directory, tokens) >= tokens THEN
-        its_turn := waiting.since + interval '10 seconds';
+    wait_seconds := nullif(greatest(0, extract(epoch FROM coalesce(waiting.come_back_at, held_until) - now())), 0);
+    IF wait_seconds > 0 AND held_until IS NULL THEN
+        hold_code := 'rate_limit';
     END IF;
-    IF its_turn <= now() THEN
-        PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
-        UPDATE csrq.account_in_line i SET let_go_at = now() WHERE i.account_id = p_account;
-        RETURN;
-    END IF;
-    UPDATE csrq.account_in_line i SET come_back_at = least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day')
-     WHERE i.account_id = p_account RETURNING extract(epoch FROM i.come_back_at - now()) INTO wait_seconds;
-    hold_code := 'rate_limit';
-    why := format('no new account may be registered yet (new_accounts_per_address); as things stand, this one may at %s UTC',
-                  to_char(its_turn AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
+    why := CASE WHEN held_until IS NOT NULL THEN 'the CA has asked to wait'
+                WHEN is_decided THEN format('no new account may be registered yet (new_accounts_per_address); as things stand, this one may at %s UTC',
+                                            to_char(its_turn AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'))
+                ELSE 'more customers come at once than accounts may be registered (new_accounts_per_address); whose turn it is, is seen in some seconds' END;
 END $$;
-COMMENT ON FUNCTION csrq.take_account_token(text, bigint) IS 'Before newAccount is sent for the new key of an account: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
+COMMENT ON FUNCTION csrq.take_account_token(text, bigint, text)
+    IS 'Before newAccount is sent for the key of an account, which had this URL (null: none) when it was read: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
+
+CREATE OR REPLACE FUNCTION csrq.look_for_accounts_again(p_customers text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- Rows that have asked for it were put off themselves.
+    asked bigint[] := array(
+        SELECT j.request_id FROM unnest(p_customers) c CROSS JOIN generate_series(0, 3) l(lane)
+          JOIN csrq.job j ON j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = c AND j.run_at > now()
+          JOIN csrq.request r ON r.id = j.request_id
+         WHERE r.error ->> 'code' IN ('rate_limit', 'on_hold') AND NOT r.error ? 'limit' AND (r.run_after IS NULL OR r.run_after <= now())
+           FOR NO KEY UPDATE OF j SKIP LOCKED);
+BEGIN
+    UPDATE csrq.job j SET run_at = now() WHERE j.request_id = ANY (asked);
+    INSERT INTO csrq.wakeup (lane, customer, run_at)
+    SELECT l.lane, c, now() FROM unnest(p_customers) c CROSS JOIN generate_series(0, 3) l(lane)
+     WHERE EXISTS (SELECT FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = c);
+END $$;
+COMMENT ON FUNCTION csrq.look_for_accounts_again(text[]) IS 'The rows of these customers, which wait for an account, are looked at by the next claims.';
+
+CREATE OR REPLACE FUNCTION csrq.call_accounts() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ca_directory text;
+    called text[] := '{}';
+    called_here text[];
+BEGIN
+    FOR ca_directory IN SELECT DISTINCT i.directory FROM csrq.account_in_line i
+                         WHERE NOT EXISTS (SELECT FROM csrq.rate_hold h WHERE h.directory = i.directory AND h.scope IN ('ca', 'address') AND h.until > now())
+    LOOP
+        WITH first_ones AS MATERIALIZED (
+            SELECT i.account_id FROM csrq.line_of_accounts(ca_directory) i ORDER BY csrq.place_in_line(i)
+             LIMIT least(1000, csrq.tokens(ca_directory, 'new_accounts_per_address', ''))),
+        late AS MATERIALIZED (
+            SELECT i.account_id, a.owner FROM first_ones f JOIN csrq.account_in_line i ON i.account_id = f.account_id JOIN csrq.acme_account a ON a.id = f.account_id
+             WHERE i.come_back_at > now() + interval '10 seconds' AND a.policy = 'per_customer' FOR UPDATE OF i SKIP LOCKED),
+        told AS (UPDATE csrq.account_in_line i SET come_back_at = now() FROM late WHERE i.account_id = late.account_id RETURNING late.owner)
+        SELECT array_agg(t.owner) INTO called_here FROM told t;
+        called := called || called_here;
+    END LOOP;
+    PERFORM csrq.look_for_accounts_again(called);
+    RETURN cardinality(called);
+END $$;
+COMMENT ON FUNCTION csrq.call_accounts() IS 'Where there are tokens now, since others did not come or a limit has new figures, those whose turn it is are told. Returns how many.';
 
 CREATE OR REPLACE FUNCTION csrq.set_rate_limits(p_directory text, p_names text[], p_bursts int[], p_periods interval[], p_renewals text[], p_sources text[])
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -363,9 +423,33 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION csrq.order_ends_without_certificate() IS 'What only a certificate costs is given back, and what an order costs if the CA has refused it.';
+-- An order that ends without an error was cancelled, in a transaction of an app that may stay open for long: it must not lock what others wait for.
 CREATE OR REPLACE TRIGGER order_ends_without_certificate AFTER UPDATE OF closed_at ON csrq.acme_order FOR EACH ROW
-    WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NEW.status <> 'valid' AND NEW.finalize_at IS NULL AND NEW.charged <> '{}')
+    WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NEW.status <> 'valid' AND NEW.finalize_at IS NULL AND NEW.charged <> '{}' AND NEW.error IS NOT NULL)
     EXECUTE FUNCTION csrq.order_ends_without_certificate();
+
+CREATE OR REPLACE FUNCTION csrq.give_back_cancelled() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_ca record;
+    given_back bigint := 0;
+BEGIN
+    FOR this_ca IN
+        WITH ended AS MATERIALIZED (
+            SELECT o.id, o.account_id, o.finalize_at IS NULL AS is_unused, o.charged FROM csrq.acme_order o
+             WHERE o.charged <> '{}' AND o.status <> 'valid' AND o.closed_at IS NOT NULL ORDER BY o.id LIMIT 1000 FOR UPDATE SKIP LOCKED),
+        settled AS (UPDATE csrq.acme_order o SET charged = '{}' FROM ended e WHERE o.id = e.id)
+        SELECT a.directory, array_agg(c.name ORDER BY c.name, c.key) AS names, array_agg(c.key ORDER BY c.name, c.key) AS keys, count(DISTINCT e.id) AS orders
+          FROM ended e JOIN csrq.acme_account a ON a.id = e.account_id,
+               LATERAL (SELECT e.charged[i] AS name, e.charged[i + 1] AS key FROM generate_series(1, cardinality(e.charged), 2) i) c
+         WHERE e.is_unused AND c.name <> 'new_orders_per_account' GROUP BY a.directory ORDER BY a.directory
+    LOOP
+        PERFORM csrq.give_back(this_ca.directory, this_ca.names, this_ca.keys);
+        given_back := given_back + this_ca.orders;
+    END LOOP;
+    RETURN given_back;
+END $$;
+COMMENT ON FUNCTION csrq.give_back_cancelled() IS 'Returns what the certificates of cancelled orders would have cost. Of how many.';
 
 CREATE OR REPLACE FUNCTION csrq.is_renewal(p_request bigint, p_directory text) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

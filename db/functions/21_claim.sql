@@ -222,23 +222,6 @@ END $$;
 COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int, boolean)
     IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk (each leaves something to the next); within a lane each customer in turn. p_policy: accounts.policy. p_renewals_only: those of the lane of renewals, and renewals under way.';
 
-CREATE OR REPLACE FUNCTION csrq.ask_for_places_again(p_directory text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    customers text[];
-    asked bigint[];
-BEGIN
-    PERFORM FROM csrq.rate_bucket b WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' FOR UPDATE;
-    WITH told AS (UPDATE csrq.account_in_line i SET come_back_at = now() WHERE i.directory = p_directory AND i.come_back_at > now() RETURNING i.account_id)
-    SELECT array_agg(a.owner) INTO customers FROM told JOIN csrq.acme_account a ON a.id = told.account_id WHERE a.policy = 'per_customer';
-    -- The rows that have asked were put off themselves.
-    asked := array(SELECT j.request_id FROM unnest(customers) c CROSS JOIN generate_series(0, 3) l(lane)
-                     JOIN csrq.job j ON j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = c
-                    WHERE j.run_at > now() AND j.failures = 0 FOR NO KEY UPDATE OF j SKIP LOCKED);
-    UPDATE csrq.job j SET run_at = now() WHERE j.request_id = ANY (asked);
-END $$;
-COMMENT ON FUNCTION csrq.ask_for_places_again(text) IS 'Accounts in line were told when to come back according to former figures: they ask again now.';
-
 CREATE OR REPLACE FUNCTION csrq.look_at_turns_again() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -247,8 +230,6 @@ BEGIN
         IF NOT EXISTS (SELECT FROM gone g WHERE g.until > now()) THEN
             RETURN NULL;
         END IF;
-    ELSIF coalesce(NEW.name, OLD.name) = 'new_accounts_per_address' THEN
-        PERFORM csrq.ask_for_places_again(coalesce(NEW.directory, OLD.directory));
     END IF;
     UPDATE csrq.turn SET turn_at = now() WHERE turn_at > now();
     RETURN NULL;
@@ -258,3 +239,17 @@ CREATE OR REPLACE TRIGGER look_at_turns_again AFTER INSERT OR UPDATE OR DELETE O
     FOR EACH ROW EXECUTE FUNCTION csrq.look_at_turns_again();
 CREATE OR REPLACE TRIGGER look_at_turns_again AFTER DELETE ON csrq.rate_hold REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION csrq.look_at_turns_again();
+
+CREATE OR REPLACE FUNCTION csrq.hold_is_shorter() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.scope = 'account' THEN
+        PERFORM csrq.look_for_accounts_again(ARRAY[a.owner]) FROM csrq.acme_account a WHERE a.id::text = NEW.key AND a.policy = 'per_customer';
+    ELSE
+        UPDATE csrq.turn SET turn_at = now() WHERE turn_at > now();
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.hold_is_shorter() IS 'An administrator, or the CA, has shortened a wait: the next claims find out.';
+CREATE OR REPLACE TRIGGER hold_is_shorter AFTER UPDATE OF until ON csrq.rate_hold FOR EACH ROW
+    WHEN (NEW.until < OLD.until AND NEW.scope IN ('ca', 'account')) EXECUTE FUNCTION csrq.hold_is_shorter();

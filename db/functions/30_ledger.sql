@@ -26,11 +26,10 @@ COMMENT ON FUNCTION csrq.account_for(text, text, text, text, text, bytea, text, 
 
 CREATE OR REPLACE FUNCTION csrq.account_registered(p_account bigint, p_status text, p_url text, p_orders_url text, p_contact text[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE csrq.acme_account SET status = p_status, url = p_url, orders_url = p_orders_url, contact = p_contact, error = NULL WHERE id = p_account;
     DELETE FROM csrq.account_in_line WHERE account_id = p_account;
     -- A more urgent row may have registered it while the others were to wait for longer.
-    UPDATE csrq.turn t SET turn_at = now() FROM csrq.acme_account a
-     WHERE a.id = p_account AND a.policy = 'per_customer' AND t.lane BETWEEN 0 AND 3 AND t.customer = a.owner AND t.turn_at > now();
-    UPDATE csrq.acme_account SET status = p_status, url = p_url, orders_url = p_orders_url, contact = p_contact, error = NULL WHERE id = p_account
+    SELECT csrq.look_for_accounts_again(ARRAY[a.owner]) FROM csrq.acme_account a WHERE a.id = p_account AND a.policy = 'per_customer'
 $$;
 COMMENT ON FUNCTION csrq.account_registered(bigint, text, text, text, text[]) IS 'The CA has answered newAccount.';
 

@@ -39,7 +39,8 @@ GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, bo
     csrq.retry_report(bigint, text, text, boolean, interval, text, text), csrq.cancel(bigint), csrq.renew(bigint),
     csrq.revoke(bigint, int), csrq.events_since(pg_snapshot) TO csrq_app, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.tokens(text, text, text), csrq.next_token_at(text, text, text), csrq.limit_for(text, text, text), csrq.name_set_key(text[]),
-    csrq.tokens_left(int, interval, timestamptz), csrq.token_due(int, interval, timestamptz)
+    csrq.tokens_left(int, interval, timestamptz), csrq.token_due(int, interval, timestamptz),
+    csrq.line_of_accounts(text)
     TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.history(bigint), csrq.renewal_plan(int) TO csrq_app, csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.spread_plan(int), csrq.earliest_renewal_day(timestamptz, timestamptz, timestamptz, int) TO csrq_admin, csrq_dba;

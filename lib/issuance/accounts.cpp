@@ -145,15 +145,15 @@ void Accounts::register_key(PooledCa& ca, Account& account) {
   acme::NewAccount wanted{.contact = ca.config.contact,
                           .terms_of_service_agreed = ca.config.terms_of_service_agreed,
                           .eab = nullptr};
+  std::optional<acme::ExternalAccountBinding> binding;
+  if (ca.config.eab) wanted.eab = &binding.emplace(binding_of(*ca.config.eab));
   if (const std::optional<store::Hold> held =
-          store::take_account_token(database_, ca.config.directory, account.id))
+          store::take_account_token(database_, ca.config.directory, account.id, account.signer.account_url))
     throw Error({.failure_class = FailureClass::limited,
                  .code = held->code.empty() ? "on_hold" : held->code,
                  .detail = described(account.owner) + " waits to be registered: " + held->detail,
                  .problem = {},
                  .retry_after = held->wait});
-  std::optional<acme::ExternalAccountBinding> binding;
-  if (ca.config.eab) wanted.eab = &binding.emplace(binding_of(*ca.config.eab));
   const acme::Account registered = acme::new_account(ca.ca, account.signer.key, wanted);
   store::account_registered(database_, account.id,
                             {.status = registered.status,

@@ -14,7 +14,7 @@ constexpr auto rate_limits_sql = R"sql(
 )sql";
 
 constexpr auto take_account_token_sql = R"sql(
-    SELECT (wait_seconds * 1000000)::bigint, why, hold_code FROM csrq.take_account_token($1, $2)
+    SELECT (wait_seconds * 1000000)::bigint, why, hold_code FROM csrq.take_account_token($1, $2, $3)
 )sql";
 
 constexpr auto certificates_to_seed_sql = R"sql(
@@ -79,12 +79,14 @@ void seed_domains(Database& database, const std::string& directory, const RateLi
   });
 }
 
-std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account) {
+std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account,
+                                       const std::string& url) {
   std::optional<Hold> hold;
   // All workers wait for the one bucket of a CA: nothing else is locked meanwhile.
   database.run_alone([&](pqxx::transaction_base& transaction) {
     hold.reset();
-    const auto row = execute(transaction, take_account_token_sql, {directory, account})[0];
+    const auto row =
+        execute(transaction, take_account_token_sql, {directory, account, null_if_empty(url)})[0];
     if (!row[0].is_null())
       hold = Hold{.wait = Duration(row[0].as<std::int64_t>()), .detail = text(row[1]), .code = text(row[2])};
   });

@@ -38,8 +38,10 @@ struct Hold {
   std::string document{};  ///< JSON, with a code only
 };
 
-/// Before newAccount is sent for the new key of `account`; nothing: go ahead, its token is taken.
-std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account);
+/// Before newAccount is sent for the key of `account`, which had this URL when it was read (empty: it is
+/// new); nothing: go ahead, its token is taken.
+std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account,
+                                       const std::string& url = {});
 
 /// What a CA refused.
 struct RefusedByCa {

@@ -1,12 +1,16 @@
 #include <doctest/doctest.h>
 
+#include <sstream>
+
 #include "base/error.hpp"
 #include "db/store_fixture.hpp"
 #include "store/diagnosis.hpp"
 #include "store/migrations.hpp"
+#include "store/rate_limits.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -88,6 +92,23 @@ TEST_CASE("an app does not learn which requests the customers of others have") {
     CHECK(denied(refusal_of("other", "1")));
     const std::string hidden = refusal_of("acme", "1");
     CHECK(hidden.find("customer \"acme\" has no request 1") != std::string::npos);
+  }
+}
+
+TEST_CASE("administrators and DBAs read every view") {
+  Store store;
+  store.submit();
+  store::set_rate_limits(
+      store.database, some_owner().directory,
+      {{"new_accounts_per_address", {.burst = 1, .period = 1h, .renewals_exempt = false}}});
+  std::istringstream views(
+      store.sql.value("SELECT string_agg(viewname, ' ') FROM pg_views WHERE schemaname = 'csrq'"));
+  Login admin(store, "csrq_test_admin", "csrq_admin");
+  Login dba(store, "csrq_test_dba", "csrq_dba");
+  for (std::string view; views >> view;) {
+    CAPTURE(view);
+    CHECK(admin.sql.refusal("SELECT * FROM csrq." + view) == "");
+    CHECK(dba.sql.refusal("SELECT * FROM csrq." + view) == "");
   }
 }
 

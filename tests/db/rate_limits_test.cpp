@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <future>
 #include <thread>
 
 #include "db/store_fixture.hpp"
@@ -118,6 +119,38 @@ TEST_CASE("an order that ends without a certificate gives back what only a certi
   CHECK(ca.left("new_orders_per_account", std::to_string(store::number(ca.account))) == 9);
 }
 
+TEST_CASE("what a cancelled order would have cost is given back by the janitor, once for each") {
+  LimitedCa ca(one_limit("certificates_per_registered_domain", 3, 24 * an_hour));
+  for (const char* name : {"a.example", "b.example"}) CHECK(ca.open({name}, {"example"}).order);
+  CHECK(ca.left("certificates_per_registered_domain", "example") == 1);
+  ca.sql.run("SELECT csrq.cancel(id) FROM csrq.request");
+  ca.sql.run("SELECT csrq.close_orders(id) FROM csrq.request");
+  CHECK(ca.left("certificates_per_registered_domain", "example") == 1);
+  store::tidy(ca.database);
+  CHECK(ca.left("certificates_per_registered_domain", "example") == 3);
+  store::tidy(ca.database);
+  CHECK(ca.left("certificates_per_registered_domain", "example") == 3);
+}
+
+TEST_CASE("while an open order may give its token back, another row looks again within half an hour") {
+  LimitedCa ca(one_limit("certificates_per_name_set", 1, 24 * an_hour));
+  const auto fence = ca.claimed();
+  const auto opened = ca.open(fence, {"a.example"}).order.value();
+  for (int row = 0; row < 3; ++row) CHECK(hours(ca.open({"a.example"}).hold) <= 0.5);
+  CHECK(hours(ca.open(ca.claimed("urgent"), {"a.example"}).hold) <= 0.05);
+  REQUIRE(
+      store::record_order(ca.database, fence, Store::order_record(opened.id, "https://ca.example/order/1")));
+  SUBCASE("and has it when the order fails") {
+    store::close_order(ca.database, fence, opened.id, OrderStatus::invalid,
+                       some_failure(FailureClass::validation));
+    CHECK(ca.open({"a.example"}).order);
+  }
+  SUBCASE("and waits for the next when it has brought a certificate") {
+    REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
+    CHECK(hours(ca.open({"a.example"}).hold) == doctest::Approx(24).epsilon(0.01));
+  }
+}
+
 TEST_CASE("what a certificate cost stays spent") {
   LimitedCa ca(one_limit("certificates_per_registered_domain", 2, 24 * an_hour));
   const auto fence = ca.claimed();
@@ -230,6 +263,15 @@ TEST_CASE("no row is claimed while its customer's account cannot be registered y
 
 namespace {
 
+const Failure* waits_for_limit() {
+  static const Failure failure = [] {
+    Failure made = some_failure(FailureClass::limited);
+    made.code = "rate_limit";
+    return made;
+  }();
+  return &failure;
+}
+
 /// Accounts that wait to be registered, one an hour.
 struct LineOfAccounts : LimitedCa {
   LineOfAccounts() : LimitedCa(one_limit("new_accounts_per_address", 1, an_hour)) {}
@@ -257,13 +299,17 @@ struct LineOfAccounts : LimitedCa {
 
   std::vector<store::Claim> claimed_rows() { return store::claim(database, worker, 10, lease); }
 
+  static void register_account_in(Sql& session, store::AccountId id) {
+    session.run("SELECT csrq.account_registered(" + std::to_string(store::number(id)) +
+                ", 'valid', 'https://ca.example/account', NULL, '{}')");
+  }
+
   void register_account(store::AccountId id) {
-    store::account_registered(
-        database, id,
-        {.status = AccountStatus::valid,
-         .url = "https://ca.example/account/" + std::to_string(static_cast<std::int64_t>(id)),
-         .orders_url = {},
-         .contact = {}});
+    store::account_registered(database, id,
+                              {.status = AccountStatus::valid,
+                               .url = "https://ca.example/account/" + std::to_string(store::number(id)),
+                               .orders_url = {},
+                               .contact = {}});
   }
 };
 
@@ -315,7 +361,8 @@ TEST_CASE(
     "line") {
   LineOfAccounts line;
   CHECK(line.ask(line.account));
-  line.let_pass("8 days");
+  line.sql.run("UPDATE csrq.account_in_line SET since = since - interval '8 days'");
+  line.let_pass("1 hour");
   CHECK_FALSE(line.ask(line.account));
   line.sql.run("INSERT INTO csrq.request (customer, csr) SELECT 'large', 'x' FROM generate_series(1, 5)");
   CHECK(line.ask(line.made_up("large")));
@@ -377,12 +424,33 @@ TEST_CASE("accounts that wait to be registered hear of new figures at once") {
   const auto asking = line.claimed_rows().at(0).fence;
   const auto held = line.ask(waiting);
   REQUIRE(held);
-  REQUIRE(store::put_off(line.database, asking, held->wait, nullptr));
+  REQUIRE(store::put_off(line.database, asking, held->wait, waits_for_limit()));
   line.insert("waiting", "normal", 3);
+  line.sql.run(
+      "INSERT INTO csrq.request (customer, csr, run_after) VALUES ('waiting', 'x', now() + interval '30 "
+      "days')");
   CHECK(line.claimed_rows().empty());
   line.sql.run("UPDATE csrq.rate_limit SET burst = 100");
+  store::tidy(line.database);
   CHECK(line.claimed_rows().size() == 4);
   CHECK_FALSE(line.ask(waiting));
+}
+
+TEST_CASE("as many accounts as there are tokens hear that their turn is sooner, the first in line first") {
+  LineOfAccounts line;
+  const auto second = line.made_up("second");
+  const auto third = line.made_up("third");
+  for (const char* customer : {"second", "third"}) line.insert(customer, "normal", 1);
+  CHECK(line.ask(line.account));
+  CHECK(line.ask(third));
+  line.insert("second", "normal", 1);
+  CHECK(line.ask(second));
+  line.sql.run("UPDATE csrq.rate_limit SET burst = 2");
+  store::tidy(line.database);
+  const auto rows = line.claimed_rows();
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].customer == "second");
+  CHECK(rows[1].customer == "second");
 }
 
 TEST_CASE("an account's token is taken once, however many workers register it; later attempts take another") {
@@ -404,12 +472,32 @@ TEST_CASE("an account's token is taken once, however many workers register it; l
   }
 }
 
+TEST_CASE(
+    "an account that another worker is registering at this moment costs no other token, and gets no place") {
+  LineOfAccounts line;
+  CHECK(line.ask(line.account));
+  line.sql.run("BEGIN");
+  line.register_account_in(line.sql, line.account);
+  auto asking = std::async(std::launch::async, [&] { return line.ask(line.account); });
+  Sql seen(line.test.url());
+  while (seen.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                    "wait_event_type = 'Lock'") == "0") {
+  }
+  line.sql.run("COMMIT");
+  CHECK_FALSE(asking.get());
+  CHECK(line.count("account_in_line") == "0");
+}
+
 TEST_CASE("once an urgent row has registered its customer's account, the other rows wait no longer") {
   LineOfAccounts line;
   CHECK(line.ask(line.account));
   const auto second = line.made_up("second");
-  line.insert("second", "bulk", 3);
-  CHECK(line.ask(second));
+  line.insert("second", "bulk", 1);
+  const auto asking = line.claimed_rows().at(0).fence;
+  const auto held = line.ask(second);
+  REQUIRE(held);
+  REQUIRE(store::put_off(line.database, asking, held->wait, waits_for_limit()));
+  line.insert("second", "bulk", 2);
   CHECK(line.claimed_rows().empty());
   line.let_pass("1 hour");
   line.insert("second", "urgent", 1);
@@ -428,10 +516,65 @@ TEST_CASE("a customer that has cancelled its rows keeps nobody waiting") {
   CHECK(hours(line.ask(gone)) == doctest::Approx(1).epsilon(0.01));
   CHECK(hours(line.ask(second)) == doctest::Approx(2).epsilon(0.01));
   line.sql.run("SELECT csrq.cancel(id) FROM csrq.request WHERE customer = 'gone'");
-  CHECK(hours(line.ask(second)) == doctest::Approx(1).epsilon(0.01));
+  SUBCASE("that asks") {
+    CHECK(hours(line.ask(second)) == doctest::Approx(1).epsilon(0.01));
+  }
+  SUBCASE("that has been told to come later") {
+    CHECK(line.claimed_rows().empty());
+    line.let_pass("1 hour");
+    CHECK(line.claimed_rows().empty());
+    store::tidy(line.database);
+    CHECK(line.claimed_rows().size() == 1);
+    CHECK_FALSE(line.ask(second));
+  }
 }
 
-TEST_CASE("only rows that need an order within a day count for a place in line") {
+TEST_CASE("a customer that comes back after days gets in line anew") {
+  LineOfAccounts line;
+  const auto small = line.made_up("small");
+  const auto large = line.made_up("large");
+  line.insert("small", "normal", 1);
+  line.insert("large", "normal", 5);
+  CHECK(line.ask(small));
+  line.let_pass("8 days");
+  line.sql.run("UPDATE csrq.rate_bucket SET full_at = now() + interval '1 hour'");
+  CHECK(line.ask(large));
+  CHECK(hours(line.ask(small)) == doctest::Approx(2).epsilon(0.01));
+}
+
+TEST_CASE("an account that the CA no longer knows costs a token, and stands in line") {
+  LineOfAccounts line;
+  line.register_account(line.account);
+  const std::string url = "https://ca.example/account/" + std::to_string(store::number(line.account));
+  CHECK(store::take_account_token(line.database, line.directory, line.account, url));
+  line.let_pass("1 hour");
+  CHECK_FALSE(store::take_account_token(line.database, line.directory, line.account, url));
+  CHECK(line.left("new_accounts_per_address", "") == 0);
+}
+
+TEST_CASE("accounts keep their places while the CA has asked to wait, and their rows wait together") {
+  LineOfAccounts line;
+  const auto small = line.made_up("small");
+  const auto large = line.made_up("large");
+  line.insert("small", "normal", 1);
+  line.insert("large", "normal", 5);
+  store::hold(line.database,
+              {.directory = line.directory, .account = small, .limit = {.scope = LimitScope::address}},
+              3 * an_hour, some_failure(FailureClass::limited));
+  for (const auto account : {small, large}) {
+    const auto held = line.ask(account);
+    REQUIRE(held);
+    CHECK(held->code.empty());
+    CHECK(hours(held) >= doctest::Approx(3).epsilon(0.01));
+  }
+  CHECK(line.claimed_rows().empty());
+  line.sql.run("UPDATE csrq.rate_hold SET until = now()");
+  line.let_pass("3 hours");
+  CHECK(hours(line.ask(small)) == doctest::Approx(1).epsilon(0.01));
+  CHECK_FALSE(line.ask(large));
+}
+
+TEST_CASE("only rows that need an order now count for a place in line") {
   LineOfAccounts line;
   const auto first = line.made_up("first");
   const auto second = line.made_up("second");
@@ -441,8 +584,8 @@ TEST_CASE("only rows that need an order within a day count for a place in line")
     line.sql.run(
         "UPDATE csrq.job SET status = 'parked', parked_because = 'suspended' WHERE customer = 'second'");
   }
-  SUBCASE("nor rows that are tried later") {
-    line.sql.run("UPDATE csrq.job SET run_at = now() + interval '2 days' WHERE customer = 'second'");
+  SUBCASE("nor rows that are not to be started yet") {
+    line.sql.run("UPDATE csrq.job SET run_at = now() + interval '2 hours' WHERE customer = 'second'");
   }
   CHECK(line.ask(first));
   CHECK(hours(line.ask(second)) == doctest::Approx(2).epsilon(0.01));
@@ -456,6 +599,14 @@ TEST_CASE(
   const auto small = line.made_up("small");
   SUBCASE("and nobody waits for that where it is alone") {
     CHECK(line.claimed_rows().size() == 1);
+    CHECK_FALSE(line.ask(small));
+  }
+  SUBCASE("nor where the others have accounts, at this CA or another") {
+    line.insert("large", "normal", 20);
+    CHECK(line.claimed_rows().size() == 10);
+    auto elsewhere = some_owner("large");
+    elsewhere.directory = "https://other.example/directory";
+    store::find_or_create_account(line.database, elsewhere, some_key('e'));
     CHECK_FALSE(line.ask(small));
   }
   SUBCASE("and an urgent row does not") {
@@ -480,6 +631,7 @@ TEST_CASE(
       line.let_pass("10 seconds");
       CHECK_FALSE(line.ask(small));
     }
+    CHECK(held->detail.find("more customers come at once") != std::string::npos);
   }
 }
 
@@ -689,4 +841,24 @@ TEST_CASE("a limit that nobody can measure is refused") {
             .refusal("INSERT INTO csrq.rate_limit (directory, name, burst, period) VALUES ('d', "
                      "'new_orders_per_account', 10000000, '1 second')")
             .find("refill_is_measurable") != std::string::npos);
+}
+
+TEST_CASE("a wait that an administrator shortens is over for the rows that wait, too") {
+  LimitedCa ca({});
+  ca.submit({});
+  store::hold(ca.database,
+              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}},
+              20 * 24 * an_hour, some_failure(FailureClass::limited));
+  CHECK(store::claim(ca.database, ca.worker, 1, lease).empty());
+  ca.sql.run("UPDATE csrq.rate_hold SET until = now()");
+  CHECK(store::claim(ca.database, ca.worker, 1, lease).size() == 1);
+}
+
+TEST_CASE("a wait without an end is refused") {
+  LimitedCa ca(one_limit("new_accounts_per_address", 1, an_hour));
+  CHECK_THROWS_WITH(ca.sql.run("INSERT INTO csrq.rate_hold (directory, scope, key, until, error) VALUES ('" +
+                               ca.directory + "', 'ca', '', 'infinity', '{}')"),
+                    doctest::Contains("rate_hold_ends"));
+  CHECK_THROWS_WITH(ca.sql.run("UPDATE csrq.rate_bucket SET full_at = 'infinity'"),
+                    doctest::Contains("rate_bucket_fills"));
 }
