@@ -246,16 +246,17 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     -- Rows that have asked for it were put off themselves.
     asked bigint[] := array(
-        SELECT j.request_id FROM unnest(p_customers) c CROSS JOIN generate_series(0, 3) l(lane)
-          JOIN csrq.job j ON j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = c AND j.run_at > now()
+        SELECT j.request_id FROM unnest(p_customers) c CROSS JOIN generate_series(0, 3) l(lane) CROSS JOIN LATERAL (
+               SELECT k.request_id FROM csrq.job k
+                WHERE k.status = 'ready' AND NOT k.started AND k.lane = l.lane AND k.customer = c AND k.run_at > now() AND k.attempt > 0
+                ORDER BY k.run_at LIMIT 10000 FOR NO KEY UPDATE SKIP LOCKED) j
           JOIN csrq.request r ON r.id = j.request_id
-         WHERE r.error ->> 'code' IN ('rate_limit', 'on_hold') AND NOT r.error ? 'limit' AND (r.run_after IS NULL OR r.run_after <= now())
-           FOR NO KEY UPDATE OF j SKIP LOCKED);
+         WHERE r.error ->> 'code' IN ('rate_limit', 'on_hold') AND NOT r.error ? 'limit' AND (r.run_after IS NULL OR r.run_after <= now()));
 BEGIN
     UPDATE csrq.job j SET run_at = now() WHERE j.request_id = ANY (asked);
     INSERT INTO csrq.wakeup (lane, customer, run_at)
-    SELECT l.lane, c, now() FROM unnest(p_customers) c CROSS JOIN generate_series(0, 3) l(lane)
-     WHERE EXISTS (SELECT FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = c);
+    SELECT l.lane, c, now() FROM unnest(p_customers) c CROSS JOIN generate_series(0, 3) l(lane) CROSS JOIN LATERAL (
+           SELECT FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = c LIMIT 1) j;
 END $$;
 COMMENT ON FUNCTION csrq.look_for_accounts_again(text[]) IS 'The rows of these customers, which wait for an account, are looked at by the next claims.';
 
