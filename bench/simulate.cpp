@@ -1,6 +1,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <iostream>
 #include <map>
 #include <numeric>
@@ -41,7 +42,8 @@ constexpr const char* usage =
     "  --step SECONDS   the worker looks so often, in virtual time, and when a row is inserted (default "
     "900)\n"
     "  --svg FILE       writes a plot there\n"
-    "  --json           one JSON object\n";
+    "  --json           one JSON object\n"
+    "Ctrl-C (SIGINT) ends it at the day it has come to, with the figures until then.\n";
 
 constexpr auto a_day = std::chrono::hours(24);
 /// When the limits bind.
@@ -50,6 +52,8 @@ constexpr auto patience = 10 * a_day;  ///< of customers whose rows fail
 constexpr Duration lifetime = 90 * a_day;
 constexpr int orders_per_second = 20;  ///< of the worker
 constexpr int revoked_one_of = 10;
+
+volatile std::sig_atomic_t interrupted = 0;
 
 constexpr auto next_due_sql = R"sql(
     SELECT (extract(epoch FROM least((SELECT min(run_at) FROM csrq.wakeup), (SELECT min(turn_at) FROM csrq.turn),
@@ -91,7 +95,8 @@ class Simulation {
 
   void run() {
     start();
-    for (Time now = scenario_.start; now < scenario_.end; now = next_time(now)) at(now);
+    for (Time now = scenario_.start; now < scenario_.end && interrupted == 0; now = next_time(now)) at(now);
+    if (interrupted != 0) end_ = moments_.back().at;
     finish();
   }
 
@@ -99,7 +104,7 @@ class Simulation {
     const double database_ms =
         database_seconds_ * 1000 / static_cast<double>(std::max<std::int64_t>(1, certificates_));
     return {.labels = {{"names", std::to_string(portfolio_.names.size())},
-                       {"days", std::to_string(scenario_.days)}},
+                       {"days", std::to_string((end_ - scenario_.start) / Duration(a_day))}},
             .figures = {{"certificates", static_cast<double>(certificates_), {}, {}},
                         {"first", static_cast<double>(first_), {}, {}},
                         {"possible", static_cast<double>(sum(compared_.possible)), {}, {}},
@@ -278,12 +283,12 @@ class Simulation {
 
   void finish() {
     for (const Time not_after : not_after_)
-      if (not_after != Time{} && not_after < scenario_.end) ++expired_;
+      if (not_after != Time{} && not_after < end_) ++expired_;
     for (std::size_t name = 0; name < portfolio_.names.size(); ++name)
       if (portfolio_.names[name].is_single_insert && not_after_[name] == Time{} &&
           portfolio_.names[name].inserted < moments_.back().at)
-        small_waits_.push_back(minutes_in_reach(portfolio_.names[name].inserted, scenario_.end));
-    if (!revoked_.empty()) last_replaced_ = scenario_.end - scenario_.revocation;
+        small_waits_.push_back(minutes_in_reach(portfolio_.names[name].inserted, end_));
+    if (!revoked_.empty()) last_replaced_ = end_ - scenario_.revocation;
     compare_with_possible();
   }
 
@@ -309,6 +314,7 @@ class Simulation {
   }
 
   const Scenario scenario_;
+  Time end_{scenario_.end};  ///< or when it was interrupted
   const Portfolio portfolio_{make_portfolio(scenario_.names, scenario_.start, scenario_.end, scenario_.seed)};
   TemporaryFolder folder_{};
   PrivateCluster cluster_{folder_.path() / "cluster"};
@@ -347,6 +353,7 @@ int run(const Options& options) {
                          .days = options.number("days"),
                          .seed = static_cast<unsigned>(options.number("seed")),
                          .step = std::chrono::seconds(options.number("step"))});
+  std::signal(SIGINT, [](int) { interrupted = 1; });
   simulation.run();
   if (options.text("svg") != "-") write_document(options.text("svg"), svg_of(simulation.plot()));
   print(simulation.measurement(), options.has("json"));
