@@ -159,13 +159,7 @@ Progress Issuance::hold_back(Task& task, const store::Hold& hold) {
               .detail = hold.detail,
               .problem = hold.document,
               .retry_after = {}};
-  if (hold.code.empty()) return put_off(task, hold.wait, std::move(why));
-  // However short: its reason is to be read, and csrq.retry() to end it, which takes rows in the queue only.
-  const Duration wait = with_fallback(task, hold.wait);
-  const bool written = store::put_off(database_, task.claim.fence, wait, &why);
-  return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,
-          .wait = wait,
-          .failure = std::move(why)};
+  return wait_for_hold(task, hold.wait, std::move(why));
 }
 
 /// A row that finds its CA busy for long makes room for those of other CAs.

@@ -43,7 +43,8 @@ struct Task {
   bool registered_again{};  ///< the CA had forgotten the account
   int looks{};              ///< at the order, in this phase
   int looks_for_slot{};
-  int unanswered{};  ///< requests without an answer, in this phase
+  int turned_away{};  ///< by a busy CA, for a short time
+  int unanswered{};   ///< requests without an answer, in this phase
   Outage::Clock::time_point unanswered_since{};
 
   /// The order is closed: what comes next opens another.
@@ -144,7 +145,10 @@ class Issuance {
   static void ca_answers(PooledCa& ca);
   static bool is_outage(Task& task, const Failure& failure);
   Progress settle(Task& task, Failure failure);
+  Progress wait_for_limit(Task& task, Failure failure);
+  Progress wait_for_hold(Task& task, Duration wait, Failure why);
   Progress put_off(Task& task, Duration wait, Failure failure);
+  Progress back_to_queue(Task& task, Duration wait, Failure failure);
   void hold_others(const Task& task, const Failure& failure, Duration wait);
 
   const Config& config_;

@@ -14,6 +14,12 @@ using namespace std::chrono_literals;
 
 /// If the CA sets a limit but no time.
 constexpr Duration default_limit = 10min;
+/// Short waits of a busy CA that one row spends in the worker.
+constexpr int most_turned_away = 5;
+/// What a limit makes wait at least: a CA that says 0 has refused all the same.
+constexpr Duration shortest_limit = 5s;
+/// Of a hold of the CA that was known before anything was sent.
+constexpr std::string_view on_hold_code = "on_hold";
 /// Requests of one row in a row without an answer, while others get theirs: then it counts as the row's
 /// failure.
 constexpr int most_unanswered = 3;
@@ -81,12 +87,7 @@ Progress Issuance::settle(Task& task, Failure failure) {
     failure.failure_class = FailureClass::transient;
   if (is_outage(task, failure))
     return put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s), std::move(failure));
-  if (failure.failure_class == FailureClass::limited) {
-    const Duration wait =
-        std::clamp<Duration>(failure.retry_after.value_or(default_limit), 1s, longest_limit(failure));
-    if (failure.code != acme::paced_code) hold_others(task, failure, wait);
-    return put_off(task, wait, std::move(failure));
-  }
+  if (failure.failure_class == FailureClass::limited) return wait_for_limit(task, std::move(failure));
   if (failure.failure_class == FailureClass::administrative) raise_alarm(database_, accounts_, task, failure);
   const bool written = store::fail(database_, task.claim.fence, failure, config_.retry.schedule);
   return {.kind = written ? Progress::Kind::failed : Progress::Kind::dropped,
@@ -94,9 +95,39 @@ Progress Issuance::settle(Task& task, Failure failure) {
           .failure = std::move(failure)};
 }
 
+/// A row that is refused again and again comes back later each time, whatever the CA says: some say 0 for
+/// ever.
+Progress Issuance::wait_for_limit(Task& task, Failure failure) {
+  const Duration asked = failure.retry_after.value_or(default_limit);
+  if (failure.code == acme::paced_code)
+    return put_off(task, std::max<Duration>(asked, 1s), std::move(failure));
+  if (!failure.request) return wait_for_hold(task, asked, std::move(failure));
+  const bool is_busy = failure.request->status == 503;
+  const Duration wait = std::clamp<Duration>(asked, is_busy ? 1s : shortest_limit, longest_limit(failure));
+  hold_others(task, failure, wait);
+  // The pacer sees to it that a busy CA is asked less often.
+  if (is_busy && wait <= shortest_limit && task.turned_away++ < most_turned_away)
+    return put_off(task, wait, std::move(failure));
+  return back_to_queue(task,
+                       std::max(wait, std::min<Duration>(task.claim.attempt * shortest_limit, default_limit)),
+                       std::move(failure));
+}
+
+/// No request was sent. A hold that is about to end is waited for without the slot, which others need.
+Progress Issuance::wait_for_hold(Task& task, Duration wait, Failure why) {
+  if (why.code != on_hold_code || wait > shortest_limit) return back_to_queue(task, wait, std::move(why));
+  task.slot = {};
+  return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
+}
+
 Progress Issuance::put_off(Task& task, Duration wait, Failure failure) {
   if (wait <= longest_leased_wait)
     return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
+  return back_to_queue(task, wait, std::move(failure));
+}
+
+/// However short the wait: its reason is to be read, csrq.retry() ends it, and others get the place.
+Progress Issuance::back_to_queue(Task& task, Duration wait, Failure failure) {
   wait = with_fallback(task, wait);
   const bool written = store::put_off(database_, task.claim.fence, wait, &failure);
   return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,

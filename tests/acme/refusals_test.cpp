@@ -240,6 +240,67 @@ TEST_CASE("a limit of the account holds back its new orders, and nobody else's")
   CHECK(world.run().issued == 1);
 }
 
+TEST_CASE("a row that is refused goes back into the queue however short the wait, and later each time") {
+  StubIssuing world;
+  world.stub.fail_next(Kind::new_order, faults::problem(429, "rateLimited", "slow down", json::object(), "0"),
+                       1000);
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.stub.requests(Kind::new_order) == 1);
+  CHECK(world.row(id).code() == "rateLimited");
+  CHECK(world.job(id, "status") == "ready");
+  CHECK(world.count("event WHERE what = 'put_off'") == "1");
+  const double first = world.due_in(id);
+  CHECK(first > 1);
+  CHECK(first <= 5);
+  for (int again = 0; again < 2; ++again) {
+    world.sql.run("UPDATE csrq.rate_hold SET until = now()");
+    world.make_due(id);
+    CHECK(world.run().put_off == 1);
+  }
+  CHECK(world.due_in(id) > first + 5);
+  CHECK(world.job(id, "failures") == "0");
+}
+
+TEST_CASE("a CA that is busy without end gets a row back into the queue") {
+  StubIssuing world;
+  world.worker();
+  world.submit({"first.example"});
+  world.run();
+  world.stub.forget_requests();
+  world.stub.fail_next(Kind::new_order, faults::status(503, "1"), 20);
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.row(id).code() == "http_503");
+  CHECK(world.stub.requests(Kind::new_order) < 10);
+}
+
+TEST_CASE("a row that is refused makes room for those of others at once") {
+  StubIssuing world;
+  world.ca_config().orders_in_flight = 1;
+  world.stub.fail_next(Kind::new_order,
+                       faults::problem(429, "rateLimited", "slow down", json::object(), "50"));
+  world.submit({"a.example"});
+  world.submit({"b.example"}, "other");
+  const auto start = std::chrono::steady_clock::now();
+  const workers::Tally tally = world.run();
+  CHECK(tally.put_off == 1);
+  CHECK(tally.issued == 1);
+  CHECK(std::chrono::steady_clock::now() - start < 40s);
+}
+
+TEST_CASE("a row that is held for less than a minute waits in the queue, where its reason is to be read") {
+  StubIssuing world;
+  world.sql.run(
+      "INSERT INTO csrq.rate_hold (directory, scope, key, until, error) VALUES ('" +
+      world.stub.directory_url() +
+      "', 'registered_domain', 'a.example', now() + interval '40 s', '{\"detail\": \"slow down\"}')");
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.row(id).code() == "on_hold");
+  CHECK(world.row(id).detail() == "slow down");
+}
+
 TEST_CASE("an order that the CA has accepted goes on while new ones are held back") {
   StubIssuing world;
   const auto id = world.submit({"a.example"});
