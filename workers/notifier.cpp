@@ -31,6 +31,11 @@ void Notifier::start() {
 void Notifier::round(const std::function<bool()>& stopped) {
   look_at_cas();
   store::make_notifications(database_, channels_.rules(pace_.soon));
+  send_due(stopped);
+}
+
+void Notifier::send_due(const std::function<bool()>& stopped) {
+  const auto until = std::chrono::steady_clock::now() + pace_.sending;
   while (!stopped()) {
     const std::vector<store::Delivery> due =
         store::claim_deliveries(database_, channels_.can(), at_once, claim);
@@ -41,6 +46,7 @@ void Notifier::round(const std::function<bool()>& stopped) {
       sending.push_back(std::async(std::launch::async, [&] { deliver(delivery, stopped); }));
     for (std::future<void>& one : sending) one.wait();
     for (std::future<void>& one : sending) one.get();
+    if (std::chrono::steady_clock::now() >= until) return;
   }
 }
 

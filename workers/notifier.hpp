@@ -11,9 +11,10 @@
 namespace csrq::workers {
 
 struct NotifierPace {
-  Duration pause{std::chrono::seconds(10)};  ///< between two rounds
-  Duration soon{std::chrono::minutes(1)};    ///< from the first failure of a new cause to its message
-  Duration outage{std::chrono::minutes(1)};  ///< a CA that is out of reach for longer raises an alarm
+  Duration pause{std::chrono::seconds(10)};    ///< between two rounds
+  Duration soon{std::chrono::minutes(1)};      ///< from the first failure of a new cause to its message
+  Duration sending{std::chrono::seconds(30)};  ///< after this a round takes no more messages up
+  Duration outage{std::chrono::minutes(1)};    ///< a CA that is out of reach for longer raises an alarm
 };
 
 /// Tells people: makes messages of failures, alarms and late renewals, and sends what is in the outbox. Any
@@ -28,11 +29,13 @@ class Notifier {
   /// Begins to do rounds on a thread of its own. The destructor ends one under way; a request that waits for
   /// its answer is waited for, some seconds.
   void start();
-  /// One round, on the caller's thread, until `stopped` says so. Throws Unreachable.
+  /// One round, on the caller's thread, until `stopped` says so. What it does not get sent is left to the
+  /// next one: recipients that are dead keep nobody from being told of what is new. Throws Unreachable.
   void round(const std::function<bool()>& stopped = [] { return false; });
 
  private:
   void look_at_cas();
+  void send_due(const std::function<bool()>& stopped);
   void deliver(const store::Delivery& delivery, const std::function<bool()>& stopped);
 
   store::Database database_;

@@ -288,13 +288,16 @@ COMMENT ON FUNCTION csrq.make_test_notification(text, text[]) IS 'Makes a test m
 CREATE OR REPLACE FUNCTION csrq.claim_deliveries(p_can text[], p_only bigint, p_limit int, p_claim interval)
 RETURNS TABLE (notification_id bigint, channel text, attempt int, recipient text, kind text, payload text, webhook text, email text[])
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH due AS (
-        -- One for each recipient and channel at a time: a dead one holds up no other. The default recipient comes first.
-        SELECT DISTINCT ON (d.recipient, d.channel) d.notification_id, d.channel
+    WITH first AS (
+        -- One for each recipient and channel at a time: a dead one holds up no other.
+        SELECT DISTINCT ON (d.recipient, d.channel) d.recipient, d.channel, d.next_attempt_at, d.notification_id
           FROM csrq.notification_delivery d
          WHERE d.delivered_at IS NULL AND d.given_up_at IS NULL AND d.next_attempt_at <= now() AND d.channel = ANY (p_can)
            AND (p_only IS NULL OR d.notification_id = p_only)
-         ORDER BY d.recipient, d.channel, d.next_attempt_at, d.notification_id LIMIT p_limit),
+         ORDER BY d.recipient, d.channel, d.next_attempt_at, d.notification_id),
+    due AS (
+        -- The default recipient comes first, then whoever has waited longest: many dead ones hold up no other either.
+        SELECT f.notification_id, f.channel FROM first f ORDER BY f.recipient <> '', f.next_attempt_at, f.notification_id, f.channel LIMIT p_limit),
     pick AS MATERIALIZED (
         SELECT d.notification_id, d.channel FROM csrq.notification_delivery d JOIN due USING (notification_id, channel)
          WHERE d.delivered_at IS NULL AND d.given_up_at IS NULL AND d.next_attempt_at <= now()

@@ -143,6 +143,27 @@ TEST_CASE("notifier: what was refused is sent again, the same text under a new s
   CHECK(is_signed(posts[1], hmac_key));
 }
 
+TEST_CASE("notifier: a round ends in time however much is due, and the next one goes on") {
+  Told told;
+  constexpr int customers = 12;
+  for (int n = 0; n < customers; ++n) {
+    const std::string name = "c" + std::to_string(n);
+    told.sql.run("INSERT INTO csrq.customer (name, notify_webhook) VALUES ('" + name + "', '" +
+                 told.webhook.url() + "')");
+    told.submit_row({.customer = name, .csr = some_csr});
+  }
+  told.run();
+  const auto round = [&] {
+    workers::Notifier(told.config.notify, {.url = told.test.url()}, told.worker().cas,
+                      {.pause = 10ms, .soon = {}, .sending = {}, .outage = {}})
+        .round();
+  };
+  round();
+  CHECK(told.webhook.posts().size() == 8);
+  round();
+  CHECK(told.webhook.posts().size() == customers);
+}
+
 TEST_CASE("notifier: a recipient that the mail server refuses is an error with the server's words") {
   Told told;
   told.use_mail();

@@ -244,6 +244,25 @@ TEST_CASE("notifiers of several workers count every failure once, while failures
   CHECK(outbox.sql.value("SELECT sum(count) FROM csrq.notification") == std::to_string(2 * 2 * transactions));
 }
 
+TEST_CASE("of many recipients those that have waited longest are told first, the default one before them") {
+  Outbox outbox;
+  for (const char* customer : {"a", "b", "c"}) {
+    outbox.sql.run(std::string("INSERT INTO csrq.customer (name, notify_webhook) VALUES ('") + customer +
+                   "', 'https://hook.example/')");
+    outbox.failures(1, "dns", customer);
+  }
+  outbox.failures(1, "dns", "plain");
+  outbox.make();
+  outbox.sql.run(
+      "UPDATE csrq.notification_delivery SET next_attempt_at = now() - CASE recipient WHEN 'c' THEN interval "
+      "'3 min' WHEN 'b' THEN interval '2 min' ELSE interval '1 min' END");
+  std::string told;
+  for (int claim = 0; claim < 4; ++claim)
+    for (const auto& delivery : store::claim_deliveries(outbox.database, outbox.rules.can, 1, 2min))
+      told += "<" + delivery.recipient + ">";
+  CHECK(told == "<><c><b><a>");
+}
+
 TEST_CASE("a message is sent by one worker at a time, and by the next one if that one dies") {
   Outbox outbox;
   outbox.failures(1, "dns");
