@@ -29,7 +29,12 @@ void Notifier::start() {
 }
 
 void Notifier::round(const std::function<bool()>& stopped) {
-  look_at_cas();
+  try {
+    look_at_cas();
+  } catch (const std::exception& error) {
+    log::error("alarms of CAs could not be written; messages are sent all the same",
+               {{"error", error.what()}});
+  }
   store::make_notifications(database_, channels_.rules(pace_.soon));
   send_due(stopped);
 }

@@ -12,6 +12,7 @@
 #include "acme/problem.hpp"
 #include "base/error.hpp"
 #include "base/failpoint.hpp"
+#include "base/printable.hpp"
 #include "crypto/jws.hpp"
 #include "http/link.hpp"
 
@@ -136,7 +137,7 @@ Directory Ca::State::read_directory() {
   if (response.status >= 300)
     fail(FailureClass::transient, "bad_directory",
          directory_url + ": the answer is a redirect (HTTP " + std::to_string(response.status) + ") to " +
-             std::string(response.header("location").substr(0, max_url_octets)) +
+             printable(response.header("location").substr(0, max_url_octets)) +
              "; if that is the CA's directory, configure its URL");
   return parse_directory(response.body, directory_url);
 }
@@ -152,7 +153,7 @@ void Ca::State::refuse_foreign(const std::string& url, std::string_view doing) {
        std::ranges::any_of(directory_urls, [&](auto member) { return is_of_origin((*known).*member); })))
     return;
   fail(FailureClass::permanent, "foreign_url",
-       action(doing) + ": refused to send a request to \"" + url.substr(0, 200) +
+       action(doing) + ": refused to send a request to \"" + printable(url.substr(0, 200)) +
            "\", which is not an https URL of a host that the CA's directory names");
 }
 

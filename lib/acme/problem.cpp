@@ -8,6 +8,7 @@
 #include "acme/json.hpp"
 #include "acme/used_up_limit.hpp"
 #include "base/identifier.hpp"
+#include "base/printable.hpp"
 #include "http/retry_after.hpp"
 
 namespace csrq::acme {
@@ -194,7 +195,8 @@ Problem problem_of(const http::Response& response) {
   if (!problem.detail.empty()) return problem;
   problem.detail = "the answer was HTTP " + std::to_string(response.status);
   if (problem.json.empty() && !response.body.empty())
-    problem.detail += " with " + cut(response.media_type().empty() ? "a body" : response.media_type(), 100) +
+    problem.detail += " with " +
+                      cut(response.media_type().empty() ? "a body" : printable(response.media_type()), 100) +
                       " in place of a problem document";
   return problem;
 }

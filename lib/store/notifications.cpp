@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {
@@ -85,8 +86,8 @@ bool delivery_done(Database& database, const Delivery& delivery, const std::stri
   bool given_up = false;
   database.run([&](pqxx::transaction_base& transaction) {
     given_up = execute(transaction, "SELECT csrq.delivery_done($1, $2, $3, $4, $5)",
-                       {delivery.notification, delivery.channel, delivery.attempt, null_if_empty(error),
-                        final})[0][0]
+                       {delivery.notification, delivery.channel, delivery.attempt,
+                        null_if_empty(printable(error)), final})[0][0]
                    .as<bool>();
   });
   return given_up;
@@ -110,8 +111,9 @@ bool raise_alarm(Database& database, const Alarm& alarm) {
   bool is_new = false;
   database.run([&](pqxx::transaction_base& transaction) {
     is_new = execute(transaction, "SELECT csrq.raise_alarm($1, $2, $3, $4, $5, $6)",
-                     {alarm.key, alarm.code, alarm.detail, null_if_empty(alarm.directory), alarm.owner,
-                      alarm.request})[0][0]
+                     // The last word on it: what cannot be written would silence the notifier.
+                     {alarm.key, alarm.code, printable(alarm.detail), null_if_empty(alarm.directory),
+                      alarm.owner, alarm.request})[0][0]
                  .as<bool>();
   });
   return is_new;

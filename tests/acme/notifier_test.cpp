@@ -164,6 +164,29 @@ TEST_CASE("notifier: a round ends in time however much is due, and the next one 
   CHECK(told.webhook.posts().size() == customers);
 }
 
+TEST_CASE("notifier: words of a CA that are no UTF-8 neither stop an alarm nor the messages") {
+  Told told;
+  auto& outage = told.worker().cas.find({}).outage;
+  const auto now = issuance::Outage::Clock::now();
+  outage.failed(now - std::chrono::seconds(3), now - std::chrono::seconds(2), "text/\xff\xfehtml");
+  outage.failed(now - std::chrono::seconds(1), now, "text/\xff\xfehtml");
+  told.notifier().round();
+  REQUIRE(told.webhook.posts().size() == 1);
+  CHECK(has(told.webhook.posts()[0].body, "its rows wait: text/??html"));
+}
+
+TEST_CASE("notifier: messages go out while alarms cannot be written") {
+  Told told;
+  auto& outage = told.worker().cas.find({}).outage;
+  const auto now = issuance::Outage::Clock::now();
+  outage.failed(now - std::chrono::seconds(3), now - std::chrono::seconds(2), "no route");
+  outage.failed(now - std::chrono::seconds(1), now, "no route");
+  told.sql.run("ALTER TABLE csrq.alarm ADD CHECK (code <> 'ca_out_of_reach')");
+  told.sql.run("INSERT INTO csrq.event (request_id, customer, what) VALUES (1, 'acme', 'failed')");
+  told.notifier().round();
+  CHECK(told.webhook.posts().size() == 1);
+}
+
 TEST_CASE("notifier: a recipient that the mail server refuses is an error with the server's words") {
   Told told;
   told.use_mail();

@@ -411,6 +411,28 @@ TEST_CASE("a retry-after longer than the schedule puts a failed row off until th
   CHECK(world.due_in(id) == doctest::Approx(4000).epsilon(0.02));
 }
 
+TEST_CASE("octets that are no UTF-8 in a header of the answer do not keep the failure from being written") {
+  StubIssuing world;
+  SUBCASE("a content type") {
+    world.stub.fail_next(
+        Kind::new_order,
+        {.carried_out = false,
+         .answer =
+             StubAnswer{.status = 500, .headers = {}, .content_type = "text/\xff\xfehtml", .body = "x"}});
+  }
+  SUBCASE("a redirect of the directory") {
+    world.stub.fail_next(Kind::directory,
+                         {.carried_out = false,
+                          .answer = StubAnswer{.status = 302,
+                                               .headers = {{"Location", "https://\xff\xfe.example/"}},
+                                               .content_type = {},
+                                               .body = {}}});
+  }
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).detail().find('?') != std::string::npos);
+}
+
 TEST_CASE("an order that stays `processing` is put off as long as the CA says, without counting a failure") {
   for (const bool as_date : {false, true}) {
     StubIssuing world;

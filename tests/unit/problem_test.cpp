@@ -276,6 +276,12 @@ TEST_CASE("error_of") {
     CHECK(failure.detail ==
           "newOrder at ca.example: the answer was HTTP 502 with text/html in place of a problem document");
   }
+  SUBCASE("a content type that is not printable UTF-8 is told as far as it is") {
+    const Failure failure =
+        failure_of({.status = 503, .headers = {{"content-type", "text/\xff\xfehtml"}}, .body = "<html>"});
+    CHECK(failure.detail ==
+          "newOrder at ca.example: the answer was HTTP 503 with text/??html in place of a problem document");
+  }
   SUBCASE("Retry-After is kept, seconds or date") {
     CHECK(failure_of(answer(429, document("rateLimited"), {{"retry-after", "3600"}})).retry_after == 3600s);
     const Failure past =
