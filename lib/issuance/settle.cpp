@@ -89,7 +89,11 @@ Progress Issuance::settle(Task& task, Failure failure) {
     return put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s), std::move(failure));
   if (failure.failure_class == FailureClass::limited) return wait_for_limit(task, std::move(failure));
   if (failure.failure_class == FailureClass::administrative) raise_alarm(database_, accounts_, task, failure);
-  const bool written = store::fail(database_, task.claim.fence, failure, config_.retry.schedule);
+  // An answer that names a far day does not stop a row for longer than its failures do.
+  const std::vector<Duration>& schedule = config_.retry.schedule;
+  if (failure.retry_after && !schedule.empty())
+    failure.retry_after = std::min(*failure.retry_after, schedule.back());
+  const bool written = store::fail(database_, task.claim.fence, failure, schedule);
   return {.kind = written ? Progress::Kind::failed : Progress::Kind::dropped,
           .wait = {},
           .failure = std::move(failure)};

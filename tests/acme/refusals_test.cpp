@@ -402,7 +402,15 @@ TEST_CASE("a CA that is down for maintenance is left alone until the time it nam
   CHECK(world.stub.requests(Kind::new_order) == 1);
 }
 
-TEST_CASE("a retry-after longer than the schedule puts a failed row off until then") {
+TEST_CASE("a failed row waits for as long as the CA says, but not longer than the schedule's last step") {
+  StubIssuing world;
+  world.stub.fail_next(Kind::new_order, faults::status(500, "Fri, 31 Dec 9999 23:59:59 GMT"));
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.due_in(id) == doctest::Approx(86'400).epsilon(0.02));
+}
+
+TEST_CASE("a retry-after longer than the schedule's next step puts a failed row off until then") {
   StubIssuing world;
   world.stub.fail_next(Kind::new_order,
                        faults::problem(500, "serverInternal", "sorry", json::object(), "4000"));
