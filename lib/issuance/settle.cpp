@@ -146,13 +146,17 @@ void Issuance::hold_others(const Task& task, const Failure& failure, Duration wa
   if (limit.scope == LimitScope::account && !task.account) limit.scope = LimitScope::address;
   if (!task.csr && is_of_names(limit.scope)) return;
   const std::vector<std::string> names = task.csr ? task.csr->names : std::vector<std::string>{};
+  const std::vector<std::string> domains = limited_domains(names);
+  // Everybody's rows for a domain would wait, and which one is meant is not known: whoever asks for a
+  // stranger's domain beside its own could hold it up.
+  if (limit.scope == LimitScope::registered_domain && limit.subject.empty() && domains.size() > 1) return;
   store::hold(database_,
               {.directory = task.ca->config.directory,
                .account = task.account ? task.account->id : store::AccountId{},
                .request = task.claim.fence.request,
                .limit = limit,
                .names = names,
-               .domains = limited_domains(names)},
+               .domains = domains},
               wait, failure);
 }
 

@@ -349,6 +349,25 @@ TEST_CASE("a limit of one registered domain, as the answer's help page says, hol
   CHECK(world.due_in(sibling) == doctest::Approx(7200).epsilon(0.02));
 }
 
+TEST_CASE("a limit of one of several registered domains, the answer not saying which, holds up nobody else") {
+  StubIssuing world;
+  const auto refused = [&](const std::vector<std::string>& names) {
+    world.stub.fail_next(
+        Kind::new_order,
+        faults::problem(429, "rateLimited", "too many certificates already issued", json::object(), "7200"));
+    const auto id = world.submit(names);
+    CHECK(world.run().put_off == 1);
+    CHECK(world.due_in(id) == doctest::Approx(7200).epsilon(0.02));
+  };
+  refused({"mine.example", "victim.example"});
+  CHECK(world.count("rate_hold") == "0");
+  world.submit({"www.victim.example"}, "other");
+  CHECK(world.run().issued == 1);
+  refused({"a.busy.example", "b.busy.example"});
+  CHECK(world.sql.value("SELECT scope || ' ' || key FROM csrq.rate_hold") ==
+        "registered_domain busy.example");
+}
+
 TEST_CASE("csrq stops before the CA has to say no") {
   StubIssuing world;
   world.sql.run("INSERT INTO csrq.rate_limit (directory, name, burst, period) VALUES ('" +
