@@ -15,7 +15,6 @@ using namespace std::chrono_literals;
 
 constexpr Duration longest_connecting = 5s;
 constexpr Duration longest_request = 10s;
-constexpr std::size_t longest_answer = 64 << 10;
 constexpr std::size_t shortest_key = 16;
 
 Secret read_signing_key(const std::string& file) {
@@ -61,8 +60,8 @@ NotificationChannels::NotificationChannels(const NotifyConfig& config)
                .connections = 2,
                .connect_timeout = longest_connecting,
                .total_timeout = longest_request,
-               .max_body = longest_answer,
-               .plain_http = true}) {}  // to loopback only: post() looks
+               .plain_http = true,  // to loopback only: post() looks
+               .head_only = true}) {}
 
 std::vector<std::string> NotificationChannels::can() const {
   std::vector<std::string> channels;

@@ -42,7 +42,8 @@ struct ClientOptions {
   Duration total_timeout{std::chrono::seconds(45)};
   std::size_t max_body{1 << 20};
   std::size_t max_headers{64 << 10};
-  bool plain_http{false};  ///< for self-checks of http-01 only
+  bool plain_http{false};  ///< for self-checks of http-01, and to loopback
+  bool head_only{false};   ///< an answer is complete with its status and headers; no body is read
 };
 
 struct ClientStatistics {

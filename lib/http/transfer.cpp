@@ -134,6 +134,7 @@ bool Transfer::add_header_line(std::string_view line) {
     in_headers_ = true;
   } else if (trimmed(line).empty()) {
     in_headers_ = false;  // what comes after the body is a trailer
+    has_head_ = status() >= 200;
   } else if (in_headers_) {
     const std::size_t colon = line.find(':');
     if ((line.front() == ' ' || line.front() == '\t') && !response_.headers.empty()) {
@@ -146,6 +147,7 @@ bool Transfer::add_header_line(std::string_view line) {
 }
 
 bool Transfer::add_body(std::string_view octets) {
+  if (options_.head_only) return false;
   oversize_ = octets.size() > options_.max_body - response_.body.size();
   if (!oversize_) response_.body.append(octets);
   return !oversize_;
@@ -172,11 +174,15 @@ EasyHandle Transfer::take_handle() {
 
 Response Transfer::take_response() {
   if (!complete()) throw Error(failure());
-  long status = 0;
-  curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &status);
-  response_.status = static_cast<int>(status);
+  response_.status = status();
   response_.sent_again = sends_ > 1;
   return std::move(response_);
+}
+
+int Transfer::status() const {
+  long status = 0;
+  curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &status);
+  return static_cast<int>(status);
 }
 
 std::string Transfer::cause() const {

@@ -30,7 +30,7 @@ class Transfer {
   /// The handle, reset, for another transfer.
   EasyHandle take_handle();
 
-  bool complete() const { return result == CURLE_OK; }
+  bool complete() const { return result == CURLE_OK || (options_.head_only && has_head_); }
   /// The answer of a complete transfer; throws what Client::send promises for any other.
   Response take_response();
 
@@ -44,6 +44,7 @@ class Transfer {
   void set_headers();
   bool add_header_line(std::string_view line);
   bool add_body(std::string_view octets);
+  int status() const;
   std::string cause() const;
   Failure failure() const;
 
@@ -59,6 +60,7 @@ class Transfer {
   Response response_{};
   std::size_t header_octets_{};
   bool in_headers_{true};
+  bool has_head_{false};  ///< of the answer itself, not of an interim one
   bool oversize_{false};
   int sends_{0};
 };

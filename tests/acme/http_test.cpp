@@ -622,6 +622,35 @@ TEST_CASE("the client bounds what it takes in") {
   }
 }
 
+TEST_CASE("where only the head counts, an answer's body is neither read nor waited for") {
+  ClientOptions options = plain();
+  options.max_body = 10;
+  options.head_only = true;
+  options.total_timeout = 500ms;
+  Client client(options);
+  SUBCASE("larger than allowed") {
+    Server server(loopback(), [](const ServerRequest&) {
+      return ServerResponse{.status = 202, .body = std::string(100'000, 'x')};
+    });
+    for (int request = 0; request < 3; ++request) {
+      const Response response = client.send({.url = url_of(server, "/")});
+      CHECK(response.status == 202);
+      CHECK(response.body.empty());
+    }
+  }
+  SUBCASE("never sent") {
+    SilentListener listener;
+    std::jthread answerer(
+        [&] { listener.answer_once("HTTP/1.1 202 Accepted\r\nContent-Length: 10\r\n\r\n"); });
+    CHECK(client.send({.url = listener.url()}).status == 202);
+  }
+  SUBCASE("but an interim answer is no head") {
+    SilentListener listener;
+    std::jthread answerer([&] { listener.answer_once("HTTP/1.1 103 Early Hints\r\n\r\n"); });
+    CHECK_THROWS_AS(client.send({.url = listener.url()}), csrq::Error);
+  }
+}
+
 TEST_CASE("the client tells why there is no answer") {
   SilentListener listener;
 

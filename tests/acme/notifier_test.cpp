@@ -143,6 +143,15 @@ TEST_CASE("notifier: what was refused is sent again, the same text under a new s
   CHECK(is_signed(posts[1], hmac_key));
 }
 
+TEST_CASE("notifier: any 2xx accepts a message, whatever body comes with it") {
+  Told told;
+  told.webhook.answer(200);
+  told.webhook.answer_with_body(2'000'000);
+  told.submit_bad();
+  told.notifier().round();
+  CHECK(told.sql.value("SELECT state FROM csrq.notifications") == "delivered");
+}
+
 TEST_CASE("notifier: a round ends in time however much is due, and the next one goes on") {
   Told told;
   constexpr int customers = 12;

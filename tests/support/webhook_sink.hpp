@@ -28,6 +28,7 @@ class WebhookSink {
                         .id = request.get_header_value("Csrq-Notification-Id"),
                         .body = request.body});
       response.status = status_;
+      response.body = std::string(body_size_, 'x');
     });
     port_ = server_.bind_to_any_port("127.0.0.1");
     thread_ = std::thread([this] { server_.listen_after_bind(); });
@@ -43,6 +44,7 @@ class WebhookSink {
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/hook"; }
   /// What it answers from now on.
   void answer(int status) { status_ = status; }
+  void answer_with_body(std::size_t size) { body_size_ = size; }
   std::vector<Post> posts() const {
     const std::scoped_lock lock(mutex_);
     return posts_;
@@ -52,6 +54,7 @@ class WebhookSink {
   httplib::Server server_{};
   int port_{};
   std::atomic<int> status_{204};
+  std::atomic<std::size_t> body_size_{0};
   mutable std::mutex mutex_{};
   std::vector<Post> posts_{};
   std::thread thread_{};
