@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "acme/json.hpp"
@@ -114,6 +115,12 @@ Problem problem_from(const Json& document) {
   return problem;
 }
 
+std::optional<FailureClass> known_class(const Problem& problem) {
+  const auto known =
+      std::ranges::find_if(classes_of_types, [&](const auto& entry) { return problem.is(entry.first); });
+  return known != classes_of_types.end() ? std::optional(known->second) : std::nullopt;
+}
+
 bool contains(std::string_view text, std::string_view words) {
   return text.find(words) != std::string_view::npos;
 }
@@ -188,6 +195,11 @@ std::string Problem::short_type() const {
   return without_prefix(type);
 }
 
+std::string Problem::code() const {
+  const bool is_acme = type.starts_with(acme_prefix) || is("compound") || known_class(*this);
+  return is_acme ? short_type() : std::string();
+}
+
 Problem problem_of(const http::Response& response) {
   const std::optional<Json> document = parse_json(response.body);
   Problem problem = document && document->is_object() ? problem_from(*document) : Problem{};
@@ -213,9 +225,7 @@ FailureClass classify(const Problem& problem) {
   if (problem.is("compound")) return class_of_compound(problem);
   // What cannot be found now (an authorization that expired, say) need not be looked for again.
   if (problem.is("malformed") && problem.status == 404) return FailureClass::transient;
-  const auto known =
-      std::ranges::find_if(classes_of_types, [&](const auto& entry) { return problem.is(entry.first); });
-  return known != classes_of_types.end() ? known->second : class_of_status(problem);
+  return known_class(problem).value_or(class_of_status(problem));
 }
 
 namespace {
@@ -234,12 +244,11 @@ Refusal::Refusal(const http::Response& response, std::string_view doing, FailedR
 
 Error error_of(const http::Response& response, std::string_view doing) {
   const Problem problem = problem_of(response);
-  Failure failure{
-      .failure_class = classify(problem),
-      .code = problem.type.empty() ? "http_" + std::to_string(response.status) : problem.short_type(),
-      .detail = sentence(problem, doing),
-      .problem = problem.json,
-      .retry_after = http::retry_after_of(response, now())};
+  Failure failure{.failure_class = classify(problem),
+                  .code = problem.code().empty() ? "http_" + std::to_string(response.status) : problem.code(),
+                  .detail = sentence(problem, doing),
+                  .problem = problem.json,
+                  .retry_after = http::retry_after_of(response, now())};
   if (response.status == 503 && failure.retry_after && failure.failure_class == FailureClass::transient)
     failure.failure_class = FailureClass::limited;
   if (failure.failure_class == FailureClass::limited) failure.limit = used_up_limit(problem, response);

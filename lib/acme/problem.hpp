@@ -26,6 +26,9 @@ struct Problem {
 
   bool is(std::string_view short_type) const;  ///< is("badNonce"), with or without the urn: prefix
   std::string short_type() const;              ///< "badNonce"; the whole type if it is not an ACME type
+  /// What failures are counted by: short_type() of an ACME type; empty if it is none, since a CA may make up
+  /// a new one for each answer.
+  std::string code() const;
 };
 
 /// The problem of an answer that is not a success, whatever its body: a problem document, JSON of another

@@ -110,7 +110,7 @@ Failure order_failure(const acme::Order& order, const std::vector<acme::Authoriz
     first = &one.problem;
     break;
   }
-  if (!first->type.empty()) failure.code = first->short_type();
+  if (const std::string code = first->code(); !code.empty()) failure.code = code;
   const acme::Problem& outer = order.error ? *order.error : *first;
   failure.problem = problem_document(outer, failed).dump(-1, ' ', false, json::error_handler_t::replace);
   return failure;

@@ -282,6 +282,17 @@ TEST_CASE("error_of") {
     CHECK(failure.detail ==
           "newOrder at ca.example: the answer was HTTP 503 with text/??html in place of a problem document");
   }
+  SUBCASE("types that are not ACME's have one code for each status, and stay in detail and document") {
+    for (const char* type : {"urn:x:1", "urn:x:2", "https://ca.example/errors/billing"}) {
+      CAPTURE(type);
+      const Failure failure =
+          failure_of(answer(500, nlohmann::json{{"type", type}, {"detail", "a reason"}}.dump()));
+      CHECK(failure.code == "http_500");
+      CHECK(failure.detail.find(type) != std::string::npos);
+      CHECK(nlohmann::json::parse(failure.problem)["type"] == type);
+    }
+    CHECK(failure_of(answer(403, R"({"type":"dns","detail":"no prefix"})")).code == "dns");
+  }
   SUBCASE("Retry-After is kept, seconds or date") {
     CHECK(failure_of(answer(429, document("rateLimited"), {{"retry-after", "3600"}})).retry_after == 3600s);
     const Failure past =
