@@ -191,6 +191,7 @@ DECLARE
     bucket record;
     held_until timestamptz;
     its_turn timestamptz;
+    wait_until timestamptz;
     is_decided boolean := true;
 BEGIN
     SELECT * INTO customer_has FROM csrq.rows_for_orders((SELECT a.owner FROM csrq.acme_account a WHERE a.id = p_account AND a.policy = 'per_customer'));
@@ -207,7 +208,9 @@ BEGIN
     SELECT greatest(b.full_at, now()) - (l.burst - 1) * l.refill AS token_at, l.refill, csrq.tokens_left(l.burst, l.period, b.full_at) AS tokens INTO bucket
       FROM csrq.rate_bucket b CROSS JOIN LATERAL csrq.limit_for(p_directory, b.name, b.key) l
      WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' AND b.key = '';
-    IF FOUND THEN
+    IF NOT FOUND THEN
+        its_turn := held_until;  -- unlimited
+    ELSE
         waiting.since := CASE WHEN waiting.let_go_at IS NULL AND waiting.come_back_at < now() - interval '1 day' THEN now() ELSE coalesce(waiting.since, now()) END;
         waiting.account_id := p_account;
         waiting.directory := p_directory;
@@ -221,7 +224,8 @@ BEGIN
             its_turn := waiting.since + interval '10 seconds';
         END IF;
         waiting.let_go_at := CASE WHEN its_turn <= now() THEN now() END;
-        waiting.come_back_at := greatest(now(), least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day'));
+        wait_until := greatest(now(), least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day'));
+        waiting.come_back_at := wait_until;
         INSERT INTO csrq.account_in_line AS i SELECT waiting.*
             ON CONFLICT (account_id) DO UPDATE SET since = EXCLUDED.since, lane = EXCLUDED.lane, rows = EXCLUDED.rows,
                come_back_at = EXCLUDED.come_back_at, let_go_at = EXCLUDED.let_go_at;
@@ -229,10 +233,11 @@ BEGIN
             PERFORM csrq.spend(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
         END IF;
     END IF;
-    wait_seconds := nullif(greatest(0, extract(epoch FROM coalesce(waiting.come_back_at, held_until) - now())), 0);
-    IF wait_seconds > 0 AND held_until IS NULL THEN
-        hold_code := 'rate_limit';
+    IF its_turn IS NULL OR its_turn <= now() THEN
+        RETURN;
     END IF;
+    wait_seconds := extract(epoch FROM coalesce(wait_until, its_turn) - now());
+    hold_code := CASE WHEN held_until IS NULL THEN 'rate_limit' END;
     why := CASE WHEN held_until IS NOT NULL THEN 'the CA has asked to wait'
                 WHEN is_decided THEN format('no new account may be registered yet (new_accounts_per_address); as things stand, this one may at %s UTC',
                                             to_char(its_turn AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'))

@@ -436,6 +436,13 @@ TEST_CASE("accounts that wait to be registered hear of new figures at once") {
   CHECK_FALSE(line.ask(waiting));
 }
 
+TEST_CASE("an account waits no longer where its limit is dropped") {
+  LineOfAccounts line;
+  CHECK(line.ask(line.account));
+  line.sql.run("DELETE FROM csrq.rate_limit");
+  CHECK_FALSE(line.ask(line.account));
+}
+
 TEST_CASE("as many accounts as there are tokens hear that their turn is sooner, the first in line first") {
   LineOfAccounts line;
   const auto second = line.made_up("second");
