@@ -297,6 +297,12 @@ struct LineOfAccounts : LimitedCa {
             priority + "' FROM generate_series(1, " + std::to_string(rows) + ")");
   }
 
+  /// The account of a customer with so many normal rows.
+  store::AccountId with_rows(const std::string& owner, int rows) {
+    insert(owner, "normal", rows);
+    return made_up(owner);
+  }
+
   std::vector<store::Claim> claimed_rows() { return store::claim(database, worker, 10, lease); }
 
   static void register_account_in(Sql& session, store::AccountId id) {
@@ -516,10 +522,8 @@ TEST_CASE("once an urgent row has registered its customer's account, the other r
 
 TEST_CASE("a customer that has cancelled its rows keeps nobody waiting") {
   LineOfAccounts line;
-  const auto gone = line.made_up("gone");
-  const auto second = line.made_up("second");
-  line.insert("gone", "normal", 5);
-  line.insert("second", "normal", 1);
+  const auto gone = line.with_rows("gone", 5);
+  const auto second = line.with_rows("second", 1);
   CHECK(hours(line.ask(gone)) == doctest::Approx(1).epsilon(0.01));
   CHECK(hours(line.ask(second)) == doctest::Approx(2).epsilon(0.01));
   line.sql.run("SELECT csrq.cancel(id) FROM csrq.request WHERE customer = 'gone'");
@@ -538,10 +542,8 @@ TEST_CASE("a customer that has cancelled its rows keeps nobody waiting") {
 
 TEST_CASE("a customer that comes back after days gets in line anew") {
   LineOfAccounts line;
-  const auto small = line.made_up("small");
-  const auto large = line.made_up("large");
-  line.insert("small", "normal", 1);
-  line.insert("large", "normal", 5);
+  const auto small = line.with_rows("small", 1);
+  const auto large = line.with_rows("large", 5);
   CHECK(line.ask(small));
   line.let_pass("8 days");
   line.sql.run("UPDATE csrq.rate_bucket SET full_at = now() + interval '1 hour'");
@@ -561,10 +563,8 @@ TEST_CASE("an account that the CA no longer knows costs a token, and stands in l
 
 TEST_CASE("accounts keep their places while the CA has asked to wait, and their rows wait together") {
   LineOfAccounts line;
-  const auto small = line.made_up("small");
-  const auto large = line.made_up("large");
-  line.insert("small", "normal", 1);
-  line.insert("large", "normal", 5);
+  const auto small = line.with_rows("small", 1);
+  const auto large = line.with_rows("large", 5);
   store::hold(line.database,
               {.directory = line.directory, .account = small, .limit = {.scope = LimitScope::address}},
               3 * an_hour, some_failure(FailureClass::limited));
