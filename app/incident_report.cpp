@@ -10,10 +10,6 @@
 namespace csrq::app {
 namespace {
 
-nlohmann::json text_or_null(const std::string& text) {
-  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
-}
-
 /// "by R11, issued before 2026-11-25 10:00:00, of acme"
 std::string scope_of(const store::IncidentLine& incident) {
   if (!incident.directory.empty()) return "windows moved into the past by " + incident.directory;

@@ -18,19 +18,21 @@ json to_json(const store::RateLimitLine& line) {
           {"directory", line.directory},
           {"name", line.name},
           {"key", line.key},
-          {"burst", line.burst},
-          {"period", line.period},
-          {"left", line.left},
-          {"next_at", line.next_at},
-          {"held_until", line.held_until},
+          {"burst", value_or_null(line.burst)},
+          {"period", text_or_null(line.period)},
+          {"left", value_or_null(line.left)},
+          {"next_at", text_or_null(line.next_at)},
+          {"held_until", text_or_null(line.held_until)},
           {"waiting", line.waiting},
-          {"last_starts_at", line.last_starts_at},
-          {"reason", line.reason},
-          {"source", line.source}};
+          {"last_starts_at", text_or_null(line.last_starts_at)},
+          {"binds_renewals", value_or_null(line.binds_renewals)},
+          {"reason", text_or_null(line.reason)},
+          {"renewals", text_or_null(line.renewals)},
+          {"source", text_or_null(line.source)}};
 }
 
 std::string allowance(const store::RateLimitLine& line) {
-  return line.burst.empty() ? "-" : line.burst + " per " + line.period;
+  return line.burst ? std::to_string(*line.burst) + " per " + line.period : "-";
 }
 
 void print_lines(const std::vector<store::RateLimitLine>& lines) {
@@ -39,8 +41,9 @@ void print_lines(const std::vector<store::RateLimitLine>& lines) {
   rows.reserve(lines.size());
   for (const store::RateLimitLine& line : lines)
     rows.push_back({line.ca.empty() ? line.directory : line.ca, line.name,
-                    line.key.empty() ? "(each)" : shortened(line.key, 40), allowance(line), line.left,
-                    line.next_at.substr(0, whole_seconds), line.waiting == "0" ? "" : line.waiting,
+                    line.key.empty() ? "(each)" : shortened(line.key, 40), allowance(line),
+                    line.left ? std::to_string(*line.left) : "", line.next_at.substr(0, whole_seconds),
+                    line.waiting == 0 ? "" : std::to_string(line.waiting),
                     line.last_starts_at.substr(0, whole_seconds), shortened(line.reason, 60)});
   print_table(std::cout,
               {"CA", "LIMIT", "OF", "ALLOWS", "LEFT", "NEXT AT", "WAITING", "LAST STARTS", "THE CA SAID"},

@@ -37,10 +37,6 @@ std::string error_text(const std::string& error) {
   return member("code") + ": " + member("detail");
 }
 
-json text_or_null(const std::string& text) {
-  return text.empty() ? json() : json(text);
-}
-
 json id_or_null(const std::optional<store::RequestId>& id) {
   return id ? json(store::number(*id)) : json();
 }
@@ -61,7 +57,7 @@ json to_json(const store::StatusLine& line) {
           {"error", line.error.empty() ? json() : json::parse(line.error, nullptr, false)},
           {"not_after", text_or_null(line.not_after)},
           {"renew_at", text_or_null(line.renew_at)},
-          {"days_left", line.days_left ? json(*line.days_left) : json()},
+          {"days_left", value_or_null(line.days_left)},
           {"worker", text_or_null(line.worker)},
           {"updated_at", line.updated_at},
           {"replaces", id_or_null(line.replaces)},

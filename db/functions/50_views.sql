@@ -141,7 +141,7 @@ SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period,
        h.until AS held_until, w.waiting,
        CASE WHEN w.waiting > 0 THEN greatest(v.token_at, h.until, now())
             + greatest(0, w.waiting - greatest(1, coalesce(v.left_now, w.waiting))) * coalesce(l.period / l.burst, interval '0') END AS last_starts_at,
-       h.error ->> 'detail' AS reason, l.renewals, l.source
+       h.binds_renewals, h.error ->> 'detail' AS reason, l.renewals, l.source
   FROM scoped s
   LEFT JOIN csrq.ca_policy p ON p.directory = s.directory
   LEFT JOIN csrq.acme_account a ON s.is_of_account AND a.id::text = s.key
@@ -172,6 +172,7 @@ COMMENT ON COLUMN csrq.rate_limits.next_at IS 'When the next order (or account) 
 COMMENT ON COLUMN csrq.rate_limits.held_until IS 'The CA asked to wait until then.';
 COMMENT ON COLUMN csrq.rate_limits.waiting IS 'Rows of this account that wait for a new order; for new_accounts_per_address the accounts that wait to be registered.';
 COMMENT ON COLUMN csrq.rate_limits.last_starts_at IS 'When the last of them can start, at the rate of this limit.';
+COMMENT ON COLUMN csrq.rate_limits.binds_renewals IS 'Whether renewals wait until then, too.';
 COMMENT ON COLUMN csrq.rate_limits.reason IS 'What the CA said when it asked to wait.';
 COMMENT ON COLUMN csrq.rate_limits.renewals IS 'charged, or exempt.';
 COMMENT ON COLUMN csrq.rate_limits.source IS 'Where the figures come from: built-in, configuration or administrator.';

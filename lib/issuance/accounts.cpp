@@ -150,7 +150,7 @@ void Accounts::register_key(PooledCa& ca, Account& account) {
   if (const std::optional<store::Hold> held =
           store::take_account_token(database_, ca.config.directory, account.id, account.signer.account_url))
     throw Error({.failure_class = FailureClass::limited,
-                 .code = held->code.empty() ? "on_hold" : held->code,
+                 .code = held->code,
                  .detail = described(account.owner) + " waits to be registered: " + held->detail,
                  .problem = {},
                  .retry_after = held->wait});

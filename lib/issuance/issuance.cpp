@@ -155,7 +155,7 @@ std::optional<Progress> Issuance::open_order(Task& task) {
 
 Progress Issuance::hold_back(Task& task, const store::Hold& hold) {
   Failure why{.failure_class = FailureClass::limited,
-              .code = hold.code.empty() ? "on_hold" : hold.code,
+              .code = hold.code,
               .detail = hold.detail,
               .problem = hold.document,
               .retry_after = {}};

@@ -19,7 +19,6 @@ constexpr int most_turned_away = 5;
 /// What a limit makes wait at least: a CA that says 0 has refused all the same.
 constexpr Duration shortest_limit = 5s;
 /// Of a hold of the CA that was known before anything was sent.
-constexpr std::string_view on_hold_code = "on_hold";
 /// Requests of one row in a row without an answer, while others get theirs: then it counts as the row's
 /// failure.
 constexpr int most_unanswered = 3;
@@ -119,7 +118,8 @@ Progress Issuance::wait_for_limit(Task& task, Failure failure) {
 
 /// No request was sent. A hold that is about to end is waited for without the slot, which others need.
 Progress Issuance::wait_for_hold(Task& task, Duration wait, Failure why) {
-  if (why.code != on_hold_code || wait > shortest_limit) return back_to_queue(task, wait, std::move(why));
+  if (why.code != store::on_hold_code || wait > shortest_limit)
+    return back_to_queue(task, wait, std::move(why));
   task.slot = {};
   return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
 }

@@ -7,14 +7,15 @@ namespace csrq::store {
 namespace {
 
 constexpr auto rate_limits_sql = R"sql(
-    SELECT ca, directory, name, key, burst, period, left_now, next_at, held_until, waiting, last_starts_at, reason, source
+    SELECT ca, directory, name, key, burst, period, left_now, next_at, held_until, waiting, last_starts_at,
+           binds_renewals, reason, renewals, source
       FROM csrq.rate_limits
      WHERE ($1::text IS NULL OR ca = $1) AND ($2::text IS NULL OR customer = $2)
      ORDER BY directory, name, key
 )sql";
 
 constexpr auto take_account_token_sql = R"sql(
-    SELECT (wait_seconds * 1000000)::bigint, why, hold_code FROM csrq.take_account_token($1, $2, $3)
+    SELECT (wait_seconds * 1000000)::bigint, why, coalesce(hold_code, 'on_hold') FROM csrq.take_account_token($1, $2, $3)
 )sql";
 
 constexpr auto certificates_to_seed_sql = R"sql(
@@ -26,15 +27,17 @@ RateLimitLine line_in(const pqxx::row& row) {
           .directory = text(row[1]),
           .name = text(row[2]),
           .key = text(row[3]),
-          .burst = text(row[4]),
+          .burst = value<int>(row[4]),
           .period = text(row[5]),
-          .left = text(row[6]),
+          .left = value<int>(row[6]),
           .next_at = text(row[7]),
           .held_until = text(row[8]),
-          .waiting = text(row[9]),
+          .waiting = row[9].as<std::int64_t>(),
           .last_starts_at = text(row[10]),
-          .reason = text(row[11]),
-          .source = text(row[12])};
+          .binds_renewals = value<bool>(row[11]),
+          .reason = text(row[12]),
+          .renewals = text(row[13]),
+          .source = text(row[14])};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/config.hpp"
@@ -30,12 +31,15 @@ std::vector<CountedCertificate> certificates_to_seed(Database& database, const s
 void seed_domains(Database& database, const std::string& directory, const RateLimit& limit,
                   const std::vector<std::string>& domains, const std::vector<std::string>& issued_at);
 
-/// No new order (or account) yet: the CA asked to wait, or, with a code, csrq waits by itself.
+/// The code of a wait that the CA asked for.
+constexpr std::string_view on_hold_code = "on_hold";
+
+/// No new order (or account) yet: the CA asked to wait, or csrq waits by itself.
 struct Hold {
   Duration wait{};
   std::string detail{};
-  std::string code{};      ///< "rate_limit", "recent_failure", …; empty: the CA asked
-  std::string document{};  ///< JSON, with a code only
+  std::string code{};      ///< on_hold_code, or "rate_limit", "recent_failure", …: csrq's own
+  std::string document{};  ///< JSON, if it is csrq's own
 };
 
 /// Before newAccount is sent for the key of `account`, which had this URL when it was read (empty: it is
@@ -61,14 +65,16 @@ struct RateLimitLine {
   std::string directory{};
   std::string name{};
   std::string key{};
-  std::string burst{};
+  std::optional<int> burst{};  ///< nothing: unlimited
   std::string period{};
-  std::string left{};
+  std::optional<int> left{};
   std::string next_at{};
   std::string held_until{};
-  std::string waiting{};
+  std::int64_t waiting{};
   std::string last_starts_at{};
+  std::optional<bool> binds_renewals{};  ///< nothing: the CA has not asked to wait
   std::string reason{};
+  std::string renewals{};
   std::string source{};
 };
 /// Empty filters: all.

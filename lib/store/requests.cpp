@@ -79,7 +79,7 @@ StatusLine line_in(const pqxx::row& row) {
           .error = text(row[8]),
           .not_after = text(row[9]),
           .renew_at = text(row[10]),
-          .days_left = row[11].is_null() ? std::nullopt : std::optional(row[11].as<int>()),
+          .days_left = value<int>(row[11]),
           .worker = text(row[12]),
           .updated_at = text(row[13]),
           .replaces = id_or_none(row[14]),

@@ -55,6 +55,11 @@ pqxx::result execute(pqxx::transaction_base& transaction, const char* statement,
 
 /// Empty for NULL.
 std::string text(const pqxx::field& field);
+/// Nothing for NULL.
+template <typename Value>
+std::optional<Value> value(const pqxx::field& field) {
+  return field.is_null() ? std::nullopt : std::optional(field.as<Value>());
+}
 /// Of `encode(column, 'base64')`.
 std::string octets(const pqxx::field& field);
 /// Of `array_to_json(column)`; empty for NULL.

@@ -281,6 +281,26 @@ TEST_CASE("retry says how many rows it takes, when the first and the last go, an
   CHECK(installation.json({"retry", "--everything"}).at("limited") == 3);
 }
 
+TEST_CASE("limits: nothing known is said; a line for each limit; programs get numbers") {
+  const Installation installation;
+  CHECK(installation({"limits"}).output == "no limit is known, and no CA has asked to wait\n");
+  Sql(installation.test.url())
+      .run(
+          "INSERT INTO csrq.rate_limit (directory, name, burst, period, renewals) "
+          "VALUES ('https://127.0.0.1:1/dir', 'new_orders_per_account', 300, '3 hours', 'exempt')");
+  const embedded::Outcome table = installation({"limits"});
+  CHECK(table.exit_code == 0);
+  CHECK(says(table.output, "new_orders_per_account  (each)  300 per 03:00:00  300"));
+  const auto lines = installation.json({"limits"});
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0]["burst"] == 300);
+  CHECK(lines[0]["left"] == 300);
+  CHECK(lines[0]["waiting"] == 0);
+  CHECK(lines[0]["renewals"] == "exempt");
+  CHECK(lines[0]["held_until"].is_null());
+  CHECK(lines[0]["binds_renewals"].is_null());
+}
+
 TEST_CASE("chain prints an issued chain as it is") {
   const Installation installation;
   installation.submit("a.example");

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <future>
 #include <thread>
 
@@ -571,7 +572,7 @@ TEST_CASE("accounts keep their places while the CA has asked to wait, and their 
   for (const auto account : {small, large}) {
     const auto held = line.ask(account);
     REQUIRE(held);
-    CHECK(held->code.empty());
+    CHECK(held->code == store::on_hold_code);
     CHECK(hours(held) >= doctest::Approx(3).epsilon(0.01));
   }
   CHECK(line.claimed_rows().empty());
@@ -662,7 +663,7 @@ TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says"
               5 * an_hour, some_failure(FailureClass::limited));
   const auto refused = ca.open({"b.busy.example"}, {"busy.example"});
   CHECK(hours(refused.hold) == doctest::Approx(5).epsilon(0.01));
-  CHECK(refused.hold->code.empty());
+  CHECK(refused.hold->code == store::on_hold_code);
   CHECK(ca.left("certificates_per_registered_domain", "busy.example") == 0);
   CHECK(ca.open({"quiet.example"}, {"quiet.example"}).order);
 }
@@ -732,13 +733,17 @@ TEST_CASE("csrq.rate_limits shows what is left, when the next can start, and wha
   const auto lines = store::rate_limits(ca.database, "", "acme");
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].name == "new_orders_per_account");
-  CHECK(lines[0].left == "1");
+  CHECK(lines[0].burst == 2);
+  CHECK(lines[0].left == 1);
+  CHECK_FALSE(lines[0].binds_renewals);
   CHECK(lines[0].source == "configuration");
   store::hold(ca.database,
               {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}},
               an_hour, some_failure(FailureClass::limited));
-  CHECK(store::rate_limits(ca.database, "", "acme").at(0).reason == "no such name");
-  CHECK(store::rate_limits(ca.database, "", "acme").size() == 1);
+  const auto held = store::rate_limits(ca.database, "", "acme");
+  REQUIRE(held.size() == 1);
+  CHECK(held[0].reason == "no such name");
+  CHECK(held[0].binds_renewals == true);
 }
 
 TEST_CASE("nobody is sent away for longer than a week because of what was promised to others") {
@@ -838,8 +843,10 @@ TEST_CASE("a bucket that was looked at but never drawn on is shown as full") {
               some_failure(FailureClass::limited));
   CHECK(store::take_account_token(ca.database, ca.directory, ca.account));
   CHECK(ca.left("new_accounts_per_address", "") == 10);
-  for (const auto& line : store::rate_limits(ca.database, "", ""))
-    if (line.name == "new_accounts_per_address") CHECK(line.left == "10");
+  const auto lines = store::rate_limits(ca.database, "", "");
+  CHECK(std::ranges::count_if(lines, [](const auto& line) {
+          return line.name == "new_accounts_per_address" && line.left == 10;
+        }) == 1);
 }
 
 TEST_CASE("a limit that nobody can measure is refused") {
