@@ -14,10 +14,11 @@ namespace {
 using nlohmann::json;
 
 json to_json(const store::RateLimitLine& line) {
-  return {{"ca", line.ca},
+  return {{"ca", text_or_null(line.ca)},
           {"directory", line.directory},
           {"name", line.name},
           {"key", line.key},
+          {"customer", text_or_null(line.customer)},
           {"burst", value_or_null(line.burst)},
           {"period", text_or_null(line.period)},
           {"left", value_or_null(line.left)},

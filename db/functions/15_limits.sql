@@ -529,7 +529,7 @@ BEGIN
            -- The CA's sentence was about another row, of another customer perhaps.
            CASE WHEN h.scope = 'ca' OR a.policy <> 'per_customer' AND h.scope = 'account'
                 THEN jsonb_build_object('detail', format('the CA has asked to wait with new orders (%s); csrq.rate_limits tells administrators more', h.scope))
-                ELSE h.error END
+                ELSE h.error - 'hold_code' /* csrq's own word, which a CA may have sent */ END
       FROM csrq.acme_account a
      CROSS JOIN (SELECT 'ca' AS scope, '' AS key
                  UNION ALL SELECT 'account', p_account::text

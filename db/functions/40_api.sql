@@ -108,21 +108,37 @@ DECLARE
     retried bigint[] := ARRAY(SELECT csrq.retry_rows($1, $2, $3, $4, $5, $6, $7));
 BEGIN
     RETURN QUERY
-    WITH held AS (
-        SELECT r.id, max(h.until) AS until
+    WITH uses AS MATERIALIZED (
+        SELECT r.id, j.lane, j.kind, j.started, j.run_at, a.id AS account_id, a.directory
           FROM unnest(retried) retried_id JOIN csrq.request r ON r.id = retried_id JOIN csrq.customer c ON c.name = r.customer
+          JOIN csrq.job j ON j.request_id = r.id
           LEFT JOIN LATERAL (SELECT o.account_id FROM csrq.acme_order o WHERE o.request_id = r.id ORDER BY o.id DESC LIMIT 1) latest ON true
           -- One that never got to an order will use an account of its customer, or a shared one.
           JOIN csrq.acme_account a ON a.id = latest.account_id
                OR latest.account_id IS NULL AND a.ca = coalesce(r.ca, c.ca, a.ca) AND (a.policy = 'per_customer' AND a.owner = r.customer OR a.policy = 'shared')
-          JOIN csrq.rate_hold h ON h.directory = a.directory AND h.until > now()
-               AND (h.scope = 'ca' AND h.key = '' OR h.scope = 'account' AND h.key = a.id::text)
-               AND (h.binds_renewals OR NOT csrq.is_renewal(r.id, a.directory))
-         WHERE EXISTS (SELECT FROM csrq.rate_hold any_hold WHERE any_hold.until > now())
-         GROUP BY r.id),
+         WHERE EXISTS (SELECT FROM csrq.rate_hold any_hold WHERE any_hold.until > now()) OR EXISTS (SELECT FROM csrq.rate_limit)),
+    held AS (
+        SELECT u.id, max(h.until) AS until
+          FROM uses u JOIN csrq.rate_hold h ON h.directory = u.directory AND h.until > now()
+               AND (h.scope = 'ca' AND h.key = '' OR h.scope = 'account' AND h.key = u.account_id::text)
+               AND (h.binds_renewals OR NOT csrq.is_renewal(u.id, u.directory))
+         GROUP BY u.id),
+    account AS (
+        SELECT u.account_id, l.burst, l.refill, l.renewals, greatest(b.full_at, now()) AS full_at, i.come_back_at AS registered_at
+          FROM (SELECT DISTINCT account_id, directory FROM uses) u
+          LEFT JOIN LATERAL csrq.limit_for(u.directory, 'new_orders_per_account', u.account_id::text) l ON true
+          LEFT JOIN csrq.rate_bucket b ON b.directory = u.directory AND b.name = 'new_orders_per_account' AND b.key = u.account_id::text
+          LEFT JOIN csrq.account_in_line i ON i.account_id = u.account_id),
+    -- One token after the other.
+    charged AS (
+        SELECT o.id, max(greatest(o.registered_at, o.full_at + (o.place - o.burst) * o.refill)) AS until
+          FROM (SELECT u.id, c.*, row_number() OVER (PARTITION BY u.account_id ORDER BY u.lane, u.run_at, u.id) AS place
+                  FROM uses u JOIN account c ON c.account_id = u.account_id
+                 WHERE NOT u.started AND u.kind <> 'revoke' AND (u.kind = 'issue' OR c.renewals IS DISTINCT FROM 'exempt')) o
+         GROUP BY o.id),
     line AS (
-        SELECT s.next_attempt_at, greatest(s.earliest_issue_at, held.until) AS issue_at
-          FROM csrq.status s LEFT JOIN held ON held.id = s.id WHERE s.id = ANY (retried))
+        SELECT s.next_attempt_at, greatest(s.earliest_issue_at, held.until, charged.until) AS issue_at
+          FROM csrq.status s LEFT JOIN held ON held.id = s.id LEFT JOIN charged ON charged.id = s.id WHERE s.id = ANY (retried))
     SELECT count(*), min(l.next_attempt_at), max(l.next_attempt_at), max(l.issue_at),
            count(*) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now())),
            max(l.issue_at) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now()))

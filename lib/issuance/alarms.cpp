@@ -2,9 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "issuance/issuance.hpp"
+#include "issuance/order_failure.hpp"
 #include "store/notifications.hpp"
 
 namespace csrq::issuance {
@@ -27,8 +29,17 @@ store::Alarm account_alarm(const Accounts& accounts, const Task& task, const Fai
           .request = std::nullopt};
 }
 
+/// Which one the CA means: it has no member for it, only a sentence.
+std::string paused_name(const Failure& failure, const std::vector<std::string>& names) {
+  if (const auto refused = refused_names(failure, names); !refused.empty()) return refused.front();
+  const auto meant = std::ranges::find_if(names, [&](const std::string& name) {
+    return failure.detail.find(" " + name + " ") != std::string::npos;
+  });
+  return meant != names.end() ? *meant : names.front();
+}
+
 store::Alarm name_alarm(const Task& task, const Failure& failure) {
-  const std::string& name = task.csr->names.front();
+  const std::string name = paused_name(failure, task.csr->names);
   return {.key = "name:" + task.ca->config.directory + " " + name,
           .code = "name_paused",
           .detail = task.ca->config.name + " issues nothing for " + name + ": " + failure.detail,

@@ -294,6 +294,7 @@ Progress Issuance::revoke(Task& task) {
     fail(FailureClass::permanent, "unknown_ca",
          "the certificate is from " + wanted->owner.directory +
              ", which is not among `cas` in the worker's configuration");
+  if (std::optional<Progress> out = wait_for_ca(task)) return *out;
   task.account = accounts_.existing(*task.ca, wanted->owner);
   acme::Session session{.ca = task.ca->ca, .signer = task.account->signer};
   acme::revoke(session, wanted->der, task.claim.revoke_reason);

@@ -18,7 +18,6 @@ constexpr Duration default_limit = 10min;
 constexpr int most_turned_away = 5;
 /// What a limit makes wait at least: a CA that says 0 has refused all the same.
 constexpr Duration shortest_limit = 5s;
-/// Of a hold of the CA that was known before anything was sent.
 /// Requests of one row in a row without an answer, while others get theirs: then it counts as the row's
 /// failure.
 constexpr int most_unanswered = 3;

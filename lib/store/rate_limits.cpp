@@ -7,7 +7,7 @@ namespace csrq::store {
 namespace {
 
 constexpr auto rate_limits_sql = R"sql(
-    SELECT ca, directory, name, key, burst, period, left_now, next_at, held_until, waiting, last_starts_at,
+    SELECT ca, directory, name, key, customer, burst, period, left_now, next_at, held_until, waiting, last_starts_at,
            binds_renewals, reason, renewals, source
       FROM csrq.rate_limits
      WHERE ($1::text IS NULL OR ca = $1) AND ($2::text IS NULL OR customer = $2)
@@ -27,17 +27,18 @@ RateLimitLine line_in(const pqxx::row& row) {
           .directory = text(row[1]),
           .name = text(row[2]),
           .key = text(row[3]),
-          .burst = value<int>(row[4]),
-          .period = text(row[5]),
-          .left = value<int>(row[6]),
-          .next_at = text(row[7]),
-          .held_until = text(row[8]),
-          .waiting = row[9].as<std::int64_t>(),
-          .last_starts_at = text(row[10]),
-          .binds_renewals = value<bool>(row[11]),
-          .reason = text(row[12]),
-          .renewals = text(row[13]),
-          .source = text(row[14])};
+          .customer = text(row[4]),
+          .burst = value<int>(row[5]),
+          .period = text(row[6]),
+          .left = value<int>(row[7]),
+          .next_at = text(row[8]),
+          .held_until = text(row[9]),
+          .waiting = row[10].as<std::int64_t>(),
+          .last_starts_at = text(row[11]),
+          .binds_renewals = value<bool>(row[12]),
+          .reason = text(row[13]),
+          .renewals = text(row[14]),
+          .source = text(row[15])};
 }
 
 }  // namespace

@@ -65,6 +65,7 @@ struct RateLimitLine {
   std::string directory{};
   std::string name{};
   std::string key{};
+  std::string customer{};      ///< owner of the account, for a limit of one
   std::optional<int> burst{};  ///< nothing: unlimited
   std::string period{};
   std::optional<int> left{};

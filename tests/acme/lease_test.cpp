@@ -179,3 +179,21 @@ TEST_CASE(
   world.sql.run("UPDATE csrq.job SET run_at = now()");
   CHECK(world.run().issued == 20);
 }
+
+TEST_CASE("a revocation waits as well while its CA is out of reach") {
+  StubIssuing world;
+  world.config.cas["other"] = world.ca_config();
+  const auto id = world.submit({"a.example"});
+  REQUIRE(world.run().issued == 1);
+  REQUIRE(store::revoke(world.worker().database, id, 4));
+  issuance::Outage& outage = world.worker().cas.find_by_directory(world.stub.directory_url())->outage;
+  const auto now = issuance::Outage::Clock::now();
+  outage.failed(now, now);
+  outage.failed(now, now + std::chrono::hours(1));
+  CHECK(world.run().put_off == 1);
+  CHECK(world.row(id).code() == "ca_out_of_reach");
+  CHECK(world.stub.requests(Kind::revoke) == 0);
+  outage.answered(now);
+  world.make_due(id);
+  CHECK(world.run().revoked == 1);
+}

@@ -314,6 +314,30 @@ TEST_CASE("an order that the CA has accepted goes on while new ones are held bac
   CHECK(world.run().issued == 1);
 }
 
+TEST_CASE("the alarm of a name that the CA has paused names that one") {
+  StubIssuing world;
+  world.stub.fail_next(
+      Kind::new_order,
+      faults::problem(429, "rateLimited",
+                      "Your account is temporarily prevented from requesting certificates for z.example and "
+                      "possibly others. Please visit: https://ca.example/unpause"));
+  world.submit({"a.example", "z.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.sql.value("SELECT code || ' ' || split_part(key, ' ', 2) FROM csrq.alarms") ==
+        "name_paused z.example");
+}
+
+TEST_CASE("a CA's document cannot say what csrq itself waits for") {
+  StubIssuing world;
+  world.sql.run("INSERT INTO csrq.rate_hold (directory, scope, key, until, error) VALUES ('" +
+                world.stub.directory_url() +
+                "', 'registered_domain', 'a.example', now() + interval '1 hour', "
+                "'{\"detail\": \"slow down\", \"hold_code\": \"dns\"}')");
+  const auto id = world.submit({"a.example"});
+  CHECK(world.run().put_off == 1);
+  CHECK(world.row(id).code() == "on_hold");
+}
+
 TEST_CASE("a limit of one set of names holds back no other row") {
   StubIssuing world;
   world.stub.fail_next(

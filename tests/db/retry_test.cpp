@@ -140,6 +140,24 @@ TEST_CASE("a retry says which rows wait for a limit of the CA all the same, and 
   CHECK(store.count("rate_hold") == "1");
 }
 
+TEST_CASE("a retry says when the tokens of an account let the last row go") {
+  Retries store;
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  const std::string key = std::to_string(store::number(account));
+  store::set_rate_limits(store.database, some_owner().directory,
+                         {{"new_orders_per_account", {.burst = 2, .period = std::chrono::hours(2)}}});
+  store.sql.run("SELECT csrq.spend('" + some_owner().directory +
+                "', ARRAY['new_orders_per_account'], ARRAY['" + key + "']) FROM generate_series(1, 2)");
+  for (int row = 0; row < 3; ++row) store.submit();
+  store.submit({.customer = "other"});
+  store.sql.run("UPDATE csrq.job SET run_at = now() + interval '5 hours'");
+  const store::RetryReport report = store::retry_report(store.database, {.everything = true});
+  CHECK(report.rows == 4);
+  CHECK(report.limited == 3);
+  CHECK(store.sql.value("SELECT round(extract(epoch FROM '" + report.last_issue_at +
+                        "' - now()) / 360) / 10") == "3.0000000000000000");
+}
+
 TEST_CASE("a retry of nothing reports nothing") {
   Retries store;
   const store::RetryReport report = store::retry_report(store.database, {.everything = true});
