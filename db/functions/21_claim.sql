@@ -96,15 +96,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.lease(bigint, bigint[], interval) IS 'Leases rows that the caller has locked.';
 
-CREATE OR REPLACE FUNCTION csrq.claim_started(p_worker bigint, p_limit int, p_lease interval, p_renewals_only boolean) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION csrq.claim_started(p_worker bigint, p_limit int, p_lease interval, p_not_of text[], p_renewals_only boolean) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- NO KEY UPDATE: child inserts hold KEY SHARE.
     RETURN csrq.lease(p_worker, array(SELECT j.request_id FROM csrq.job j WHERE j.status = 'ready' AND j.started AND j.run_at <= now()
-                                         AND (NOT p_renewals_only OR j.kind = 'renew')
+                                         AND (NOT p_renewals_only OR j.kind = 'renew') AND j.customer <> ALL (p_not_of)
                                        ORDER BY j.run_at LIMIT greatest(0, p_limit) FOR NO KEY UPDATE SKIP LOCKED), p_lease);
 END $$;
-COMMENT ON FUNCTION csrq.claim_started(bigint, int, interval, boolean) IS 'Leases due rows that need no new order, those that are due longest first.';
+COMMENT ON FUNCTION csrq.claim_started(bigint, int, interval, text[], boolean)
+    IS 'Leases due rows that need no new order, those that are due longest first. p_not_of: customers that have their share.';
 
 CREATE OR REPLACE FUNCTION csrq.unopened(p_worker bigint, p_customer text) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -172,6 +173,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     renewals CONSTANT int := 2;
+    have_their_share CONSTANT text[] := array(SELECT j.customer FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker
+                                               GROUP BY j.customer HAVING count(*) >= p_most_per_customer);
     leased bigint[];
     picked bigint[];
     lanes int[];
@@ -180,7 +183,7 @@ DECLARE
     room int;
 BEGIN
     -- Some room is left for the others, however much is under way (a hundred thousand revocations, say).
-    leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease, p_renewals_only);
+    leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease, have_their_share, p_renewals_only);
     PERFORM csrq.wake_customers(greatest(100, 2 * p_limit));  -- more than can be served
     lanes := array(SELECT l.lane FROM generate_series(0, 3) l(lane)
                      CROSS JOIN LATERAL (SELECT FROM csrq.turn t WHERE t.lane = l.lane AND t.turn_at <= now() LIMIT 1) t
@@ -205,7 +208,7 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
-    leased := leased || csrq.claim_started(p_worker, p_limit - cardinality(leased), p_lease, p_renewals_only);
+    leased := leased || csrq.claim_started(p_worker, p_limit - cardinality(leased), p_lease, have_their_share, p_renewals_only);
     RETURN QUERY
     WITH told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)

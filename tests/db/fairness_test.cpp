@@ -214,6 +214,18 @@ TEST_CASE("a flood of revocations leaves room for another customer's urgent row"
   CHECK(Queue::shares(claims)["small"] == 1);
 }
 
+TEST_CASE("whoever has its share of a worker in revocations gets no more before others do") {
+  Queue queue;
+  queue.submit_many("flood", 20);
+  queue.sql.run("UPDATE csrq.job SET kind = 'revoke', started = true, lane = 0, revoke_reason = 0");
+  CHECK(queue.claim(6, {.most_per_customer = 4}).size() == 6);
+  queue.submit_many("small", 3, "bulk");
+  queue.sql.run(
+      "UPDATE csrq.job SET kind = 'revoke', started = true, revoke_reason = 0 "
+      "WHERE request_id = (SELECT max(id) FROM csrq.request)");
+  CHECK(Queue::shares(queue.claim(6, {.most_per_customer = 4})) == Shares{{"small", 3}});
+}
+
 TEST_CASE("an open insert for many customers keeps no other customer from its turn") {
   Queue queue;
   queue.sql.run("INSERT INTO csrq.customer (name) SELECT 'c' || n FROM generate_series(1, 1200) n");
