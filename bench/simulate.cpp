@@ -115,6 +115,7 @@ class Simulation {
                         {"small_p99_min", percentile(small_waits_, 0.99), {}, {}},
                         {"small_longest_min", percentile(small_waits_, 1), {}, {}},
                         {"known_longest_min", percentile(known_waits_, 1), {}, {}},
+                        {"small_unserved", static_cast<double>(small_unserved_), {}, {}},
                         {"revoked_replaced_h", hours(last_replaced_), {}, {}},
                         {"expired", static_cast<double>(expired_), {}, 0.0},
                         {"database_ms", database_ms, {}, {}}}};
@@ -287,9 +288,17 @@ class Simulation {
     for (std::size_t name = 0; name < portfolio_.names.size(); ++name)
       if (portfolio_.names[name].is_single_insert && not_after_[name] == Time{} &&
           portfolio_.names[name].inserted < moments_.back().at)
-        small_waits_.push_back(minutes_in_reach(portfolio_.names[name].inserted, end_));
+        count_unserved(portfolio_.names[name]);
     if (!revoked_.empty()) last_replaced_ = end_ - scenario_.revocation;
     compare_with_possible();
+  }
+
+  /// Its wait is at least what was seen of it.
+  void count_unserved(const WantedName& wanted) {
+    ++small_unserved_;
+    small_waits_.push_back(minutes_in_reach(wanted.inserted, end_));
+    if (const auto served = served_since_.find(wanted.customer); served != served_since_.end())
+      known_waits_.push_back(minutes_in_reach(std::max(wanted.inserted, served->second), end_));
   }
 
   void compare_with_possible() {
@@ -339,6 +348,7 @@ class Simulation {
   std::int64_t refused_as_news_{0};
   std::int64_t refused_though_known_{0};
   std::int64_t expired_{0};
+  std::int64_t small_unserved_{0};      ///< at the end
   std::vector<double> small_waits_{};   ///< minutes
   std::map<int, Time> served_since_{};  ///< when each customer got its first certificate
   std::vector<double> known_waits_{};   ///< minutes, of customers that have one
