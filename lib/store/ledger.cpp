@@ -153,7 +153,7 @@ std::optional<std::string> key_authorization(Database& database, const std::stri
   std::optional<std::string> response;
   database.run([&](pqxx::transaction_base& transaction) {
     const auto rows = execute(transaction, "SELECT csrq.key_authorization($1)", {token});
-    response = rows[0][0].is_null() ? std::nullopt : std::optional(text(rows[0][0]));
+    response = value<std::string>(rows[0][0]);
   });
   return response;
 }
