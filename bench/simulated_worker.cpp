@@ -73,7 +73,7 @@ constexpr auto steps_sql = R"sql(
 constexpr auto open_orders_sql = R"sql(
     SELECT u.place - 1, o.held, o.order_id, o.url IS NULL AND NOT o.fresh, (o.hold_seconds * 1000000)::bigint, o.hold_error
       FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) WITH ORDINALITY u(request, lease, account, name, domain, place),
-           LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain]) o
+           LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain], 1000) o
 )sql";
 
 constexpr auto close_lost_sql = R"sql(
@@ -185,7 +185,7 @@ SimulatedWorker::Rows SimulatedWorker::claim(pqxx::work& transaction) const {
   for (const auto& row :
        store::execute(transaction,
                       "SELECT request_id, lease_number, kind = 'renew'"
-                      " FROM csrq.claim($1, $2, interval '10 minutes', 'per_customer', $3, false)",
+                      " FROM csrq.claim($1, $2, interval '10 minutes', 'per_customer', $3, 1000, false)",
                       {worker_, largest_claim, most_per_customer}))
     rows.push_back({.name = row[0].as<std::size_t>() - 1,
                     .lease = row[1].as<std::int64_t>(),

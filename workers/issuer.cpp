@@ -141,7 +141,8 @@ void Issuer::beat() {
   const std::vector<store::Fence> held = leases_.held();
   leases_.mark_dropped(store::heartbeat(database_, worker_, held, config_.worker.lease));
   next_beat_ = Clock::now() + heartbeat_interval;
-  cas_.share_among(store::live_workers(database_));
+  live_workers_ = store::live_workers(database_);
+  cas_.share_among(live_workers_);
 }
 
 /// In bunches, so that a worker that is nearly full does not claim row by row.
@@ -171,10 +172,12 @@ void Issuer::claim_more() {
       store::claim(database_, worker_, static_cast<int>(wanted), config_.worker.lease,
                    {.policy = config_.accounts.policy,
                     .most_per_customer = most_per_customer(),
+                    .most_per_account = config_.accounts.in_flight,
                     .renewals_only = renewals_only_});
   const bool got_all = claims.size() == wanted;
-  // Of a customer that has its share already more rows may be due.
-  const bool may_be_full = leases_.size() + claims.size() >= static_cast<std::size_t>(most_per_customer());
+  // Of a customer or account that has its share already more rows may be due.
+  const int share = std::min(most_per_customer(), std::max(1, config_.accounts.in_flight / live_workers_));
+  const bool may_be_full = leases_.size() + claims.size() >= static_cast<std::size_t>(share);
   nothing_due_ = !got_all && !may_be_full;
   next_claim_ = got_all ? Clock::time_point{}
                         : Clock::now() + (may_be_full ? std::min<Duration>(config_.worker.poll, share_retry)

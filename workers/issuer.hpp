@@ -85,6 +85,7 @@ class Issuer {
   issuance::Issuance issuance_;
   IssuerObserver observer_;
   const std::size_t capacity_;
+  int live_workers_{1};
   std::optional<std::int64_t> limit_{};  ///< of a batch
   bool renewals_only_{false};
 

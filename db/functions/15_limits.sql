@@ -156,8 +156,7 @@ BEGIN
                    SELECT FROM csrq.job j WHERE j.status = 'ready' AND NOT j.started AND j.lane = l.lane AND j.customer = p_customer
                       AND (j.run_at <= now() OR j.attempt > 0 AND j.run_at < now() + interval '1 day') LIMIT 10000) r
             UNION ALL
-            SELECT j.lane FROM csrq.worker k JOIN csrq.job j ON j.status = 'leased' AND j.worker_id = k.id AND j.customer = p_customer
-             WHERE j.kind <> 'revoke') w;
+            SELECT j.lane FROM csrq.job j WHERE j.status = 'leased' AND j.kind <> 'revoke' AND j.customer = p_customer) w;
 END $$;
 COMMENT ON FUNCTION csrq.rows_for_orders(text) IS 'The most urgent lane in which a customer has rows that need an order, now or, put off, within a day (null: in none), and how many there are, up to 10000.';
 
@@ -494,7 +493,7 @@ COMMENT ON FUNCTION csrq.hold(text, text, bigint, bigint, text[], interval, json
 
 -- One statement, since every claim asks it for all whose turn it is.
 CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[], p_lane int)
-RETURNS TABLE (owner text, possible int, ready_at timestamptz)
+RETURNS TABLE (owner text, possible int, ready_at timestamptz, accounts bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -513,10 +512,20 @@ BEGIN
     -- An owner has as many accounts as there are CAs.
     SELECT a.owner,
            max(CASE WHEN a.ready_at > now() THEN 0 ELSE coalesce(a.tokens, 1000000000) END),
-           min(a.ready_at)
+           min(a.ready_at), count(*)
       FROM account a GROUP BY a.owner;
 END $$;
-COMMENT ON FUNCTION csrq.orders_possible(text, text[], int) IS 'How many orders the accounts of these owners may open now for rows of this lane, and when the next; no row: no account yet.';
+COMMENT ON FUNCTION csrq.orders_possible(text, text[], int) IS 'How many orders the accounts of these owners may open now for rows of this lane, when the next, and how many accounts those are; no row: no account yet.';
+
+CREATE OR REPLACE FUNCTION csrq.has_room(p_account bigint, p_most int) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Hardly ever are there so many that those must be left out which no worker has at the moment.
+    RETURN (SELECT count(*) FROM (SELECT FROM csrq.acme_order o WHERE o.account_id = p_account AND o.closed_at IS NULL LIMIT p_most) o) < p_most
+        OR (SELECT count(*) FROM (SELECT FROM csrq.acme_order o JOIN csrq.job j ON j.request_id = o.request_id AND j.status = 'leased'
+                                   WHERE o.account_id = p_account AND o.closed_at IS NULL LIMIT p_most) o) < p_most;
+END $$;
+COMMENT ON FUNCTION csrq.has_room(bigint, int) IS 'Whether fewer orders than so many are in flight under an account: open, and a worker has their row.';
 
 CREATE OR REPLACE FUNCTION csrq.held(p_request bigint, p_account bigint, p_names text[], p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

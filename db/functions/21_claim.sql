@@ -117,9 +117,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.unopened(bigint, text) IS 'Rows that a worker holds and for which it is about to open an order.';
 
-CREATE OR REPLACE FUNCTION csrq.claim_lane(p_worker bigint, p_lane int, p_limit int, p_lease interval, p_by_account boolean, p_most_per_customer int) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION csrq.in_flight(p_customer text) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF p_customer IS NULL THEN
+        RETURN (SELECT count(*) FROM csrq.job j WHERE j.status = 'leased' AND j.kind <> 'revoke');
+    END IF;
+    RETURN (SELECT count(*) FROM csrq.job j WHERE j.status = 'leased' AND j.kind <> 'revoke' AND j.customer = p_customer);
+END $$;
+COMMENT ON FUNCTION csrq.in_flight(text) IS 'Rows for certificates that all workers together hold: of a customer; null: of all.';
+
+CREATE OR REPLACE FUNCTION csrq.claim_lane(p_worker bigint, p_lane int, p_limit int, p_lease interval, p_policy text, p_most_per_customer int, p_most_per_account int) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    renewals CONSTANT int := 2;
     leased bigint[] := '{}';
     picked bigint[];
     turns bigint[];
@@ -134,12 +145,14 @@ BEGIN
                  ORDER BY t.turn_at LIMIT p_limit - cardinality(leased)) n;
         EXIT WHEN turns IS NULL;
         WITH share AS (
-            SELECT s.customer, s.place, o.ready_at,
+            -- What a renewal costs is known only when it is looked at.
+            SELECT s.customer, s.place, CASE WHEN p_lane <> renewals THEN o.ready_at END AS ready_at,
                    greatest(0, least(ceil((p_limit - cardinality(leased))::numeric / cardinality(served)),
-                                     CASE WHEN o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
+                                     CASE WHEN p_lane <> renewals AND o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
+                                     CASE WHEN p_policy = 'per_customer' THEN coalesce(o.accounts, 1) * p_most_per_account - csrq.in_flight(s.customer) END,
                                      p_most_per_customer - h.held)) AS room
               FROM unnest(served) WITH ORDINALITY s(customer, place)
-              LEFT JOIN csrq.orders_possible('per_customer', CASE WHEN p_by_account THEN served END, p_lane) o ON o.owner = s.customer
+              LEFT JOIN csrq.orders_possible('per_customer', CASE WHEN p_policy = 'per_customer' THEN served END, p_lane) o ON o.owner = s.customer
               CROSS JOIN LATERAL (SELECT count(*) AS held FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker AND j.customer = s.customer) h),
         -- The last get what the first have left.
         cut AS (
@@ -163,10 +176,10 @@ BEGIN
     END LOOP;
     RETURN leased;
 END $$;
-COMMENT ON FUNCTION csrq.claim_lane(bigint, int, int, interval, boolean, int)
-    IS 'Leases up to so many due rows of a lane that need a new order, of each customer in turn. p_by_account: no more than the customer''s own account may open.';
+COMMENT ON FUNCTION csrq.claim_lane(bigint, int, int, interval, text, int, int)
+    IS 'Leases up to so many due rows of a lane that need a new order, of each customer in turn: no more than its share, and, where it has an account of its own, than that may open and have in flight.';
 
-CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval, p_policy text, p_most_per_customer int, p_renewals_only boolean)
+CREATE OR REPLACE FUNCTION csrq.claim(p_worker bigint, p_limit int, p_lease interval, p_policy text, p_most_per_customer int, p_most_per_account int, p_renewals_only boolean)
 RETURNS TABLE (request_id bigint, lease_number bigint, customer text, kind text, attempt int, failures int, revoke_reason int,
                csr text, ca text, profile text, challenge text, preferred_chain text, names text[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -179,8 +192,9 @@ DECLARE
     picked bigint[];
     lanes int[];
     this_lane int;
-    orders int;  -- that the shared account may open; null: one account for each customer, or no limit
-    room int;
+    orders bigint;    -- that the shared account may open; null: there is none, or no limit
+    in_flight bigint; -- rows that it may have in flight besides; null: there is none
+    room bigint;
 BEGIN
     -- Some room is left for the others, however much is under way (a hundred thousand revocations, say).
     leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease, have_their_share, p_renewals_only);
@@ -189,7 +203,8 @@ BEGIN
                      CROSS JOIN LATERAL (SELECT FROM csrq.turn t WHERE t.lane = l.lane AND t.turn_at <= now() LIMIT 1) t
                     WHERE l.lane = renewals OR NOT p_renewals_only ORDER BY l.lane);
     IF p_policy = 'shared' THEN
-        SELECT o.possible - csrq.unopened(p_worker, NULL) INTO orders FROM csrq.orders_possible('shared', ARRAY[''], 3) o;
+        SELECT o.possible - csrq.unopened(p_worker, NULL), o.accounts * p_most_per_account INTO orders, in_flight FROM csrq.orders_possible('shared', ARRAY[''], 3) o;
+        in_flight := coalesce(in_flight, p_most_per_account) - csrq.in_flight(NULL);
     END IF;
     -- First each lane leaves a quarter to those after it, so that a million normal rows let renewals pass; urgent rows wait for nobody.
     FOR pass IN 1..2 LOOP
@@ -198,12 +213,11 @@ BEGIN
             IF pass = 1 AND this_lane > 0 AND this_lane < lanes[cardinality(lanes)] THEN
                 room := ceil(room * 0.75);
             END IF;
-            -- What a renewal costs is known only when it is looked at.
-            IF this_lane = renewals THEN
-                leased := leased || csrq.claim_lane(p_worker, this_lane, room, p_lease, false, p_most_per_customer);
-            ELSE
-                picked := csrq.claim_lane(p_worker, this_lane, least(room, orders), p_lease, p_policy = 'per_customer', p_most_per_customer);
-                leased := leased || picked;
+            picked := csrq.claim_lane(p_worker, this_lane, least(room, in_flight, CASE WHEN this_lane <> renewals THEN orders END)::int, p_lease,
+                                      p_policy, p_most_per_customer, p_most_per_account);
+            leased := leased || picked;
+            in_flight := in_flight - cardinality(picked);
+            IF this_lane <> renewals THEN
                 orders := orders - cardinality(picked);
             END IF;
         END LOOP;
@@ -222,8 +236,8 @@ BEGIN
       FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id JOIN csrq.customer c ON c.name = j.customer
      WHERE j.request_id = ANY (leased) ORDER BY j.lease_number;
 END $$;
-COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int, boolean)
-    IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk (each leaves something to the next); within a lane each customer in turn. p_policy: accounts.policy. p_renewals_only: those of the lane of renewals, and renewals under way.';
+COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int, int, boolean)
+    IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk (each leaves something to the next); within a lane each customer in turn. p_policy, p_most_per_account: accounts.policy, accounts.in_flight. p_renewals_only: those of the lane of renewals, and renewals under way.';
 
 CREATE OR REPLACE FUNCTION csrq.look_at_turns_again() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -49,7 +49,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.ungranted_names(text, text[]) IS 'Which of these names csrq.name_grant does not allow the customer.';
 
-CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[], p_domains text[])
+CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[], p_domains text[], p_most_in_flight int)
 RETURNS TABLE (held boolean, order_id bigint, url text, fresh boolean, hold_seconds double precision, hold_error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -99,6 +99,11 @@ BEGIN
                 jsonb_build_object('detail', 'an authorization for one of the names is being deactivated at this moment');
             RETURN;
         END IF;
+        IF NOT csrq.has_room(p_account, p_most_in_flight) THEN
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, 60 + 240 * random(), jsonb_build_object('hold_code', 'account_busy',
+                'detail', format('%s orders are in flight under this account, as many as the workers allow (accounts.in_flight)', p_most_in_flight));
+            RETURN;
+        END IF;
         SELECT * INTO limited FROM csrq.charge_order(p_request, p_account, p_names, p_domains);
         IF limited.until IS NOT NULL THEN
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
@@ -117,7 +122,7 @@ BEGIN
     END IF;
     RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, NULL::double precision, NULL::jsonb;
 END $$;
-COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[])
+COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[], int)
     IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted). Not held: the lease was lost. A hold: the CA asked to wait, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
 
 CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text,

@@ -164,6 +164,7 @@ void read_accounts(Section section, AccountsConfig& accounts, const std::string&
                   {"rsa-2048", KeyType::rsa_2048},
                   {"rsa-3072", KeyType::rsa_3072},
                   {"rsa-4096", KeyType::rsa_4096}});
+  section.number("in_flight", accounts.in_flight, 1, 1'000'000);
   section.path("sealing_key_file", accounts.sealing_key_file, file);
   section.finish();
 }

@@ -79,6 +79,7 @@ enum class KeyType { ec_p256, ec_p384, rsa_2048, rsa_3072, rsa_4096 };
 struct AccountsConfig {
   AccountPolicy policy{AccountPolicy::per_customer};
   KeyType key_type{KeyType::ec_p256};
+  int in_flight{1000};             ///< requests held at once under one account, by all workers together
   std::string sealing_key_file{};  ///< 32 octets in base64; mode 0600
 };
 

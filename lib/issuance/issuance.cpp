@@ -143,9 +143,9 @@ void Issuance::prepare(Task& task) {
 
 /// The row's open order from the database, or the intent of a new one; a Progress if the CA asked to wait.
 std::optional<Progress> Issuance::open_order(Task& task) {
-  store::OpenOrderResult result =
-      store::open_order(database_, task.claim.fence, task.account->id, task.csr->names,
-                        limited_domains(task.csr->names), task.ca->is_limited);
+  store::OpenOrderResult result = store::open_order(
+      database_, task.claim.fence, task.account->id, task.csr->names, limited_domains(task.csr->names),
+      {.most_in_flight = config_.accounts.in_flight, .is_limited = task.ca->is_limited});
   if (result.hold) return hold_back(task, *result.hold);
   task.order = std::move(result.order);
   if (!has_lost_answer(task)) return std::nullopt;

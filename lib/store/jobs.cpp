@@ -13,7 +13,7 @@ namespace {
 constexpr auto claim_sql = R"sql(
     SELECT request_id, lease_number, customer, kind, attempt, failures, coalesce(revoke_reason, 0), csr, ca, profile,
            challenge, preferred_chain, array_to_json(names)
-      FROM csrq.claim($1, $2, $3, $4, $5, $6)
+      FROM csrq.claim($1, $2, $3, $4, $5, $6, $7)
 )sql";
 
 constexpr auto complete_sql = R"sql(
@@ -67,9 +67,9 @@ std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duratio
   std::vector<Claim> claims;
   database.run_alone([&](pqxx::transaction_base& transaction) {
     claims.clear();
-    for (const auto& row : execute(
-             transaction, claim_sql,
-             {worker, limit, lease, policy_name(rules.policy), rules.most_per_customer, rules.renewals_only}))
+    for (const auto& row : execute(transaction, claim_sql,
+                                   {worker, limit, lease, policy_name(rules.policy), rules.most_per_customer,
+                                    rules.most_per_account, rules.renewals_only}))
       claims.push_back(claim_in(row, worker));
   });
   return claims;

@@ -56,6 +56,7 @@ struct ClaimRules {
   AccountPolicy policy{
       AccountPolicy::per_customer};  ///< rows are left alone whose account may open no order now
   int most_per_customer{std::numeric_limits<int>::max()};  ///< that this worker holds at once
+  int most_per_account{std::numeric_limits<int>::max()};   ///< that all workers hold at once, about
   bool renewals_only{false};  ///< renewals that fell due; one asked for by hand has the priority of its row
 };
 std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease,

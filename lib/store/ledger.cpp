@@ -14,7 +14,7 @@ namespace {
 constexpr auto open_order_sql = R"sql(
     SELECT held, order_id, url, fresh, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail',
            coalesce(hold_error ->> 'hold_code', 'on_hold'), (hold_error - 'hold_code')::text
-      FROM csrq.open_order($1, $2, $3, $4, $5, $6)
+      FROM csrq.open_order($1, $2, $3, $4, $5, $6, $7)
 )sql";
 
 constexpr auto certificate_to_revoke_sql = R"sql(
@@ -56,13 +56,14 @@ void lease_lost(const Fence& fence) {
 
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
                            const std::vector<std::string>& names, const std::vector<std::string>& domains,
-                           bool is_limited) {
+                           const OrderRules& rules) {
   bool held = false;
   OpenOrderResult answer;
   const auto work = [&](pqxx::transaction_base& transaction) {
     answer = {};
-    const auto row = execute(transaction, open_order_sql,
-                             {fence.worker, fence.request, fence.lease, account, names, domains})[0];
+    const auto row =
+        execute(transaction, open_order_sql,
+                {fence.worker, fence.request, fence.lease, account, names, domains, rules.most_in_flight})[0];
     held = row[0].as<bool>();
     if (!held) return;
     if (row[1].is_null()) {
@@ -74,7 +75,7 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
           .id = OrderId{row[1].as<std::int64_t>()}, .url = text(row[2]), .fresh = row[3].as<bool>()};
     }
   };
-  is_limited ? database.run_alone(work) : database.run(work);
+  rules.is_limited ? database.run_alone(work) : database.run(work);
   if (!held) lease_lost(fence);
   return answer;
 }

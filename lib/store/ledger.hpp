@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,12 +38,17 @@ struct OpenOrderResult {
   std::optional<Hold> hold{};  ///< set when order is not
 };
 
+/// When a new order may be opened.
+struct OrderRules {
+  int most_in_flight{std::numeric_limits<int>::max()};  ///< under the account, over all workers, about
+  bool is_limited{
+      false};  ///< the CA has limits: the call shares no transaction, for the buckets that it locks
+};
 /// The request's open order, or the committed intent of a new one, which then is charged to the CA's limits;
-/// writes down the names too. `domains`: whose limits the names draw on. `is_limited`: the CA
-/// has limits; the call then shares no transaction, for the buckets that it locks. Throws LeaseLost.
+/// writes down the names too. `domains`: whose limits the names draw on. Throws LeaseLost.
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
                            const std::vector<std::string>& names, const std::vector<std::string>& domains,
-                           bool is_limited = false);
+                           const OrderRules& rules = {});
 
 struct OrderRecord {
   OrderId id{};

@@ -83,6 +83,61 @@ TEST_CASE("a worker holds at most its share of one customer's rows") {
   CHECK(Queue::shares(queue.claim(50, {.most_per_customer = 30})) == Shares{{"small", 2}});
 }
 
+TEST_CASE("all workers together hold at most so many rows of one customer's account") {
+  Queue queue;
+  queue.submit_many("flood", 100);
+  CHECK(queue.claim(20, {.most_per_account = 30}).size() == 20);
+  const store::WorkerId other = store::worker_start(queue.database, "other", 2, "1");
+  const auto claim = [&] { return store::claim(queue.database, other, 20, lease, {.most_per_account = 30}); };
+  CHECK(claim().size() == 10);
+  CHECK(claim().empty());
+  queue.submit_many("small", 2);
+  CHECK(Queue::shares(claim()) == Shares{{"small", 2}});
+}
+
+TEST_CASE("all workers together hold at most so many rows of the shared account, renewals too") {
+  Queue queue;
+  queue.account("", AccountPolicy::shared);
+  queue.submit_many("a", 20);
+  queue.submit_many("b", 20);
+  queue.sql.run("UPDATE csrq.job SET lane = 2, kind = 'renew' WHERE customer = 'b'");
+  const store::ClaimRules rules{.policy = AccountPolicy::shared, .most_per_account = 30};
+  CHECK(queue.claim(20, rules).size() == 20);
+  const store::WorkerId other = store::worker_start(queue.database, "other", 2, "1");
+  CHECK(store::claim(queue.database, other, 20, lease, rules).size() == 10);
+  CHECK(store::claim(queue.database, other, 20, lease, rules).empty());
+}
+
+TEST_CASE("revocations are not among the rows that an account may have in flight") {
+  Queue queue;
+  queue.submit_many("acme", 10);
+  queue.sql.run(
+      "UPDATE csrq.job SET kind = 'revoke', started = true, revoke_reason = 0 WHERE request_id <= 5");
+  CHECK(queue.claim(20, {.most_per_account = 3}).size() == 8);
+}
+
+TEST_CASE("a new order waits while as many of its account are in flight as may be") {
+  Queue queue;
+  queue.submit_many("acme", 4);
+  const store::AccountId account = queue.account("acme");
+  const auto claims = queue.claim(4);
+  const auto open = [&](std::size_t row) {
+    return store::open_order(queue.database, claims.at(row).fence, account,
+                             {"n" + std::to_string(row) + ".example"}, {}, {.most_in_flight = 2});
+  };
+  CHECK(open(0).order);
+  CHECK(open(1).order);
+  const auto refused = open(2);
+  REQUIRE(refused.hold);
+  CHECK(refused.hold->code == "account_busy");
+  CHECK(refused.hold->detail.find("2 orders are in flight under this account") != std::string::npos);
+  CHECK(open(0).order);  // it has one already
+  // One that no worker holds is not in flight, though its order is open.
+  REQUIRE(store::put_off(queue.database, claims.at(0).fence, std::chrono::hours(1), nullptr));
+  CHECK(open(2).order);
+  CHECK(open(3).hold);
+}
+
 TEST_CASE("rows committed late, after their customer's turn was over, get another") {
   Queue queue;
   pqxx::connection late(queue.test.url());

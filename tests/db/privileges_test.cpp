@@ -138,7 +138,7 @@ TEST_CASE("an app cannot write what is csrq's to write") {
   }
   CHECK(denied(app.sql.refusal("DELETE FROM csrq.request")));
   CHECK(denied(app.sql.refusal("UPDATE csrq.job SET run_at = now()")));
-  CHECK(denied(app.sql.refusal("SELECT csrq.claim(1, 1, '1 minute', 'shared', 1, false)")));
+  CHECK(denied(app.sql.refusal("SELECT csrq.claim(1, 1, '1 minute', 'shared', 1, 1, false)")));
   CHECK(denied(app.sql.refusal("SELECT FROM csrq.acme_account_key")));
   CHECK(denied(app.sql.refusal("SELECT csrq.close_orders(1)")));
   CHECK(

@@ -102,7 +102,7 @@ cas:
       new_orders_per_account: { burst: 10, per: 1h, renewals: exempt }
       certificates_per_name_set: { burst: 2, per: 7d }
     requests_per_second: { new_nonce: 20, new_order: 0, other: 100000 }
-accounts: { policy: per_registered_domain, key_type: rsa-3072, sealing_key_file: ../sealing.key }
+accounts: { policy: per_registered_domain, key_type: rsa-3072, in_flight: 50, sealing_key_file: ../sealing.key }
 customers: { register: closed, grants: enforce }
 challenges: { default: http-01, http-01: { listen: "[::]:80", self_check: on } }
 worker: { threads: 4, in_flight: 20, lease: 90s, poll: 250ms, in_flight_per_customer: 5 }
@@ -171,6 +171,7 @@ log: { level: debug, format: json }
   CHECK(config.worker.lease == 90s);
   CHECK(config.worker.poll == 250ms);
   CHECK(config.worker.in_flight_per_customer == 5);
+  CHECK(config.accounts.in_flight == 50);
   CHECK(config.retry.schedule == std::vector<Duration>{1s, 90min});
   CHECK(config.renewal.at_remaining == 0.25);
   CHECK(config.renewal.per_run == 7);
@@ -497,6 +498,7 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "accounts",
                                 "policy",
                                 "key_type",
+                                "in_flight",
                                 "sealing_key_file",
                                 "customers",
                                 "register",
