@@ -294,13 +294,14 @@ RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_
 DECLARE
     unseen text[];
 BEGIN
-    DELETE FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.key = '' AND l.source <> 'administrator' AND l.name <> ALL (p_names);
+    DELETE FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.key = '' AND l.source NOT IN ('administrator', 'learnt') AND l.name <> ALL (p_names);
+    DELETE FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.key <> '' AND l.source = 'learnt' AND l.name = ANY (p_names);
     unseen := array(SELECT n FROM unnest(p_names) n WHERE NOT EXISTS (
         SELECT FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.name = n AND l.key = ''));
     INSERT INTO csrq.rate_limit AS l (directory, name, burst, period, renewals, source)
     SELECT p_directory, w.name, w.burst, w.period, w.renewals, w.source
       FROM unnest(p_names, p_bursts, p_periods, p_renewals, p_sources) w(name, burst, period, renewals, source) ORDER BY w.name
-    ON CONFLICT (directory, name, key) DO UPDATE SET burst = EXCLUDED.burst, period = EXCLUDED.period, renewals = EXCLUDED.renewals, source = EXCLUDED.source
+    ON CONFLICT (directory, name, key) DO UPDATE SET burst = EXCLUDED.burst, period = EXCLUDED.period, renewals = EXCLUDED.renewals, source = EXCLUDED.source, learnt_at = NULL
      WHERE l.source <> 'administrator' AND (l.burst, l.period, l.renewals, l.source) IS DISTINCT FROM (EXCLUDED.burst, EXCLUDED.period, EXCLUDED.renewals, EXCLUDED.source);
     PERFORM csrq.seed_buckets(p_directory, unseen);
 END $$;
@@ -324,7 +325,7 @@ CREATE OR REPLACE FUNCTION csrq.seed_buckets(p_directory text, p_names text[]) R
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO csrq.rate_bucket (directory, name, key, full_at)
     SELECT p_directory, h.name, h.key, csrq.refilled(array_agg(h.at ORDER BY h.at), l.refill, l.period)
-      FROM (SELECT 'new_accounts_per_address' AS name, '' AS key, a.created_at AS at FROM csrq.acme_account a WHERE a.directory = p_directory
+      FROM (SELECT 'new_accounts_per_address' AS name, '' AS key, coalesce(a.registered_at, a.created_at) AS at FROM csrq.acme_account a WHERE a.directory = p_directory
             UNION ALL
             SELECT 'new_orders_per_account', a.id::text, o.created_at
               FROM csrq.acme_order o JOIN csrq.acme_account a ON a.id = o.account_id WHERE a.directory = p_directory AND o.url IS NOT NULL
@@ -476,11 +477,15 @@ DECLARE
                             WHEN 'registered_domain' THEN 'certificates_per_registered_domain' WHEN 'name_set' THEN 'certificates_per_name_set'
                             WHEN 'identifier' THEN 'failed_validations_per_identifier' END;
 BEGIN
-    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, error, binds_renewals)
-    SELECT p_directory, p_scope, left(k, 500), held_until, p_error,
+    IF p_scope NOT IN ('ca', 'identifier') THEN
+        PERFORM csrq.learn_limit(p_directory, p_scope, left(k, 500), limit_name, held_until) FROM unnest(scope_keys) k;
+    END IF;
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, counted_from, error, binds_renewals)
+    SELECT p_directory, p_scope, left(k, 500), held_until, held_until, p_error,
            NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, limit_name, k) l WHERE l.renewals = 'exempt') OR csrq.is_renewal(p_request, p_directory)
       FROM unnest(scope_keys) k ORDER BY k
     ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error,  -- the CA's last word
+           counted_from = CASE WHEN h.counted_from BETWEEN now() - interval '30 days' AND now() THEN h.counted_from ELSE EXCLUDED.counted_from END,
            binds_renewals = EXCLUDED.binds_renewals OR h.binds_renewals AND h.until > now();
     -- The CA knows better: the bucket has its next token then.
     PERFORM csrq.lock_buckets(p_directory, array_fill(limit_name, ARRAY[cardinality(scope_keys)]), scope_keys);

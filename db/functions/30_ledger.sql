@@ -26,7 +26,7 @@ COMMENT ON FUNCTION csrq.account_for(text, text, text, text, text, bytea, text, 
 
 CREATE OR REPLACE FUNCTION csrq.account_registered(p_account bigint, p_status text, p_url text, p_orders_url text, p_contact text[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE csrq.acme_account SET status = p_status, url = p_url, orders_url = p_orders_url, contact = p_contact, error = NULL WHERE id = p_account;
+    UPDATE csrq.acme_account SET status = p_status, url = p_url, registered_at = CASE WHEN url = p_url THEN registered_at ELSE now() END, orders_url = p_orders_url, contact = p_contact, error = NULL WHERE id = p_account;
     DELETE FROM csrq.account_in_line WHERE account_id = p_account;
     -- A more urgent row may have registered it while the others were to wait for longer.
     SELECT csrq.look_for_accounts_again(ARRAY[a.owner]) FROM csrq.acme_account a WHERE a.id = p_account AND a.policy = 'per_customer'
@@ -50,7 +50,7 @@ $$;
 COMMENT ON FUNCTION csrq.ungranted_names(text, text[]) IS 'Which of these names csrq.name_grant does not allow the customer.';
 
 CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[], p_domains text[], p_most_in_flight int)
-RETURNS TABLE (held boolean, order_id bigint, url text, fresh boolean, hold_seconds double precision, hold_error jsonb)
+RETURNS TABLE (held boolean, order_id bigint, url text, fresh boolean, charged boolean, hold_seconds double precision, hold_error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -59,7 +59,7 @@ DECLARE
     limited record;
 BEGIN
     IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
-        RETURN QUERY SELECT false, NULL::bigint, NULL::text, false, NULL::double precision, NULL::jsonb;
+        RETURN QUERY SELECT false, NULL::bigint, NULL::text, false, false, NULL::double precision, NULL::jsonb;
         RETURN;
     END IF;
     UPDATE csrq.request SET names = p_names WHERE id = p_request AND names <> p_names;
@@ -69,7 +69,7 @@ BEGIN
         found_order := NULL;
     END IF;
     IF found_order.id IS NULL THEN
-        RETURN QUERY SELECT w.seconds IS NOT NULL, NULL::bigint, NULL::text, false, w.seconds, w.error
+        RETURN QUERY SELECT w.seconds IS NOT NULL, NULL::bigint, NULL::text, false, false, w.seconds, w.error
           FROM (SELECT * FROM csrq.split_wait(p_request) UNION ALL SELECT * FROM csrq.recent_failure(p_request, p_account, p_names)) w LIMIT 1;
         IF FOUND THEN
             RETURN;
@@ -84,7 +84,7 @@ BEGIN
         -- Only a new order is held back; one that the CA has accepted goes on.
         SELECT * INTO limited FROM csrq.held(p_request, p_account, p_names, p_domains);
         IF FOUND THEN
-            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
             RETURN;
         END IF;
     END IF;
@@ -95,18 +95,18 @@ BEGIN
                     WHERE a.account_id = p_account AND a.status IN ('pending', 'valid') AND a.deactivation_error IS NULL
                       AND a.deactivation_at > now() - interval '3 minutes'
                       AND (a.identifier IS NULL OR p_names && ARRAY[a.identifier, '*.' || a.identifier])) THEN
-            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, 2::double precision,
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, 2::double precision,
                 jsonb_build_object('detail', 'an authorization for one of the names is being deactivated at this moment');
             RETURN;
         END IF;
         IF NOT csrq.has_room(p_account, p_most_in_flight) THEN
-            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, 60 + 240 * random(), jsonb_build_object('hold_code', 'account_busy',
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, 60 + 240 * random(), jsonb_build_object('hold_code', 'account_busy',
                 'detail', format('%s orders are in flight under this account, as many as the workers allow (accounts.in_flight)', p_most_in_flight));
             RETURN;
         END IF;
         SELECT * INTO limited FROM csrq.charge_order(p_request, p_account, p_names, p_domains);
         IF limited.until IS NOT NULL THEN
-            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
             RETURN;
         END IF;
         is_fresh := true;
@@ -120,10 +120,10 @@ BEGIN
             SELECT j.request_id, j.customer, 'claimed', p_worker, p_lease, jsonb_build_object('attempt', j.attempt, 'kind', j.kind)
               FROM csrq.job j WHERE j.request_id = p_request;
     END IF;
-    RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, NULL::double precision, NULL::jsonb;
+    RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, found_order.charged <> '{}', NULL::double precision, NULL::jsonb;
 END $$;
 COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[], int)
-    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted). Not held: the lease was lost. A hold: the CA asked to wait, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
+    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted; charged: the CA has limits). Not held: the lease was lost. A hold: the CA asked to wait, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
 
 CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text,
     p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text

@@ -76,7 +76,7 @@ BEGIN
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'workers'; removed := count_of; RETURN NEXT;
     DELETE FROM csrq.rate_hold WHERE (directory, scope, key) IN (
-        SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until < now() - interval '1 day' LIMIT p_limit FOR UPDATE SKIP LOCKED);
+        SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until < now() - interval '1 day' AND h.counted_from NOT BETWEEN now() - interval '30 days' AND now() LIMIT p_limit FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'rate holds'; removed := count_of; RETURN NEXT;
     DELETE FROM csrq.account_in_line WHERE account_id IN (

@@ -133,7 +133,7 @@ scoped AS (
            s.name IN ('account', 'new_orders_per_account') AS is_of_account
       FROM spent s
      -- A held scope whose limit is known is one line, the limit's.
-     WHERE NOT EXISTS (SELECT FROM csrq.rate_limit l WHERE l.directory = s.directory AND l.key = ''
+     WHERE NOT EXISTS (SELECT FROM csrq.rate_limit l WHERE l.directory = s.directory AND l.key IN ('', s.key)
                           AND (s.name, l.name) IN (('address', 'new_accounts_per_address'), ('account', 'new_orders_per_account'),
                               ('registered_domain', 'certificates_per_registered_domain'), ('name_set', 'certificates_per_name_set'),
                               ('identifier', 'failed_validations_per_identifier'))))

@@ -40,7 +40,7 @@ class PooledCa {
   explicit PooledCa(const CaConfig& ca_config);
 
   const CaConfig config;
-  const bool is_limited;  ///< it has rate limits that are known
+  std::atomic<bool> is_limited;  ///< rate limits of it are known, configured or learnt
   http::Client client;
   acme::Ca ca;
   PollPace validation_pace{};  ///< from answering challenges to the order leaving `pending`

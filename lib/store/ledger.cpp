@@ -12,7 +12,7 @@ namespace csrq::store {
 namespace {
 
 constexpr auto open_order_sql = R"sql(
-    SELECT held, order_id, url, fresh, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail',
+    SELECT held, order_id, url, fresh, charged, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail',
            coalesce(hold_error ->> 'hold_code', 'on_hold'), (hold_error - 'hold_code')::text
       FROM csrq.open_order($1, $2, $3, $4, $5, $6, $7)
 )sql";
@@ -68,11 +68,13 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     if (!held) return;
     if (row[1].is_null()) {
       answer.hold =
-          Hold{.wait = Duration(row[4].as<std::int64_t>()), .detail = text(row[5]), .code = text(row[6])};
-      if (answer.hold->code != on_hold_code) answer.hold->document = text(row[7]);
+          Hold{.wait = Duration(row[5].as<std::int64_t>()), .detail = text(row[6]), .code = text(row[7])};
+      if (answer.hold->code != on_hold_code) answer.hold->document = text(row[8]);
     } else {
-      answer.order = OpenOrder{
-          .id = OrderId{row[1].as<std::int64_t>()}, .url = text(row[2]), .fresh = row[3].as<bool>()};
+      answer.order = OpenOrder{.id = OrderId{row[1].as<std::int64_t>()},
+                               .url = text(row[2]),
+                               .fresh = row[3].as<bool>(),
+                               .is_charged = row[4].as<bool>()};
     }
   };
   rules.is_limited ? database.run_alone(work) : database.run(work);

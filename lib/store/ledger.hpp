@@ -29,6 +29,7 @@ struct OpenOrder {
   OrderId id{};
   std::string url{};  ///< empty: newOrder was not answered, as far as we know
   bool fresh{};       ///< its intent was written by this call: no newOrder was sent for it yet
+  bool is_charged{};  ///< to limits of the CA
   /// A cancelled row had left it at the CA, and this call took it over: it may be dead by now.
   bool is_adopted() const { return fresh && !url.empty(); }
 };

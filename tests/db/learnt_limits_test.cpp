@@ -1,0 +1,270 @@
+#include <doctest/doctest.h>
+
+#include "db/store_fixture.hpp"
+#include "store/janitor.hpp"
+#include "store/rate_limits.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A CA of whose limits csrq knows nothing, which has accepted and refused things in the past.
+struct UnknownCa : Store {
+  std::string directory = some_owner().directory;
+  store::AccountId account = store::find_or_create_account(database, some_owner(), some_key('a')).id;
+
+  UnknownCa() { submit({}); }
+
+  std::string id() const { return std::to_string(number(account)); }
+
+  void accept_orders(int orders, store::AccountId of) {
+    sql.run(
+        "INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number, url, "
+        "finalize_url, status, closed_at)"
+        " SELECT 1, " +
+        std::to_string(number(of)) +
+        ", 'acme', 1, 1, 'https://ca.example/order/' || nextval('csrq.lease_number'), "
+        "'https://ca.example/f', 'valid', now()"
+        "   FROM generate_series(1, " +
+        std::to_string(orders) + ")");
+  }
+  void accept_orders(int orders) { accept_orders(orders, account); }
+
+  /// A certificate of a row for this name.
+  void issue(const std::string& name) {
+    submit({});
+    const auto claim = store::claim(database, worker, 1, lease, {.policy = AccountPolicy::shared}).at(0);
+    const auto opened = store::open_order(database, claim.fence, account, {name}, {}).order.value();
+    const std::string place = std::to_string(number(opened.id));
+    REQUIRE(
+        store::record_order(database, claim.fence, order_record(opened.id, "https://ca.example/" + place)));
+    REQUIRE(store::complete(database, claim.fence, issued(opened.id, place)));
+  }
+
+  void refuse(Duration wait, LimitScope scope = LimitScope::account, const std::string& subject = {}) {
+    refuse(wait, account, scope, subject);
+  }
+  void refuse(Duration wait, store::AccountId of, LimitScope scope = LimitScope::account,
+              const std::string& subject = {}) {
+    store::hold(database,
+                {.directory = directory,
+                 .account = of,
+                 .request = {},
+                 .limit = {.scope = scope, .subject = subject},
+                 .names = {},
+                 .domains = {}},
+                wait, {.failure_class = FailureClass::limited, .code = "rateLimited", .detail = "too many"});
+  }
+
+  void pass(const std::string& time) {
+    for (const char* change :
+         {"rate_hold SET until = until - $, counted_from = counted_from - $",
+          "rate_bucket SET full_at = full_at - $", "rate_limit SET learnt_at = learnt_at - $",
+          "acme_order SET created_at = created_at - $", "certificate SET issued_at = issued_at - $",
+          "acme_account SET registered_at = registered_at - $"}) {
+      std::string statement = std::string("UPDATE csrq.") + change;
+      for (std::size_t at = 0; (at = statement.find('$', at)) != std::string::npos;)
+        statement.replace(at, 1, "interval '" + time + "'");
+      sql.run(statement);
+    }
+  }
+
+  /// What was learnt: "name key: burst, one each seconds", one after the other.
+  std::string learnt() {
+    return sql.value(
+        "SELECT coalesce(string_agg(format('%s %s: %s, one each %s s', name, key, burst,"
+        "                                  round(extract(epoch FROM period) / burst)), '; ' ORDER BY name, "
+        "key), '')"
+        "  FROM csrq.rate_limit WHERE source = 'learnt'");
+  }
+
+  int tokens() {
+    return std::stoi(
+        sql.value("SELECT csrq.tokens('" + directory + "', 'new_orders_per_account', '" + id() + "')"));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a token bucket of an unknown CA is learnt from its second refusal") {
+  UnknownCa ca;
+  ca.accept_orders(300);
+  ca.refuse(36s);
+  CHECK(ca.learnt().empty());
+  ca.pass("36 seconds");
+  ca.accept_orders(1);
+  ca.refuse(36s);
+  CHECK(ca.learnt() == "new_orders_per_account : 300, one each 36 s");
+  // It is empty now, and has a token when the CA said.
+  CHECK(ca.tokens() == 0);
+  ca.pass("37 seconds");
+  CHECK(ca.tokens() == 1);
+}
+
+TEST_CASE("a fixed window of an unknown CA is learnt from its second refusal") {
+  UnknownCa ca;
+  ca.accept_orders(100);
+  ca.pass("10 minutes");
+  ca.refuse(50min);
+  ca.pass("50 minutes");
+  ca.accept_orders(100);
+  ca.pass("1 minute");
+  ca.refuse(59min);
+  CHECK(ca.learnt() == "new_orders_per_account : 100, one each 36 s");
+}
+
+TEST_CASE("refusals within a wait that the CA asked for teach nothing") {
+  UnknownCa ca;
+  ca.refuse(36s);
+  ca.accept_orders(5);
+  ca.refuse(36s);
+  CHECK(ca.learnt().empty());
+}
+
+TEST_CASE("a wait after which the CA accepts nothing counts for the next one") {
+  UnknownCa ca;
+  ca.refuse(10s);
+  for (int time = 0; time < 5; ++time) {
+    ca.pass("10 seconds");
+    ca.refuse(10s);
+  }
+  CHECK(ca.learnt().empty());
+  ca.pass("10 seconds");
+  ca.accept_orders(1);
+  ca.refuse(10s);
+  CHECK(ca.learnt() == "new_orders_per_account : 1, one each 60 s");
+}
+
+TEST_CASE("what a CA accepts after a time in which nothing was asked for teaches nothing") {
+  UnknownCa ca;
+  ca.accept_orders(10);
+  ca.refuse(60s);
+  ca.pass("3 hours");
+  ca.accept_orders(10);
+  ca.refuse(60s);
+  CHECK(ca.learnt().empty());
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.pass("1 hour");
+  ca.refuse(60s);
+  CHECK(ca.learnt().empty());
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.refuse(60s);
+  CHECK(ca.learnt() == "new_orders_per_account : 10, one each 60 s");
+}
+
+TEST_CASE("a limit that is configured is not learnt") {
+  UnknownCa ca;
+  store::set_rate_limits(ca.database, ca.directory,
+                         {{"new_orders_per_account", {.burst = 10, .period = 1h}}});
+  ca.refuse(36s);
+  ca.pass("36 seconds");
+  ca.accept_orders(1);
+  ca.refuse(36s);
+  CHECK(ca.learnt().empty());
+}
+
+TEST_CASE(
+    "what one account has shown holds for all, but for those that are refused although they keep to it") {
+  UnknownCa ca;
+  const auto other = store::find_or_create_account(ca.database, some_owner("other"), some_key('b')).id;
+  ca.accept_orders(10);
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.refuse(60s);
+  CHECK(ca.learnt() == "new_orders_per_account : 10, one each 60 s");
+  ca.refuse(120s, other);
+  ca.pass("120 seconds");
+  ca.accept_orders(1, other);
+  ca.refuse(120s, other);
+  CHECK(ca.learnt() == "new_orders_per_account : 10, one each 60 s; new_orders_per_account " +
+                           std::to_string(number(other)) + ": 1, one each 120 s");
+}
+
+TEST_CASE("a limit of certificates is learnt for the registered domain, or set of names, that was refused") {
+  UnknownCa ca;
+  for (const char* name :
+       {"example.org", "a.example.org", "b.example.org", "an-example.org", "c.example.com"})
+    ca.issue(name);
+  ca.refuse(1h, LimitScope::registered_domain, "example.org");
+  ca.refuse(1h, LimitScope::registered_domain, "example.com");
+  ca.pass("1 hour");
+  for (const char* name : {"c.example.org", "d.example.org", "x.an-example.org"}) ca.issue(name);
+  ca.refuse(1h, LimitScope::registered_domain, "example.org");
+  ca.refuse(1h, LimitScope::registered_domain, "example.com");
+  CHECK(ca.learnt() == "certificates_per_registered_domain example.org: 3, one each 1800 s");
+  CHECK(ca.sql.value("SELECT count(*) FROM csrq.rate_limits WHERE key = 'example.org'") == "1");
+}
+
+TEST_CASE("a limit of new accounts is learnt from those that were registered") {
+  UnknownCa ca;
+  const auto registered = [&](const std::string& owner, char key) {
+    const auto made = store::find_or_create_account(ca.database, some_owner(owner), some_key(key)).id;
+    store::account_registered(ca.database, made,
+                              {.status = AccountStatus::valid, .url = "https://ca.example/account/" + owner});
+  };
+  registered("one", '1');
+  ca.refuse(10min, LimitScope::address);
+  ca.pass("10 minutes");
+  registered("two", '2');
+  ca.refuse(10min, LimitScope::address);
+  CHECK(ca.learnt() == "new_accounts_per_address : 1, one each 600 s");
+}
+
+TEST_CASE("orders keep to a limit that was learnt, and say whose it is") {
+  UnknownCa ca;
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(2);
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  const auto open = [&] {
+    ca.submit({});
+    const auto claim =
+        store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared}).at(0);
+    return store::open_order(ca.database, claim.fence, ca.account, {"a.example"}, {});
+  };
+  const auto first = open();
+  REQUIRE(first.order);
+  CHECK(first.order->is_charged);
+  const auto second = open();
+  REQUIRE(second.hold);
+  CHECK(second.hold->code == "rate_limit");
+}
+
+TEST_CASE("a worker that starts keeps what was learnt, until somebody configures the limit") {
+  UnknownCa ca;
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.refuse(60s);
+  store::set_rate_limits(ca.database, ca.directory, {});
+  CHECK(ca.learnt() == "new_orders_per_account : 1, one each 60 s");
+  store::set_rate_limits(ca.database, ca.directory,
+                         {{"new_orders_per_account", {.burst = 10, .period = 1h}}});
+  CHECK(ca.learnt().empty());
+  CHECK(ca.sql.value("SELECT burst FROM csrq.rate_limit") == "10");
+}
+
+TEST_CASE("a learnt limit is forgotten after a week, or four periods, and can be learnt anew") {
+  UnknownCa ca;
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.refuse(60s);
+  ca.pass("6 days");
+  store::tidy(ca.database);
+  CHECK(ca.learnt() == "new_orders_per_account : 1, one each 60 s");
+  ca.pass("2 days");
+  store::tidy(ca.database);
+  CHECK(ca.learnt().empty());
+  ca.refuse(30s);
+  ca.pass("30 seconds");
+  ca.accept_orders(1);
+  ca.refuse(30s);
+  CHECK(ca.learnt() == "new_orders_per_account : 1, one each 30 s");
+}
