@@ -40,7 +40,7 @@ std::string number_or_zero(const json& object, const char* member) {
   return text.empty() ? "0" : text;
 }
 
-std::string digest_lines(const json& payload) {
+std::string cause_lines(const json& payload) {
   std::string body;
   for (const json& cause : list_of(payload, "causes")) {
     body += fmt::format("{} ({}): {} from {} to {}", line_of(cause, "code"), line_of(cause, "class"),
@@ -101,7 +101,7 @@ NotificationText notification_text(const std::string& payload) {
     subject += "…";
   }
   std::string body = summary + "\n\n";
-  if (kind == "digest") body += digest_lines(message);
+  if (kind == "digest" || kind == "waiting") body += cause_lines(message);
   if (kind == "alarm") body += alarm_lines(message);
   if (kind == "expiry") body += expiry_lines(message);
   body +=

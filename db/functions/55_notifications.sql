@@ -266,6 +266,58 @@ END $$;
 COMMENT ON FUNCTION csrq.tell_expiring(text[], text[])
     IS 'Warns of certificates whose renewal does not come about: with a third of the lifetime left, a week, three days, a day, and at the end; once each. Looks every five minutes.';
 
+CREATE OR REPLACE FUNCTION csrq.tell_waiting(p_can text[], p_default text[]) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    told_after CONSTANT interval[] := ARRAY['3 days', '7 days', '30 days', '90 days'];
+    most_causes CONSTANT int := 50;
+    most_examples CONSTANT int := 5;
+    checked_at timestamptz;
+    its record;
+    made int := 0;
+BEGIN
+    UPDATE csrq.notifier n SET waiting_checked_at = now() FROM csrq.notifier old
+     WHERE n.waiting_checked_at < now() - interval '1 day' RETURNING greatest(old.waiting_checked_at, now() - interval '30 days') INTO checked_at;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    FOR its IN
+        WITH waiting AS (
+            -- Those that fail are told of when they do; those of a suspended customer are parked.
+            SELECT r.id, r.customer, r.names, r.error, w.since, coalesce(r.error ->> 'class', 'none') AS class, left(coalesce(r.error ->> 'code', 'not_started'), 100) AS code
+              FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
+             CROSS JOIN LATERAL (SELECT greatest(j.created_at, r.run_after) AS since) w
+             WHERE j.kind <> 'renew' AND j.status <> 'parked' AND j.failures = 0 AND j.created_at <= now() - told_after[1]
+               AND EXISTS (SELECT FROM unnest(told_after) t WHERE w.since + t > checked_at AND w.since + t <= now())),
+        recipients AS MATERIALIZED (
+            SELECT c.customer, csrq.notify_recipient(c.customer, p_can) AS recipient FROM (SELECT DISTINCT w.customer FROM waiting w) c),
+        placed AS (
+            SELECT w.*, c.recipient, row_number() OVER (PARTITION BY c.recipient, w.class, w.code ORDER BY w.since, w.id) AS place
+              FROM waiting w JOIN recipients c ON c.customer = w.customer),
+        causes AS (
+            SELECT p.recipient, p.class, p.code, count(*) AS count, min(p.since) AS first_at, max(p.since) AS last_at,
+                   jsonb_agg(jsonb_build_object('request', p.id, 'customer', p.customer, 'names', p.names[1:3], 'detail', left(p.error ->> 'detail', 500),
+                       'at', csrq.rfc3339(p.since)) ORDER BY p.place) FILTER (WHERE p.place <= most_examples) AS examples,
+                   row_number() OVER (PARTITION BY p.recipient ORDER BY count(*) DESC, p.class, p.code) AS place
+              FROM placed p GROUP BY p.recipient, p.class, p.code)
+        SELECT c.recipient, sum(c.count)::bigint AS requests, min(c.first_at) AS first_at, count(*) AS causes,
+               jsonb_agg(jsonb_build_object('class', c.class, 'code', c.code, 'count', c.count, 'need_a_person', 0,
+                   'first_at', csrq.rfc3339(c.first_at), 'last_at', csrq.rfc3339(c.last_at), 'examples', c.examples) ORDER BY c.place)
+                   FILTER (WHERE c.place <= most_causes) AS causes_told
+          FROM causes c GROUP BY c.recipient
+    LOOP
+        PERFORM csrq.add_notification('waiting', its.recipient, its.requests,
+            its.requests || CASE its.requests WHEN 1 THEN ' request has' ELSE ' requests have' END
+                || ' been waiting for days without a failure, since ' || csrq.rfc3339(its.first_at),
+            jsonb_build_object('causes', its.causes_told, 'causes_left_out', greatest(its.causes - most_causes, 0)),
+            CASE its.recipient WHEN '' THEN p_default ELSE csrq.notify_channels(its.recipient, p_can) END);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+COMMENT ON FUNCTION csrq.tell_waiting(text[], text[])
+    IS 'Tells of requests for a first certificate, and of revocations, that have only been put off for three days, a week, 30 and 90 days: once each. Looks once a day.';
+
 CREATE OR REPLACE FUNCTION csrq.make_notifications(p_can text[], p_default text[], p_digest interval, p_soon interval) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -274,7 +326,7 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM csrq.collect_failures(p_can, p_digest, p_soon);
-    RETURN csrq.tell_alarms(p_default, p_digest) + csrq.tell_failures(p_can, p_default) + csrq.tell_expiring(p_can, p_default);
+    RETURN csrq.tell_alarms(p_default, p_digest) + csrq.tell_failures(p_can, p_default) + csrq.tell_expiring(p_can, p_default) + csrq.tell_waiting(p_can, p_default);
 END $$;
 COMMENT ON FUNCTION csrq.make_notifications(text[], text[], interval, interval)
     IS 'A notifier''s round: reads new events, makes the messages that are due. can: channels that the workers have the means for; default: those of the configured recipient. Any worker may call it; one at a time does the work.';
@@ -374,9 +426,9 @@ SELECT n.id, n.created_at, n.kind, nullif(n.recipient, '') AS customer, n.count,
 COMMENT ON VIEW csrq.notifications IS 'Messages to people and what became of them: a line for each message and channel.';
 COMMENT ON COLUMN csrq.notifications.id IS 'The message.';
 COMMENT ON COLUMN csrq.notifications.created_at IS 'When it was made.';
-COMMENT ON COLUMN csrq.notifications.kind IS 'digest (failures), alarm, expiry or test.';
+COMMENT ON COLUMN csrq.notifications.kind IS 'digest (failures), alarm, expiry, waiting or test.';
 COMMENT ON COLUMN csrq.notifications.customer IS 'The customer that is told; null: the configured default.';
-COMMENT ON COLUMN csrq.notifications.count IS 'Failures, alarms or certificates it is about.';
+COMMENT ON COLUMN csrq.notifications.count IS 'Failures, alarms, certificates or requests it is about.';
 COMMENT ON COLUMN csrq.notifications.summary IS 'One line.';
 COMMENT ON COLUMN csrq.notifications.channel IS 'webhook or mail; null: no channel was configured.';
 COMMENT ON COLUMN csrq.notifications.state IS 'delivered, waiting (for its next attempt), given up, or no channel.';

@@ -505,6 +505,58 @@ TEST_CASE("a suspended customer's renewals are not warned of") {
   CHECK(renewals.look() == 0);
 }
 
+TEST_CASE("rows that are only put off are told of after days, once at each distance, by cause") {
+  Outbox outbox;
+  const auto look = [&](const std::string& days) {
+    outbox.sql.run("UPDATE csrq.job SET created_at = now() - interval '" + days +
+                   " days 1 minute' WHERE customer = 'acme'");
+    outbox.sql.run("UPDATE csrq.notifier SET waiting_checked_at = now() - interval '25 hours'");
+    return outbox.make();
+  };
+  for (int row = 0; row < 3; ++row) outbox.submit();
+  const auto claim = outbox.claim_one();
+  Failure why = some_failure(FailureClass::limited);
+  why.code = "rate_limit";
+  why.detail = "used up";
+  REQUIRE(store::put_off(outbox.database, claim.fence, 1h, &why));
+  CHECK(look("2") == 0);
+  CHECK(look("3") == 1);
+  const json message = outbox.payload("kind = 'waiting'");
+  CHECK(message["count"] == 3);
+  CHECK(message["summary"].get<std::string>().starts_with(
+      "3 requests have been waiting for days without a failure"));
+  REQUIRE(message["causes"].size() == 2);
+  CHECK(message["causes"][0]["code"] == "not_started");
+  CHECK(message["causes"][1]["code"] == "rate_limit");
+  CHECK(message["causes"][1]["examples"][0]["request"] == store::number(claim.fence.request));
+  CHECK(message["causes"][1]["examples"][0]["detail"] == "used up");
+  CHECK(look("5") == 0);
+  CHECK(look("7") == 1);
+}
+
+TEST_CASE("rows that fail, are parked, or were to wait are not told of as waiting") {
+  Outbox outbox;
+  for (int row = 0; row < 3; ++row) outbox.submit();
+  outbox.sql.run("UPDATE csrq.job SET created_at = now() - interval '3 days 1 minute'");
+  outbox.sql.run("UPDATE csrq.job SET failures = 1 WHERE request_id = 1");
+  outbox.sql.run("UPDATE csrq.job SET status = 'parked', parked_because = 'failed' WHERE request_id = 2");
+  outbox.sql.run("UPDATE csrq.request SET run_after = now() - interval '1 day' WHERE id = 3");
+  outbox.sql.run("UPDATE csrq.notifier SET waiting_checked_at = now() - interval '25 hours'");
+  CHECK(outbox.make() == 0);
+}
+
+TEST_CASE(
+    "rows that only wait are looked at once a day; after a pause of the workers those of the pause are "
+    "told") {
+  Outbox outbox;
+  outbox.submit();
+  CHECK(outbox.make() == 0);
+  outbox.sql.run("UPDATE csrq.job SET created_at = now() - interval '4 days'");
+  CHECK(outbox.make() == 0);
+  outbox.sql.run("UPDATE csrq.notifier SET waiting_checked_at = now() - interval '2 days'");
+  CHECK(outbox.make() == 1);
+}
+
 TEST_CASE("a database restored into a younger cluster tells of what fails from then on") {
   Outbox outbox;
   outbox.sql.run("UPDATE csrq.notifier SET cursor = '900000000:900000000:'");

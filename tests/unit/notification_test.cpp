@@ -134,6 +134,16 @@ TEST_CASE("a digest as mail has cause, count and examples, and hostile text stay
   CHECK(has(text.body, "  request 1 of acme, a.example: no such name From: forged\n"));
 }
 
+TEST_CASE("rows that only wait as mail") {
+  const auto text = workers::notification_text(
+      R"({"id": 1, "kind": "waiting", "created_at": "x", "summary": "2 requests have been waiting", "count": 2,
+          "causes": [{"class": "limited", "code": "rate_limit", "count": 2, "need_a_person": 0, "first_at": "a", "last_at": "b",
+                      "examples": [{"request": 7, "customer": "acme", "names": ["a.example"], "detail": "used up"}]}]})");
+  CHECK(text.subject == "csrq: 2 requests have been waiting");
+  CHECK(text.body.find("rate_limit (limited): 2 from a to b") != std::string::npos);
+  CHECK(text.body.find("request 7 of acme, a.example: used up") != std::string::npos);
+}
+
 TEST_CASE("alarms and late renewals as mail") {
   const auto alarm = workers::notification_text(
       R"({"id":1,"kind":"alarm","summary":"alarm: the CA x is out","raised":[{"key":"ca:x","detail":"the CA x is out","raised_at":"t"}],
