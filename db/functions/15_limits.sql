@@ -390,12 +390,17 @@ CREATE OR REPLACE TRIGGER rescale_buckets AFTER INSERT OR UPDATE ON csrq.rate_li
 CREATE OR REPLACE FUNCTION csrq.drop_full_buckets() RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH full_ones AS MATERIALIZED (
-        SELECT b.directory, b.name, b.key FROM csrq.rate_bucket b WHERE b.full_at < now() AND b.promised_until < now()
-         ORDER BY b.full_at LIMIT 10000 FOR UPDATE SKIP LOCKED),
+        SELECT * FROM (SELECT b.directory, b.name, b.key FROM csrq.rate_bucket b
+                        WHERE b.full_at < now() AND b.promised_until < now() AND b.name <> 'certificates_per_registered_domain'
+                        ORDER BY b.full_at LIMIT 10000 FOR UPDATE SKIP LOCKED) f
+        UNION ALL
+        SELECT * FROM (SELECT b.directory, b.name, b.key FROM csrq.rate_bucket b
+                        WHERE b.full_at < now() - interval '30 days' AND b.name = 'certificates_per_registered_domain'
+                        ORDER BY b.full_at LIMIT 10000 FOR UPDATE SKIP LOCKED) d),
     gone AS (DELETE FROM csrq.rate_bucket b USING full_ones f WHERE (b.directory, b.name, b.key) = (f.directory, f.name, f.key) RETURNING 1)
     SELECT count(*) FROM gone
 $$;
-COMMENT ON FUNCTION csrq.drop_full_buckets() IS 'A bucket that is full again needs no row. Returns how many were dropped.';
+COMMENT ON FUNCTION csrq.drop_full_buckets() IS 'A bucket that is full again needs no row. Those of registered domains stay for a month: they say which of a name''s parents that is (csrq.retry_report). Returns how many were dropped.';
 
 -- What a CA's answers say about buckets.
 CREATE OR REPLACE FUNCTION csrq.authorization_counts() RETURNS trigger

@@ -99,6 +99,12 @@ $$;
 COMMENT ON FUNCTION csrq.retry(bigint, text, text, boolean, interval, text, text)
     IS 'Ends the wait of rows now: by id, by domain (with all below it), by customer, by class or code of their error, or everything => true. More than 100 rows are spread, 600 a minute, unless spread says over how long. Returns how many rows.';
 
+CREATE OR REPLACE FUNCTION csrq.name_and_parents(p_name text) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array_to_string(l.labels[i:], '.') FROM (SELECT string_to_array(p_name, '.') AS labels) l, generate_series(1, cardinality(l.labels)) i
+$$;
+COMMENT ON FUNCTION csrq.name_and_parents(text) IS 'a.example.org: itself, example.org, org.';
+
 CREATE OR REPLACE FUNCTION csrq.retry_report(id bigint DEFAULT NULL, domain text DEFAULT NULL, customer text DEFAULT NULL,
     everything boolean DEFAULT false, spread interval DEFAULT NULL, class text DEFAULT NULL, code text DEFAULT NULL)
 RETURNS TABLE (rows bigint, first_at timestamptz, last_at timestamptz, last_issue_at timestamptz, limited bigint, limited_until timestamptz)
@@ -109,7 +115,7 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH uses AS MATERIALIZED (
-        SELECT r.id, j.lane, j.kind, j.started, j.run_at, a.id AS account_id, a.directory
+        SELECT r.id, r.names, j.lane, j.kind, j.started, j.run_at, a.id AS account_id, a.directory
           FROM unnest(retried) retried_id JOIN csrq.request r ON r.id = retried_id JOIN csrq.customer c ON c.name = r.customer
           JOIN csrq.job j ON j.request_id = r.id
           LEFT JOIN LATERAL (SELECT o.account_id FROM csrq.acme_order o WHERE o.request_id = r.id ORDER BY o.id DESC LIMIT 1) latest ON true
@@ -118,27 +124,42 @@ BEGIN
                OR latest.account_id IS NULL AND a.ca = coalesce(r.ca, c.ca, a.ca) AND (a.policy = 'per_customer' AND a.owner = r.customer OR a.policy = 'shared')
          WHERE EXISTS (SELECT FROM csrq.rate_hold any_hold WHERE any_hold.until > now()) OR EXISTS (SELECT FROM csrq.rate_limit)),
     held AS (
-        SELECT u.id, max(h.until) AS until
-          FROM uses u JOIN csrq.rate_hold h ON h.directory = u.directory AND h.until > now()
-               AND (h.scope = 'ca' AND h.key = '' OR h.scope = 'account' AND h.key = u.account_id::text)
-               AND (h.binds_renewals OR NOT csrq.is_renewal(u.id, u.directory))
-         GROUP BY u.id),
-    account AS (
-        SELECT u.account_id, l.burst, l.refill, l.renewals, greatest(b.full_at, now()) AS full_at, i.come_back_at AS registered_at
-          FROM (SELECT DISTINCT account_id, directory FROM uses) u
-          LEFT JOIN LATERAL csrq.limit_for(u.directory, 'new_orders_per_account', u.account_id::text) l ON true
-          LEFT JOIN csrq.rate_bucket b ON b.directory = u.directory AND b.name = 'new_orders_per_account' AND b.key = u.account_id::text
-          LEFT JOIN csrq.account_in_line i ON i.account_id = u.account_id),
-    -- One token after the other.
+        SELECT k.id, max(h.until) AS until
+          FROM (SELECT u.id, u.directory, 'ca' AS scope, '' AS key FROM uses u
+                UNION ALL SELECT u.id, u.directory, 'account', u.account_id::text FROM uses u
+                UNION ALL SELECT u.id, u.directory, 'name_set', csrq.name_set_key(u.names) FROM uses u
+                UNION ALL SELECT u.id, u.directory, 'identifier', csrq.identifier_key(u.account_id, n) FROM uses u CROSS JOIN LATERAL unnest(u.names) n
+                UNION ALL SELECT u.id, u.directory, 'registered_domain', csrq.name_and_parents(n) FROM uses u CROSS JOIN LATERAL unnest(u.names) n) k
+          JOIN csrq.rate_hold h ON h.directory = k.directory AND h.scope = k.scope AND h.key = k.key AND h.until > now()
+               AND (h.binds_renewals OR NOT csrq.is_renewal(k.id, k.directory))
+         GROUP BY k.id),
+    -- The buckets that an order of each would draw on. Which of a name's parents is its registered domain is seen from the buckets there are.
+    draws AS MATERIALIZED (
+        SELECT u.id, u.kind, u.lane, u.run_at, u.directory, k.name, k.key
+          FROM uses u CROSS JOIN LATERAL (
+               SELECT 'new_orders_per_account' AS name, u.account_id::text AS key
+               UNION SELECT 'certificates_per_name_set', csrq.name_set_key(u.names)
+               UNION SELECT w.limit_name, csrq.identifier_key(u.account_id, n)
+                       FROM unnest(u.names) n CROSS JOIN (VALUES ('failed_validations_per_identifier'), ('consecutive_failures_per_identifier')) w(limit_name)
+               UNION SELECT b.name, b.key FROM unnest(u.names) n CROSS JOIN LATERAL csrq.name_and_parents(n) p
+                       JOIN csrq.rate_bucket b ON b.directory = u.directory AND b.name = 'certificates_per_registered_domain' AND b.key = p) k
+         WHERE NOT u.started AND u.kind <> 'revoke'),
+    bucket AS (
+        SELECT d.*, l.burst, l.refill, l.renewals, greatest(b.full_at, now()) AS full_at, d.name IN ('failed_validations_per_identifier', 'consecutive_failures_per_identifier') AS is_of_failures
+          FROM (SELECT DISTINCT directory, name, key FROM draws) d
+         CROSS JOIN LATERAL csrq.limit_for(d.directory, d.name, d.key) l
+          LEFT JOIN csrq.rate_bucket b ON b.directory = d.directory AND b.name = d.name AND b.key = d.key),
+    -- One token after the other; failures take theirs when they happen.
     charged AS (
-        SELECT o.id, max(greatest(o.registered_at, o.full_at + (o.place - o.burst) * o.refill)) AS until
-          FROM (SELECT u.id, c.*, row_number() OVER (PARTITION BY u.account_id ORDER BY u.lane, u.run_at, u.id) AS place
-                  FROM uses u JOIN account c ON c.account_id = u.account_id
-                 WHERE NOT u.started AND u.kind <> 'revoke' AND (u.kind = 'issue' OR c.renewals IS DISTINCT FROM 'exempt')) o
+        SELECT o.id, max(o.full_at + (CASE WHEN o.is_of_failures THEN 1 ELSE o.place END - o.burst) * o.refill) AS until
+          FROM (SELECT d.id, b.*, row_number() OVER (PARTITION BY d.directory, d.name, d.key ORDER BY d.lane, d.run_at, d.id) AS place
+                  FROM draws d JOIN bucket b USING (directory, name, key)
+                 WHERE d.kind = 'issue' OR b.renewals <> 'exempt') o
          GROUP BY o.id),
+    in_line AS (SELECT u.id, max(i.come_back_at) AS until FROM uses u JOIN csrq.account_in_line i ON i.account_id = u.account_id GROUP BY u.id),
     line AS (
-        SELECT s.next_attempt_at, greatest(s.earliest_issue_at, held.until, charged.until) AS issue_at
-          FROM csrq.status s LEFT JOIN held ON held.id = s.id LEFT JOIN charged ON charged.id = s.id WHERE s.id = ANY (retried))
+        SELECT s.next_attempt_at, greatest(s.earliest_issue_at, held.until, charged.until, in_line.until) AS issue_at
+          FROM csrq.status s LEFT JOIN held ON held.id = s.id LEFT JOIN charged ON charged.id = s.id LEFT JOIN in_line ON in_line.id = s.id WHERE s.id = ANY (retried))
     SELECT count(*), min(l.next_attempt_at), max(l.next_attempt_at), max(l.issue_at),
            count(*) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now())),
            max(l.issue_at) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now()))

@@ -4,6 +4,8 @@
 
 #include "base/error.hpp"
 #include "db/store_fixture.hpp"
+#include "store/janitor.hpp"
+#include "store/rate_limits.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -156,6 +158,57 @@ TEST_CASE("a retry says when the tokens of an account let the last row go") {
   CHECK(report.limited == 3);
   CHECK(store.sql.value("SELECT round(extract(epoch FROM '" + report.last_issue_at +
                         "' - now()) / 360) / 10") == "3.0000000000000000");
+}
+
+TEST_CASE("a retry says when the tokens of a registered domain, or of a set of names, let the last row go") {
+  Retries store;
+  const std::string directory = some_owner().directory;
+  static_cast<void>(store::find_or_create_account(store.database, some_owner(), some_key('a')));
+  store::set_rate_limits(
+      store.database, directory,
+      {{"certificates_per_registered_domain", {.burst = 2, .period = std::chrono::hours(2)}},
+       {"certificates_per_name_set", {.burst = 1, .period = std::chrono::hours(9)}}});
+  const auto spent = [&](const std::string& name, const std::string& key) {
+    store.sql.run("SELECT csrq.spend('" + directory + "', ARRAY['" + name + "'], ARRAY['" + key + "'])");
+  };
+  spent("certificates_per_registered_domain", "example.co.uk");
+  // Full again, and not forgotten.
+  store.sql.run("UPDATE csrq.rate_bucket SET full_at = now() - interval '29 days'");
+  static_cast<void>(store::tidy(store.database));
+  for (int row = 0; row < 4; ++row) store.submit();
+  store.sql.run(
+      "UPDATE csrq.request SET names = ARRAY['n' || id || '.example.co.uk', 'www.n' || id || "
+      "'.example.co.uk']");
+  store.sql.run("UPDATE csrq.job SET run_at = now() + interval '5 hours'");
+  const auto last_in_hours = [&] {
+    const store::RetryReport report = store::retry_report(store.database, {.everything = true});
+    store.sql.run("UPDATE csrq.job SET run_at = now() + interval '5 hours'");
+    return store.sql.value("SELECT round(extract(epoch FROM '" + report.last_issue_at +
+                           "' - now()) / 3600)::int");
+  };
+  CHECK(last_in_hours() == "2");
+  spent("certificates_per_name_set", "n1.example.co.uk,www.n1.example.co.uk");
+  CHECK(last_in_hours() == "9");
+}
+
+TEST_CASE("a retry says until when the CA holds back a registered domain, a set of names or a name") {
+  Retries store;
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  store.submit();
+  store.sql.run("UPDATE csrq.request SET names = ARRAY['a.example.org', 'b.example.org']");
+  const auto held_until = [&](const std::string& scope, const std::string& key, const std::string& hours) {
+    store.sql.run("DELETE FROM csrq.rate_hold");
+    store.sql.run("INSERT INTO csrq.rate_hold (directory, scope, key, until, error) VALUES ('" +
+                  some_owner().directory + "', '" + scope + "', '" + key + "', now() + interval '" + hours +
+                  " hours', '{}')");
+    store.sql.run("UPDATE csrq.job SET run_at = now() + interval '1 minute'");
+    const store::RetryReport report = store::retry_report(store.database, {.everything = true});
+    return report.limited == 1 && report.limited_until == store.sql.value("SELECT until FROM csrq.rate_hold");
+  };
+  CHECK(held_until("registered_domain", "example.org", "2"));
+  CHECK(held_until("name_set", "a.example.org,b.example.org", "3"));
+  CHECK(held_until("identifier", std::to_string(store::number(account)) + " b.example.org", "4"));
+  CHECK_FALSE(held_until("registered_domain", "ample.org", "5"));
 }
 
 TEST_CASE("a retry of nothing reports nothing") {
