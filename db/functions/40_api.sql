@@ -119,9 +119,11 @@ BEGIN
           FROM unnest(retried) retried_id JOIN csrq.request r ON r.id = retried_id JOIN csrq.customer c ON c.name = r.customer
           JOIN csrq.job j ON j.request_id = r.id
           LEFT JOIN LATERAL (SELECT o.account_id FROM csrq.acme_order o WHERE o.request_id = r.id ORDER BY o.id DESC LIMIT 1) latest ON true
-          -- One that never got to an order will use an account of its customer, or a shared one.
-          JOIN csrq.acme_account a ON a.id = latest.account_id
-               OR latest.account_id IS NULL AND a.ca = coalesce(r.ca, c.ca, a.ca) AND (a.policy = 'per_customer' AND a.owner = r.customer OR a.policy = 'shared')
+          -- One that never got to an order will use an account of its customer, or a shared one. LIMIT: a few looks in an index for each row, however many accounts there are.
+         CROSS JOIN LATERAL (SELECT * FROM csrq.acme_account x WHERE x.id = latest.account_id
+                             UNION ALL
+                             (SELECT * FROM csrq.acme_account x WHERE latest.account_id IS NULL AND x.ca = coalesce(r.ca, c.ca, x.ca)
+                                 AND (x.policy, x.owner) IN (('per_customer', r.customer), ('shared', '')) LIMIT 1000)) a
          WHERE EXISTS (SELECT FROM csrq.rate_hold any_hold WHERE any_hold.until > now()) OR EXISTS (SELECT FROM csrq.rate_limit)),
     held AS (
         SELECT k.id, max(h.until) AS until
@@ -130,8 +132,8 @@ BEGIN
                 UNION ALL SELECT u.id, u.directory, 'name_set', csrq.name_set_key(u.names) FROM uses u
                 UNION ALL SELECT u.id, u.directory, 'identifier', csrq.identifier_key(u.account_id, n) FROM uses u CROSS JOIN LATERAL unnest(u.names) n
                 UNION ALL SELECT u.id, u.directory, 'registered_domain', csrq.name_and_parents(n) FROM uses u CROSS JOIN LATERAL unnest(u.names) n) k
-          JOIN csrq.rate_hold h ON h.directory = k.directory AND h.scope = k.scope AND h.key = k.key AND h.until > now()
-               AND (h.binds_renewals OR NOT csrq.is_renewal(k.id, k.directory))
+         CROSS JOIN LATERAL (SELECT * FROM csrq.rate_hold x WHERE x.directory = k.directory AND x.scope = k.scope AND x.key = k.key LIMIT 1) h
+         WHERE h.until > now() AND (h.binds_renewals OR NOT csrq.is_renewal(k.id, k.directory))
          GROUP BY k.id),
     -- The buckets that an order of each would draw on. Which of a name's parents is its registered domain is seen from the buckets there are.
     draws AS MATERIALIZED (
@@ -142,7 +144,8 @@ BEGIN
                UNION SELECT w.limit_name, csrq.identifier_key(u.account_id, n)
                        FROM unnest(u.names) n CROSS JOIN (VALUES ('failed_validations_per_identifier'), ('consecutive_failures_per_identifier')) w(limit_name)
                UNION SELECT b.name, b.key FROM unnest(u.names) n CROSS JOIN LATERAL csrq.name_and_parents(n) p
-                       JOIN csrq.rate_bucket b ON b.directory = u.directory AND b.name = 'certificates_per_registered_domain' AND b.key = p) k
+                      CROSS JOIN LATERAL (SELECT * FROM csrq.rate_bucket x
+                                           WHERE x.directory = u.directory AND x.name = 'certificates_per_registered_domain' AND x.key = p LIMIT 1) b) k
          WHERE NOT u.started AND u.kind <> 'revoke'),
     bucket AS (
         SELECT d.*, l.burst, l.refill, l.renewals, greatest(b.full_at, now()) AS full_at, d.name IN ('failed_validations_per_identifier', 'consecutive_failures_per_identifier') AS is_of_failures
