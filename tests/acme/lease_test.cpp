@@ -149,6 +149,22 @@ TEST_CASE("two workers on one database never take the same row") {
   CHECK(world.count("certificate") == std::to_string(rows));
 }
 
+TEST_CASE("of one account no more orders are in flight at once than configured, over all workers") {
+  constexpr int rows = 24;
+  StubIssuing world;
+  world.config.accounts.in_flight = 4;
+  world.stub.change([](StubBehaviour& ca) { ca.looks_until_issued = 1; });
+  TestWorker other(world.config, world.sealing_key);
+  for (int i = 0; i < rows; ++i) world.submit({"n" + std::to_string(i) + ".example"});
+  RunningBatch first([&] { return world.worker().run(rows); });
+  RunningBatch second([&] { return other.run(rows); });
+  CHECK(first.wait().issued + second.wait().issued == rows);
+  // Each of two claims at one instant may take what is left.
+  CHECK(std::stoi(world.sql.value("SELECT max((SELECT count(*) FROM csrq.acme_order b WHERE b.created_at <= "
+                                  "a.created_at AND b.closed_at > a.created_at))"
+                                  "  FROM csrq.acme_order a")) <= 8);
+}
+
 TEST_CASE("a batch takes no more rows than it was told to") {
   StubIssuing world;
   for (int i = 0; i < 10; ++i) world.submit({"n" + std::to_string(i) + ".example"});

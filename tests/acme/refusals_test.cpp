@@ -301,6 +301,35 @@ TEST_CASE("a row that is held for less than a minute waits in the queue, where i
   CHECK(world.row(id).detail() == "slow down");
 }
 
+TEST_CASE("the limit of an unknown CA is learnt from its second refusal, and kept to without asking") {
+  StubIssuing world;
+  const auto refuse_next = [&] {
+    world.stub.fail_next(Kind::new_order,
+                         faults::problem(429, "rateLimited", "too many new orders", json::object(), "3600"));
+  };
+  const auto wait_is_over = [&] {
+    world.sql.run("UPDATE csrq.rate_hold SET until = now(), counted_from = now() - interval '1 second'");
+    world.sql.run("UPDATE csrq.job SET run_at = now()");
+  };
+  world.submit({"a.example"});
+  refuse_next();
+  CHECK(world.run().put_off == 1);
+  CHECK(world.count("rate_limit") == "0");
+  wait_is_over();
+  CHECK(world.run().issued == 1);
+  world.submit({"b.example"});
+  refuse_next();
+  CHECK(world.run().put_off == 1);
+  CHECK(world.count("rate_limit WHERE source = 'learnt' AND name = 'new_orders_per_account'") == "1");
+  world.sql.run("DELETE FROM csrq.rate_hold");
+  world.stub.forget_requests();
+  const auto id = world.submit({"c.example"});
+  world.run();
+  CHECK(world.stub.requests(Kind::new_order) == 0);
+  CHECK(world.sql.value("SELECT state FROM csrq.status WHERE id = " + std::to_string(store::number(id))) !=
+        "issued");
+}
+
 TEST_CASE("an order that the CA has accepted goes on while new ones are held back") {
   StubIssuing world;
   const auto id = world.submit({"a.example"});
