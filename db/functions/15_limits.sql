@@ -483,14 +483,14 @@ DECLARE
                             WHEN 'identifier' THEN 'failed_validations_per_identifier' END;
 BEGIN
     IF p_scope NOT IN ('ca', 'identifier') THEN
-        PERFORM csrq.learn_limit(p_directory, p_scope, left(k, 500), limit_name, held_until) FROM unnest(scope_keys) k;
+        PERFORM csrq.learn_limit(p_directory, p_scope, left(k, 500), p_request, limit_name, held_until) FROM unnest(scope_keys) k;
     END IF;
-    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, counted_from, error, binds_renewals)
-    SELECT p_directory, p_scope, left(k, 500), held_until, held_until, p_error,
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, counted_from, request_id, error, binds_renewals)
+    SELECT p_directory, p_scope, left(k, 500), held_until, held_until, nullif(p_request, 0), p_error,
            NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, limit_name, k) l WHERE l.renewals = 'exempt') OR csrq.is_renewal(p_request, p_directory)
       FROM unnest(scope_keys) k ORDER BY k
     ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error,  -- the CA's last word
-           counted_from = CASE WHEN h.counted_from BETWEEN now() - interval '30 days' AND now() THEN h.counted_from ELSE EXCLUDED.counted_from END,
+           request_id = EXCLUDED.request_id, counted_from = CASE WHEN h.counted_from BETWEEN now() - interval '30 days' AND now() THEN h.counted_from ELSE EXCLUDED.counted_from END,
            binds_renewals = EXCLUDED.binds_renewals OR h.binds_renewals AND h.until > now();
     -- The CA knows better: the bucket has its next token then.
     PERFORM csrq.lock_buckets(p_directory, array_fill(limit_name, ARRAY[cardinality(scope_keys)]), scope_keys);

@@ -43,7 +43,7 @@ END $$;
 COMMENT ON FUNCTION csrq.most_at_once(timestamptz[], interval)
     IS 'How many tokens a bucket must hold from which tokens were taken at these times, in order, and which gets one back each refill.';
 
-CREATE OR REPLACE FUNCTION csrq.learn_limit(p_directory text, p_scope text, p_key text, p_name text, p_until timestamptz) RETURNS void
+CREATE OR REPLACE FUNCTION csrq.learn_limit(p_directory text, p_scope text, p_key text, p_request bigint, p_name text, p_until timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     most_looked_at CONSTANT int := 100000;
@@ -54,8 +54,6 @@ DECLARE
     accepted bigint;
     refill interval;
     burst int;
-    general csrq.rate_limit;
-    is_general boolean;
 BEGIN
     -- A refusal while a wait is in force belongs to the one that was refused first.
     SELECT * INTO former FROM csrq.rate_hold h
@@ -65,7 +63,8 @@ BEGIN
         RETURN;
     END IF;
     SELECT * INTO known FROM csrq.limit_for(p_directory, p_name, p_key);
-    IF known.source <> 'learnt' THEN
+    -- What is refused again and again while others are accepted is perhaps not the account's limit, but one of its own.
+    IF known.source <> 'learnt' OR p_scope = 'account' AND former.request_id = p_request THEN
         RETURN;
     END IF;
     times := array(SELECT t.at FROM (SELECT a AS at FROM csrq.accepted(p_directory, p_scope, p_key, least(former.counted_from, now() - interval '7 days')) a
@@ -82,18 +81,12 @@ BEGIN
     END IF;
     refill := greatest(make_interval(secs => extract(epoch FROM p_until - former.counted_from)::double precision / accepted), interval '10 milliseconds');
     burst := greatest(csrq.most_at_once(times, refill), ceil(1 / extract(epoch FROM refill)));
-    -- Accounts are all alike, unless one is refused that keeps to what another has shown.
-    SELECT * INTO general FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.name = p_name AND l.key = '';
-    is_general := p_key = '' OR p_scope = 'account' AND (general.burst IS NULL OR general.period / general.burst >= refill);
     INSERT INTO csrq.rate_limit AS l (directory, name, key, burst, period, source, learnt_at)
-    VALUES (p_directory, p_name, CASE WHEN is_general THEN '' ELSE p_key END, burst, burst * refill, 'learnt', now())
+    VALUES (p_directory, p_name, p_key, burst, burst * refill, 'learnt', now())
     ON CONFLICT (directory, name, key) DO UPDATE SET burst = EXCLUDED.burst, period = EXCLUDED.period, learnt_at = EXCLUDED.learnt_at;
-    IF is_general AND general.burst IS NULL THEN
-        PERFORM csrq.seed_buckets(p_directory, ARRAY[p_name]);
-    END IF;
     UPDATE csrq.rate_hold h SET counted_from = 'infinity' WHERE h.directory = p_directory AND h.scope = p_scope AND h.key = p_key;
 END $$;
-COMMENT ON FUNCTION csrq.learn_limit(text, text, text, text, timestamptz)
+COMMENT ON FUNCTION csrq.learn_limit(text, text, text, bigint, text, timestamptz)
     IS 'A CA refuses again, after the wait that it had asked for, until this time: what it has accepted in between says how much it allows, what it accepted before how much at once. For limits that nobody has configured.';
 
 CREATE OR REPLACE FUNCTION csrq.forget_learnt_limits() RETURNS bigint

@@ -8,6 +8,8 @@ COMMENT ON COLUMN csrq.rate_limit.learnt_at IS 'When it was learnt: after a week
 
 ALTER TABLE csrq.rate_hold ADD counted_from timestamptz NOT NULL DEFAULT 'infinity';
 COMMENT ON COLUMN csrq.rate_hold.counted_from IS 'What the CA accepts from then until its next refusal says what the limit is: the end of the wait after which it had accepted something.';
+ALTER TABLE csrq.rate_hold ADD request_id bigint;
+COMMENT ON COLUMN csrq.rate_hold.request_id IS 'The request whose order was refused; null: it was an account, or is not known.';
 
 ALTER TABLE csrq.acme_account ADD registered_at timestamptz;
 COMMENT ON COLUMN csrq.acme_account.registered_at IS 'When the CA accepted its key under this URL.';

@@ -47,11 +47,11 @@ struct UnknownCa : Store {
     refuse(wait, account, scope, subject);
   }
   void refuse(Duration wait, store::AccountId of, LimitScope scope = LimitScope::account,
-              const std::string& subject = {}) {
+              const std::string& subject = {}, store::RequestId request = {}) {
     store::hold(database,
                 {.directory = directory,
                  .account = of,
-                 .request = {},
+                 .request = request,
                  .limit = {.scope = scope, .subject = subject},
                  .names = {},
                  .domains = {}},
@@ -96,7 +96,7 @@ TEST_CASE("a token bucket of an unknown CA is learnt from its second refusal") {
   ca.pass("36 seconds");
   ca.accept_orders(1);
   ca.refuse(36s);
-  CHECK(ca.learnt() == "new_orders_per_account : 300, one each 36 s");
+  CHECK(ca.learnt() == "new_orders_per_account 1: 300, one each 36 s");
   // It is empty now, and has a token when the CA said.
   CHECK(ca.tokens() == 0);
   ca.pass("37 seconds");
@@ -112,7 +112,7 @@ TEST_CASE("a fixed window of an unknown CA is learnt from its second refusal") {
   ca.accept_orders(100);
   ca.pass("1 minute");
   ca.refuse(59min);
-  CHECK(ca.learnt() == "new_orders_per_account : 100, one each 36 s");
+  CHECK(ca.learnt() == "new_orders_per_account 1: 100, one each 36 s");
 }
 
 TEST_CASE("refusals within a wait that the CA asked for teach nothing") {
@@ -134,7 +134,7 @@ TEST_CASE("a wait after which the CA accepts nothing counts for the next one") {
   ca.pass("10 seconds");
   ca.accept_orders(1);
   ca.refuse(10s);
-  CHECK(ca.learnt() == "new_orders_per_account : 1, one each 60 s");
+  CHECK(ca.learnt() == "new_orders_per_account 1: 1, one each 60 s");
 }
 
 TEST_CASE("what a CA accepts after a time in which nothing was asked for teaches nothing") {
@@ -153,7 +153,7 @@ TEST_CASE("what a CA accepts after a time in which nothing was asked for teaches
   ca.pass("60 seconds");
   ca.accept_orders(1);
   ca.refuse(60s);
-  CHECK(ca.learnt() == "new_orders_per_account : 10, one each 60 s");
+  CHECK(ca.learnt() == "new_orders_per_account 1: 10, one each 60 s");
 }
 
 TEST_CASE("a limit that is configured is not learnt") {
@@ -167,22 +167,33 @@ TEST_CASE("a limit that is configured is not learnt") {
   CHECK(ca.learnt().empty());
 }
 
-TEST_CASE(
-    "what one account has shown holds for all, but for those that are refused although they keep to it") {
+TEST_CASE("each account learns its own limit") {
   UnknownCa ca;
   const auto other = store::find_or_create_account(ca.database, some_owner("other"), some_key('b')).id;
-  ca.accept_orders(10);
-  ca.refuse(60s);
+  const auto learn = [&](store::AccountId account, Duration wait) {
+    ca.refuse(wait, account);
+    ca.pass(std::to_string(wait / 1s) + " seconds");
+    ca.accept_orders(1, account);
+    ca.refuse(wait, account);
+  };
+  learn(ca.account, 60s);
+  learn(other, 120s);
+  CHECK(ca.learnt() ==
+        "new_orders_per_account 1: 1, one each 60 s; new_orders_per_account 2: 1, one each 120 s");
+}
+
+TEST_CASE("a row that is refused alone, while others of its account are accepted, teaches nothing") {
+  UnknownCa ca;
+  const auto again = ca.submit({});
+  ca.refuse(60s, ca.account, LimitScope::account, {}, again);
+  ca.pass("60 seconds");
+  ca.accept_orders(5);
+  ca.refuse(60s, ca.account, LimitScope::account, {}, again);
+  CHECK(ca.learnt().empty());
   ca.pass("60 seconds");
   ca.accept_orders(1);
-  ca.refuse(60s);
-  CHECK(ca.learnt() == "new_orders_per_account : 10, one each 60 s");
-  ca.refuse(120s, other);
-  ca.pass("120 seconds");
-  ca.accept_orders(1, other);
-  ca.refuse(120s, other);
-  CHECK(ca.learnt() == "new_orders_per_account : 10, one each 60 s; new_orders_per_account " +
-                           std::to_string(number(other)) + ": 1, one each 120 s");
+  ca.refuse(60s, ca.account, LimitScope::account, {}, ca.submit({}));
+  CHECK(ca.learnt() == "new_orders_per_account 1: 5, one each 20 s");
 }
 
 TEST_CASE("a limit of certificates is learnt for the registered domain, or set of names, that was refused") {
@@ -243,7 +254,7 @@ TEST_CASE("a worker that starts keeps what was learnt, until somebody configures
   ca.accept_orders(1);
   ca.refuse(60s);
   store::set_rate_limits(ca.database, ca.directory, {});
-  CHECK(ca.learnt() == "new_orders_per_account : 1, one each 60 s");
+  CHECK(ca.learnt() == "new_orders_per_account 1: 1, one each 60 s");
   store::set_rate_limits(ca.database, ca.directory,
                          {{"new_orders_per_account", {.burst = 10, .period = 1h}}});
   CHECK(ca.learnt().empty());
@@ -258,7 +269,7 @@ TEST_CASE("a learnt limit is forgotten after a week, or four periods, and can be
   ca.refuse(60s);
   ca.pass("6 days");
   store::tidy(ca.database);
-  CHECK(ca.learnt() == "new_orders_per_account : 1, one each 60 s");
+  CHECK(ca.learnt() == "new_orders_per_account 1: 1, one each 60 s");
   ca.pass("2 days");
   store::tidy(ca.database);
   CHECK(ca.learnt().empty());
@@ -266,5 +277,5 @@ TEST_CASE("a learnt limit is forgotten after a week, or four periods, and can be
   ca.pass("30 seconds");
   ca.accept_orders(1);
   ca.refuse(30s);
-  CHECK(ca.learnt() == "new_orders_per_account : 1, one each 30 s");
+  CHECK(ca.learnt() == "new_orders_per_account 1: 1, one each 30 s");
 }
