@@ -295,13 +295,12 @@ DECLARE
     unseen text[];
 BEGIN
     DELETE FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.key = '' AND l.source NOT IN ('administrator', 'learnt') AND l.name <> ALL (p_names);
-    DELETE FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.key <> '' AND l.source = 'learnt' AND l.name = ANY (p_names);
     unseen := array(SELECT n FROM unnest(p_names) n WHERE NOT EXISTS (
         SELECT FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.name = n AND l.key = ''));
     INSERT INTO csrq.rate_limit AS l (directory, name, burst, period, renewals, source)
     SELECT p_directory, w.name, w.burst, w.period, w.renewals, w.source
       FROM unnest(p_names, p_bursts, p_periods, p_renewals, p_sources) w(name, burst, period, renewals, source) ORDER BY w.name
-    ON CONFLICT (directory, name, key) DO UPDATE SET burst = EXCLUDED.burst, period = EXCLUDED.period, renewals = EXCLUDED.renewals, source = EXCLUDED.source, learnt_at = NULL
+    ON CONFLICT (directory, name, key) DO UPDATE SET burst = EXCLUDED.burst, period = EXCLUDED.period, renewals = EXCLUDED.renewals, source = EXCLUDED.source
      WHERE l.source <> 'administrator' AND (l.burst, l.period, l.renewals, l.source) IS DISTINCT FROM (EXCLUDED.burst, EXCLUDED.period, EXCLUDED.renewals, EXCLUDED.source);
     PERFORM csrq.seed_buckets(p_directory, unseen);
 END $$;
@@ -475,6 +474,8 @@ CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account b
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held_until timestamptz := now() + p_wait;
+    sent_at timestamptz := now() - make_interval(secs => coalesce((p_error #>> '{request,milliseconds}')::double precision, 0) / 1000);
+    is_learnt boolean := p_scope NOT IN ('ca', 'identifier');
     scope_keys text[] := CASE p_scope WHEN 'account' THEN ARRAY[p_account::text] WHEN 'identifier' THEN array(SELECT DISTINCT csrq.identifier_key(p_account, k) FROM unnest(p_keys) k)
                               WHEN 'name_set' THEN ARRAY[csrq.name_set_key(p_keys)]
                               WHEN 'registered_domain' THEN p_keys ELSE ARRAY[''] END;
@@ -482,15 +483,17 @@ DECLARE
                             WHEN 'registered_domain' THEN 'certificates_per_registered_domain' WHEN 'name_set' THEN 'certificates_per_name_set'
                             WHEN 'identifier' THEN 'failed_validations_per_identifier' END;
 BEGIN
-    IF p_scope NOT IN ('ca', 'identifier') THEN
-        PERFORM csrq.learn_limit(p_directory, p_scope, left(k, 500), p_request, limit_name, held_until) FROM unnest(scope_keys) k;
+    IF is_learnt THEN
+        PERFORM csrq.learn_limit(p_directory, p_scope, s.key, p_request, limit_name, sent_at, held_until) FROM (SELECT left(k, 500) AS key FROM unnest(scope_keys) k ORDER BY 1) s;
     END IF;
-    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, counted_from, request_id, error, binds_renewals)
-    SELECT p_directory, p_scope, left(k, 500), held_until, held_until, nullif(p_request, 0), p_error,
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, refused_at, counted_from, request_id, error, binds_renewals)
+    SELECT p_directory, p_scope, left(k, 500), held_until, now(),
+           CASE WHEN is_learnt AND NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, limit_name, k) l WHERE l.source <> 'learnt') THEN held_until ELSE 'infinity' END,
+           nullif(p_request, 0), p_error,
            NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, limit_name, k) l WHERE l.renewals = 'exempt') OR csrq.is_renewal(p_request, p_directory)
       FROM unnest(scope_keys) k ORDER BY k
     ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error,  -- the CA's last word
-           request_id = EXCLUDED.request_id, counted_from = CASE WHEN h.counted_from BETWEEN now() - interval '30 days' AND now() THEN h.counted_from ELSE EXCLUDED.counted_from END,
+           refused_at = EXCLUDED.refused_at, request_id = EXCLUDED.request_id, counted_from = CASE WHEN h.counted_from BETWEEN now() - interval '30 days' AND now() THEN h.counted_from ELSE EXCLUDED.counted_from END,
            binds_renewals = EXCLUDED.binds_renewals OR h.binds_renewals AND h.until > now();
     -- The CA knows better: the bucket has its next token then.
     PERFORM csrq.lock_buckets(p_directory, array_fill(limit_name, ARRAY[cardinality(scope_keys)]), scope_keys);

@@ -149,7 +149,8 @@ BEGIN
             SELECT s.customer, s.place, CASE WHEN p_lane <> renewals THEN o.ready_at END AS ready_at,
                    greatest(0, least(ceil((p_limit - cardinality(leased))::numeric / cardinality(served)),
                                      CASE WHEN p_lane <> renewals AND o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
-                                     CASE WHEN p_policy = 'per_customer' THEN coalesce(o.accounts, 1) * p_most_per_account - csrq.in_flight(s.customer) END,
+                                     CASE p_policy WHEN 'per_customer' THEN coalesce(o.accounts, 1) * p_most_per_account - csrq.in_flight(s.customer)
+                                                   WHEN 'shared' THEN p_most_per_account - p_most_per_account / 8 - csrq.in_flight(s.customer) END,
                                      p_most_per_customer - h.held)) AS room
               FROM unnest(served) WITH ORDINALITY s(customer, place)
               LEFT JOIN csrq.orders_possible('per_customer', CASE WHEN p_policy = 'per_customer' THEN served END, p_lane) o ON o.owner = s.customer
@@ -186,8 +187,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     renewals CONSTANT int := 2;
-    have_their_share CONSTANT text[] := array(SELECT j.customer FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker
-                                               GROUP BY j.customer HAVING count(*) >= p_most_per_customer);
+    -- Of a shared account one customer leaves room for the others, over all workers.
+    most_of_shared CONSTANT int := CASE WHEN p_policy = 'shared' THEN p_most_per_account - p_most_per_account / 8 END;
+    have_their_share CONSTANT text[] := array(
+        SELECT j.customer FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker GROUP BY j.customer HAVING count(*) >= p_most_per_customer
+        UNION
+        SELECT j.customer FROM csrq.job j WHERE j.status = 'leased' AND j.kind <> 'revoke' AND most_of_shared IS NOT NULL
+         GROUP BY j.customer HAVING count(*) >= most_of_shared);
     leased bigint[];
     picked bigint[];
     lanes int[];
@@ -247,6 +253,13 @@ BEGIN
         IF NOT EXISTS (SELECT FROM gone g WHERE g.until > now()) THEN
             RETURN NULL;
         END IF;
+    ELSIF (CASE TG_OP WHEN 'DELETE' THEN OLD.source ELSE NEW.source END) = 'learnt' THEN
+        -- csrq does this by itself: only whom it is about looks again, and only where it may be for the better.
+        IF TG_OP <> 'INSERT' AND OLD.name = 'new_orders_per_account' THEN
+            UPDATE csrq.turn t SET turn_at = now() FROM csrq.acme_account a CROSS JOIN generate_series(0, 3) l(lane)
+             WHERE a.id = OLD.key::bigint AND a.policy = 'per_customer' AND t.lane = l.lane AND t.customer = a.owner AND t.turn_at > now();
+        END IF;
+        RETURN NULL;
     END IF;
     UPDATE csrq.turn SET turn_at = now() WHERE turn_at > now();
     RETURN NULL;

@@ -101,9 +101,9 @@ COMMENT ON FUNCTION csrq.retry(bigint, text, text, boolean, interval, text, text
 
 CREATE OR REPLACE FUNCTION csrq.name_and_parents(p_name text) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT array_to_string(l.labels[i:], '.') FROM (SELECT string_to_array(p_name, '.') AS labels) l, generate_series(1, cardinality(l.labels)) i
+    SELECT array_to_string(l.labels[i:], '.') FROM (SELECT string_to_array(p_name, '.') AS labels) l, generate_series(greatest(1, cardinality(l.labels) - 7), cardinality(l.labels)) i
 $$;
-COMMENT ON FUNCTION csrq.name_and_parents(text) IS 'a.example.org: itself, example.org, org.';
+COMMENT ON FUNCTION csrq.name_and_parents(text) IS 'a.example.org: itself, example.org, org; not those with more than eight labels, which no registered domain has.';
 
 CREATE OR REPLACE FUNCTION csrq.retry_report(id bigint DEFAULT NULL, domain text DEFAULT NULL, customer text DEFAULT NULL,
     everything boolean DEFAULT false, spread interval DEFAULT NULL, class text DEFAULT NULL, code text DEFAULT NULL)
@@ -129,7 +129,7 @@ BEGIN
         SELECT k.id, max(h.until) AS until
           FROM (SELECT u.id, u.directory, 'ca' AS scope, '' AS key FROM uses u
                 UNION ALL SELECT u.id, u.directory, 'account', u.account_id::text FROM uses u
-                UNION ALL SELECT u.id, u.directory, 'name_set', csrq.name_set_key(u.names) FROM uses u
+                UNION ALL SELECT u.id, u.directory, 'name_set', csrq.name_set_key(u.names) FROM uses u WHERE u.names <> '{}'
                 UNION ALL SELECT u.id, u.directory, 'identifier', csrq.identifier_key(u.account_id, n) FROM uses u CROSS JOIN LATERAL unnest(u.names) n
                 UNION ALL SELECT u.id, u.directory, 'registered_domain', csrq.name_and_parents(n) FROM uses u CROSS JOIN LATERAL unnest(u.names) n) k
          CROSS JOIN LATERAL (SELECT * FROM csrq.rate_hold x WHERE x.directory = k.directory AND x.scope = k.scope AND x.key = k.key LIMIT 1) h
@@ -140,7 +140,7 @@ BEGIN
         SELECT u.id, u.kind, u.lane, u.run_at, u.directory, k.name, k.key
           FROM uses u CROSS JOIN LATERAL (
                SELECT 'new_orders_per_account' AS name, u.account_id::text AS key
-               UNION SELECT 'certificates_per_name_set', csrq.name_set_key(u.names)
+               UNION SELECT 'certificates_per_name_set', csrq.name_set_key(u.names) WHERE u.names <> '{}'
                UNION SELECT w.limit_name, csrq.identifier_key(u.account_id, n)
                        FROM unnest(u.names) n CROSS JOIN (VALUES ('failed_validations_per_identifier'), ('consecutive_failures_per_identifier')) w(limit_name)
                UNION SELECT b.name, b.key FROM unnest(u.names) n CROSS JOIN LATERAL csrq.name_and_parents(n) p

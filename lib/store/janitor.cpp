@@ -77,8 +77,8 @@ std::int64_t tidy(Database& database) {
   database.run([&](pqxx::transaction_base& transaction) {
     closed = execute(transaction, "SELECT csrq.close_expired()")[0][0].as<std::int64_t>();
     execute(transaction, "SELECT csrq.make_event_partitions()");
-    execute(transaction, "SELECT csrq.drop_full_buckets()");
     execute(transaction, "SELECT csrq.forget_learnt_limits()");
+    execute(transaction, "SELECT csrq.drop_full_buckets()");
     execute(transaction, "SELECT csrq.give_back_cancelled()");
     execute(transaction, "SELECT csrq.call_accounts()");
   });

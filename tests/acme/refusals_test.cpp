@@ -308,7 +308,9 @@ TEST_CASE("the limit of an unknown CA is learnt from its second refusal, and kep
                          faults::problem(429, "rateLimited", "too many new orders", json::object(), "3600"));
   };
   const auto wait_is_over = [&] {
-    world.sql.run("UPDATE csrq.rate_hold SET until = now(), counted_from = now() - interval '1 second'");
+    world.sql.run(
+        "UPDATE csrq.rate_hold SET until = now(), counted_from = now() - interval '1 second', refused_at = "
+        "now() - interval '1 hour'");
     world.sql.run("UPDATE csrq.job SET run_at = now()");
   };
   world.submit({"a.example"});

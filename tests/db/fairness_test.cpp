@@ -108,6 +108,22 @@ TEST_CASE("all workers together hold at most so many rows of the shared account,
   CHECK(store::claim(queue.database, other, 20, lease, rules).empty());
 }
 
+TEST_CASE(
+    "of a shared account one customer leaves room for the others, also with rows whose orders are open") {
+  Queue queue;
+  queue.account("", AccountPolicy::shared);
+  queue.submit_many("flood", 100);
+  queue.sql.run("UPDATE csrq.job SET started = request_id % 2 = 0");
+  const store::ClaimRules rules{.policy = AccountPolicy::shared, .most_per_account = 40};
+  std::size_t held = 0;
+  for (int round = 0; round < 20; ++round) held += queue.claim(4, rules).size();
+  CHECK(held >= 35);
+  CHECK(held < 40);
+  queue.submit_many("small", 1, "urgent");
+  const store::WorkerId other = store::worker_start(queue.database, "other", 2, "1");
+  CHECK(Queue::shares(store::claim(queue.database, other, 20, lease, rules))["small"] == 1);
+}
+
 TEST_CASE("revocations are not among the rows that an account may have in flight") {
   Queue queue;
   queue.submit_many("acme", 10);

@@ -60,7 +60,7 @@ struct UnknownCa : Store {
 
   void pass(const std::string& time) {
     for (const char* change :
-         {"rate_hold SET until = until - $, counted_from = counted_from - $",
+         {"rate_hold SET until = until - $, counted_from = counted_from - $, refused_at = refused_at - $",
           "rate_bucket SET full_at = full_at - $", "rate_limit SET learnt_at = learnt_at - $",
           "acme_order SET created_at = created_at - $", "certificate SET issued_at = issued_at - $",
           "acme_account SET registered_at = registered_at - $"}) {
@@ -224,6 +224,143 @@ TEST_CASE("a limit of new accounts is learnt from those that were registered") {
   registered("two", '2');
   ca.refuse(10min, LimitScope::address);
   CHECK(ca.learnt() == "new_accounts_per_address : 1, one each 600 s");
+}
+
+TEST_CASE("orders that are on their way count as accepted") {
+  UnknownCa ca;
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(2);
+  for (const char* name : {"b.example", "c.example"}) {
+    ca.submit({});
+    const auto claim =
+        store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared}).at(0);
+    REQUIRE(store::open_order(ca.database, claim.fence, ca.account, {name}, {}).order);
+  }
+  ca.refuse(60s);
+  CHECK(ca.learnt() == "new_orders_per_account 1: 4, one each 15 s");
+}
+
+TEST_CASE("a wait that is far longer than the one before teaches nothing: it is for another limit") {
+  UnknownCa ca;
+  ca.refuse(10s);
+  ca.pass("10 seconds");
+  ca.accept_orders(5);
+  ca.refuse(24h);
+  CHECK(ca.learnt().empty());
+  CHECK(ca.sql.value("SELECT until > now() + interval '23 hours' FROM csrq.rate_hold") == "t");
+}
+
+TEST_CASE("what is learnt fills within a month, whatever the CA says") {
+  UnknownCa ca;
+  ca.accept_orders(100);
+  ca.refuse(24h);
+  ca.pass("1 day");
+  ca.accept_orders(1);
+  ca.refuse(24h);
+  CHECK(ca.learnt() == "new_orders_per_account 1: 30, one each 86400 s");
+}
+
+TEST_CASE("an administrator's limit takes the place of what was learnt, and so do figures changed by hand") {
+  UnknownCa ca;
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.refuse(60s);
+  REQUIRE(ca.tokens() == 0);
+  const std::string its_key = "'" + ca.directory + "', 'new_orders_per_account', ";
+  SUBCASE("for this account") {
+    ca.sql.run("INSERT INTO csrq.rate_limit (directory, name, key, burst, period) VALUES (" + its_key +
+               "'1', 10, '1 hour')");
+    CHECK(ca.tokens() == 10);
+  }
+  SUBCASE("for all") {
+    ca.sql.run("INSERT INTO csrq.rate_limit (directory, name, burst, period) VALUES (" + its_key +
+               "10, '1 hour')");
+    CHECK(ca.tokens() == 10);
+  }
+  SUBCASE("changed") {
+    ca.sql.run("UPDATE csrq.rate_limit SET burst = 10, period = '1 hour'");
+  }
+  CHECK(ca.sql.value("SELECT source || burst FROM csrq.rate_limit") == "administrator10");
+  CHECK(ca.sql.value("SELECT learnt_at FROM csrq.rate_limit").empty());
+}
+
+TEST_CASE("without the limit that was learnt its bucket means nothing") {
+  UnknownCa ca;
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.refuse(60s);
+  CHECK(ca.sql.value("SELECT count(*) FROM csrq.rate_bucket") == "1");
+  ca.sql.run("DELETE FROM csrq.rate_limit WHERE source = 'learnt'");
+  CHECK(ca.sql.value("SELECT count(*) FROM csrq.rate_bucket") == "0");
+}
+
+TEST_CASE("what is learnt of one account wakes nobody else's turn") {
+  UnknownCa ca;
+  ca.submit({.customer = "other"});
+  store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::shared});
+  ca.sql.run(
+      "INSERT INTO csrq.turn (lane, customer, turn_at) VALUES (1, 'acme', now() + interval '1 hour'), (1, "
+      "'third', now() + interval '1 hour') ON CONFLICT (lane, customer) DO UPDATE SET turn_at = "
+      "EXCLUDED.turn_at");
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.refuse(60s);
+  const auto waiting = [&] {
+    return ca.sql.value(
+        "SELECT string_agg(customer, ' ' ORDER BY customer) FROM csrq.turn WHERE turn_at > now()");
+  };
+  CHECK(waiting() == "acme third");
+  ca.sql.run("DELETE FROM csrq.rate_limit");
+  CHECK(waiting() == "third");
+}
+
+TEST_CASE("what was learnt is put right for an hour, then kept") {
+  UnknownCa ca;
+  const auto cycle = [&] {
+    ca.pass("60 seconds");
+    ca.accept_orders(1);
+    ca.refuse(60s);
+  };
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(4);
+  ca.refuse(60s);
+  CHECK(ca.learnt() == "new_orders_per_account 1: 4, one each 15 s");
+  cycle();
+  CHECK(ca.learnt() == "new_orders_per_account 1: 4, one each 60 s");
+  ca.pass("1 hour");
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(4);
+  ca.refuse(60s);
+  CHECK(ca.learnt() == "new_orders_per_account 1: 4, one each 60 s");
+}
+
+TEST_CASE("a refusal of what was sent before the wait was over teaches nothing") {
+  UnknownCa ca;
+  ca.refuse(60s);
+  ca.pass("60 seconds");
+  ca.accept_orders(1);
+  ca.sql.run("SELECT csrq.hold('" + ca.directory +
+             "', 'account', 1, NULL, NULL, '1 minute', '{\"request\": {\"milliseconds\": 9000}}')");
+  CHECK(ca.learnt().empty());
+}
+
+TEST_CASE("one customer's refusals do not slow down a shared account from which others get their orders") {
+  UnknownCa ca;
+  const auto theirs = [&] { return ca.submit({.customer = "evil"}); };
+  ca.refuse(60s, ca.account, LimitScope::account, {}, theirs());
+  ca.pass("60 seconds");
+  ca.accept_orders(3);
+  ca.refuse(60s, ca.account, LimitScope::account, {}, theirs());
+  CHECK(ca.learnt().empty());
+  ca.pass("60 seconds");
+  ca.refuse(60s, ca.account, LimitScope::account, {}, ca.submit({}));
+  CHECK(ca.learnt() == "new_orders_per_account 1: 3, one each 40 s");
 }
 
 TEST_CASE("orders keep to a limit that was learnt, and say whose it is") {

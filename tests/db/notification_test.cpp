@@ -539,10 +539,21 @@ TEST_CASE("rows that fail, are parked, or were to wait are not told of as waitin
   for (int row = 0; row < 3; ++row) outbox.submit();
   outbox.sql.run("UPDATE csrq.job SET created_at = now() - interval '3 days 1 minute'");
   outbox.sql.run("UPDATE csrq.job SET failures = 1 WHERE request_id = 1");
+  outbox.sql.run(
+      "UPDATE csrq.request SET error = '{\"class\": \"validation\", \"code\": \"dns\"}' WHERE id = 1");
   outbox.sql.run("UPDATE csrq.job SET status = 'parked', parked_because = 'failed' WHERE request_id = 2");
   outbox.sql.run("UPDATE csrq.request SET run_after = now() - interval '1 day' WHERE id = 3");
   outbox.sql.run("UPDATE csrq.notifier SET waiting_checked_at = now() - interval '25 hours'");
   CHECK(outbox.make() == 0);
+}
+
+TEST_CASE("a row that is to run at the end of all days silences nobody") {
+  Outbox outbox;
+  outbox.submit();
+  outbox.sql.run("UPDATE csrq.request SET run_after = '294276-12-31'");
+  outbox.sql.run("UPDATE csrq.job SET created_at = now() - interval '4 days'");
+  outbox.failures(1, "dns");
+  CHECK(outbox.make() == 1);
 }
 
 TEST_CASE(

@@ -191,6 +191,16 @@ TEST_CASE("a retry says when the tokens of a registered domain, or of a set of n
   CHECK(last_in_hours() == "9");
 }
 
+TEST_CASE("rows whose CSR nobody could read draw on no set of names") {
+  Retries store;
+  static_cast<void>(store::find_or_create_account(store.database, some_owner(), some_key('a')));
+  store::set_rate_limits(store.database, some_owner().directory,
+                         {{"certificates_per_name_set", {.burst = 1, .period = std::chrono::hours(9)}}});
+  for (int row = 0; row < 4; ++row) store.submit();
+  store.sql.run("UPDATE csrq.job SET run_at = now() + interval '5 hours'");
+  CHECK(store::retry_report(store.database, {.everything = true}).limited == 0);
+}
+
 TEST_CASE("a retry says until when the CA holds back a registered domain, a set of names or a name") {
   Retries store;
   const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
