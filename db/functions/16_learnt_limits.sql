@@ -80,7 +80,7 @@ BEGIN
     SELECT l.*, r.learnt_at INTO known FROM csrq.limit_for(p_directory, p_name, p_key) l
       LEFT JOIN csrq.rate_limit r ON r.directory = p_directory AND r.name = p_name AND r.key = p_key AND r.source = 'learnt';
     -- What was learnt is put right for a while, not for ever: a CA that refuses at random would be asked less and less.
-    IF known.source <> 'learnt' OR known.learnt_at < now() - greatest(interval '1 hour', known.period) THEN
+    IF known.source <> 'learnt' OR known.learnt_at < now() - greatest(interval '1 hour', 4 * known.refill) THEN
         RETURN;
     END IF;
     times := array(SELECT t.at FROM (SELECT a AS at FROM csrq.accepted(p_directory, p_scope, p_key, least(former.counted_from, now() - interval '7 days')) a
@@ -119,7 +119,7 @@ DECLARE
 BEGIN
     DELETE FROM csrq.rate_limit WHERE (directory, name, key) IN (
         SELECT l.directory, l.name, l.key FROM csrq.rate_limit l
-         WHERE l.source = 'learnt' AND l.learnt_at < now() - least(greatest(interval '7 days', 4 * l.period), interval '30 days')
+         WHERE l.source = 'learnt' AND l.learnt_at < now() - least(greatest(interval '7 days', 4 * l.period / l.burst), interval '30 days')
          LIMIT 1000 FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS forgotten = ROW_COUNT;
     RETURN forgotten;

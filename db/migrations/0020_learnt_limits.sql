@@ -6,7 +6,7 @@ ALTER TABLE csrq.rate_limit ADD corrected_at timestamptz;
 COMMENT ON COLUMN csrq.rate_limit.corrected_at IS 'When csrq last wrote the figures that it has learnt: others are written by people.';
 ALTER TABLE csrq.rate_limit ADD CONSTRAINT learnt_has_a_time CHECK ((source = 'learnt') = (learnt_at IS NOT NULL));
 COMMENT ON COLUMN csrq.rate_limit.source IS 'built-in (what csrq knows of the CA), configuration, administrator, or learnt from the CA''s refusals.';
-COMMENT ON COLUMN csrq.rate_limit.learnt_at IS 'When it was learnt: after a week, or four periods if that is longer, but a month at most, it is forgotten, and learnt anew if it still holds.';
+COMMENT ON COLUMN csrq.rate_limit.learnt_at IS 'When it was learnt: after a week, or four refills (period / burst) if that is longer, but a month at most, it is forgotten, and learnt anew if it still holds.';
 
 ALTER TABLE csrq.rate_hold ADD counted_from timestamptz NOT NULL DEFAULT 'infinity';
 COMMENT ON COLUMN csrq.rate_hold.counted_from IS 'What the CA accepts from then until its next refusal says what the limit is. infinity: it is not counted.';

@@ -398,7 +398,7 @@ TEST_CASE("a worker that starts keeps what was learnt, until somebody configures
   CHECK(ca.sql.value("SELECT burst FROM csrq.rate_limit") == "10");
 }
 
-TEST_CASE("a learnt limit is forgotten after a week, or four periods, and can be learnt anew") {
+TEST_CASE("a learnt limit is forgotten after a week and can be learnt anew") {
   UnknownCa ca;
   ca.refuse(60s);
   ca.pass("60 seconds");
