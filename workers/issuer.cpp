@@ -176,7 +176,8 @@ void Issuer::claim_more() {
                     .renewals_only = renewals_only_});
   const bool got_all = claims.size() == wanted;
   // Of a customer or account that has its share already more rows may be due.
-  const int share = std::min(most_per_customer(), std::max(1, config_.accounts.in_flight / live_workers_));
+  const int share =
+      std::min(most_per_customer(), std::max(1, config_.accounts.in_flight * 3 / 4 / live_workers_));
   const bool may_be_full = leases_.size() + claims.size() >= static_cast<std::size_t>(share);
   nothing_due_ = !got_all && !may_be_full;
   next_claim_ = got_all ? Clock::time_point{}

@@ -296,7 +296,7 @@ DECLARE
 BEGIN
     DELETE FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.key = '' AND l.source NOT IN ('administrator', 'learnt') AND l.name <> ALL (p_names);
     unseen := array(SELECT n FROM unnest(p_names) n WHERE NOT EXISTS (
-        SELECT FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.name = n AND l.key = ''));
+        SELECT FROM csrq.rate_limit l WHERE l.directory = p_directory AND l.name = n AND l.key = '' AND l.source <> 'learnt'));
     INSERT INTO csrq.rate_limit AS l (directory, name, burst, period, renewals, source)
     SELECT p_directory, w.name, w.burst, w.period, w.renewals, w.source
       FROM unnest(p_names, p_bursts, p_periods, p_renewals, p_sources) w(name, burst, period, renewals, source) ORDER BY w.name
@@ -359,6 +359,8 @@ COMMENT ON FUNCTION csrq.certificates_to_seed(text, interval, boolean) IS 'What 
 
 CREATE OR REPLACE FUNCTION csrq.seed_domains(p_directory text, p_refill interval, p_period interval, p_domains text[], p_issued_at timestamptz[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    -- What was learnt gives way to what is configured now, and its buckets to the history.
+    DELETE FROM csrq.rate_limit WHERE directory = p_directory AND name = 'certificates_per_registered_domain' AND source = 'learnt';
     INSERT INTO csrq.rate_bucket (directory, name, key, full_at)
     SELECT p_directory, 'certificates_per_registered_domain', s.domain, csrq.refilled(array_agg(s.at ORDER BY s.at), p_refill, p_period)
       FROM unnest(p_domains, p_issued_at) s(domain, at) GROUP BY s.domain ORDER BY s.domain
@@ -377,13 +379,13 @@ BEGIN
         SELECT * INTO former FROM csrq.rate_limit l WHERE l.directory = NEW.directory AND l.name = NEW.name AND l.key = '' AND NEW.key <> '';
     END IF;
     UPDATE csrq.rate_bucket b
-       SET full_at = now() + (b.full_at - now()) * (extract(epoch FROM NEW.period) / NEW.burst / (extract(epoch FROM former.period) / former.burst))::double precision,
+       SET full_at = least(now() + NEW.period, now() + (b.full_at - now()) * (extract(epoch FROM NEW.period) / NEW.burst / (extract(epoch FROM former.period) / former.burst))::double precision),
            promised_until = now()
      WHERE former.burst IS NOT NULL AND b.directory = NEW.directory AND b.name = NEW.name AND b.full_at > now()
        AND (b.key = NEW.key OR NEW.key = '' AND NOT EXISTS (SELECT FROM csrq.rate_limit o WHERE o.directory = b.directory AND o.name = b.name AND o.key = b.key));
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION csrq.rescale_buckets() IS 'A limit has new figures: what is spent stays spent, token for token.';
+COMMENT ON FUNCTION csrq.rescale_buckets() IS 'A limit has new figures: what is spent stays spent, token for token, as far as the new bucket goes.';
 CREATE OR REPLACE TRIGGER rescale_buckets AFTER INSERT OR UPDATE ON csrq.rate_limit FOR EACH ROW EXECUTE FUNCTION csrq.rescale_buckets();
 
 CREATE OR REPLACE FUNCTION csrq.drop_full_buckets() RETURNS bigint

@@ -127,10 +127,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.in_flight(text) IS 'Rows for certificates that all workers together hold: of a customer; null: of all.';
 
+CREATE OR REPLACE FUNCTION csrq.left_to_renewals(p_most_per_account int) RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN p_most_per_account > 1 THEN greatest(1, p_most_per_account / 8) ELSE 0 END $$;
+COMMENT ON FUNCTION csrq.left_to_renewals(int) IS 'Of the rows that may be in flight under an account, those that are left to renewals, so that no flood of others makes certificates expire.';
+
 CREATE OR REPLACE FUNCTION csrq.claim_lane(p_worker bigint, p_lane int, p_limit int, p_lease interval, p_policy text, p_most_per_customer int, p_most_per_account int) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     renewals CONSTANT int := 2;
+    most_per_account CONSTANT int := p_most_per_account - CASE WHEN p_lane <> renewals THEN csrq.left_to_renewals(p_most_per_account) ELSE 0 END;
     leased bigint[] := '{}';
     picked bigint[];
     turns bigint[];
@@ -149,8 +154,8 @@ BEGIN
             SELECT s.customer, s.place, CASE WHEN p_lane <> renewals THEN o.ready_at END AS ready_at,
                    greatest(0, least(ceil((p_limit - cardinality(leased))::numeric / cardinality(served)),
                                      CASE WHEN p_lane <> renewals AND o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
-                                     CASE p_policy WHEN 'per_customer' THEN coalesce(o.accounts, 1) * p_most_per_account - csrq.in_flight(s.customer)
-                                                   WHEN 'shared' THEN p_most_per_account - p_most_per_account / 8 - csrq.in_flight(s.customer) END,
+                                     CASE p_policy WHEN 'per_customer' THEN coalesce(o.accounts, 1) * most_per_account - csrq.in_flight(s.customer)
+                                                   WHEN 'shared' THEN greatest(1, most_per_account - csrq.left_to_renewals(p_most_per_account)) - csrq.in_flight(s.customer) END,
                                      p_most_per_customer - h.held)) AS room
               FROM unnest(served) WITH ORDINALITY s(customer, place)
               LEFT JOIN csrq.orders_possible('per_customer', CASE WHEN p_policy = 'per_customer' THEN served END, p_lane) o ON o.owner = s.customer
@@ -188,7 +193,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     renewals CONSTANT int := 2;
     -- Of a shared account one customer leaves room for the others, over all workers.
-    most_of_shared CONSTANT int := CASE WHEN p_policy = 'shared' THEN p_most_per_account - p_most_per_account / 8 END;
+    most_of_shared CONSTANT int := CASE WHEN p_policy = 'shared' THEN greatest(1, p_most_per_account - 2 * csrq.left_to_renewals(p_most_per_account)) END;
     have_their_share CONSTANT text[] := array(
         SELECT j.customer FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker GROUP BY j.customer HAVING count(*) >= p_most_per_customer
         UNION
@@ -199,8 +204,10 @@ DECLARE
     lanes int[];
     this_lane int;
     orders bigint;    -- that the shared account may open; null: there is none, or no limit
-    in_flight bigint; -- rows that it may have in flight besides; null: there is none
+    accounts bigint;  -- as many shared ones as CAs
+    in_flight bigint; -- rows that these may have in flight besides; null: there is none
     room bigint;
+    room_of_lane bigint;
 BEGIN
     -- Some room is left for the others, however much is under way (a hundred thousand revocations, say).
     leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease, have_their_share, p_renewals_only);
@@ -209,17 +216,20 @@ BEGIN
                      CROSS JOIN LATERAL (SELECT FROM csrq.turn t WHERE t.lane = l.lane AND t.turn_at <= now() LIMIT 1) t
                     WHERE l.lane = renewals OR NOT p_renewals_only ORDER BY l.lane);
     IF p_policy = 'shared' THEN
-        SELECT o.possible - csrq.unopened(p_worker, NULL), o.accounts * p_most_per_account INTO orders, in_flight FROM csrq.orders_possible('shared', ARRAY[''], 3) o;
-        in_flight := coalesce(in_flight, p_most_per_account) - csrq.in_flight(NULL);
+        SELECT o.possible - csrq.unopened(p_worker, NULL), o.accounts INTO orders, accounts FROM csrq.orders_possible('shared', ARRAY[''], 3) o;
+        accounts := coalesce(accounts, 1);
+        in_flight := accounts * p_most_per_account - csrq.in_flight(NULL);
     END IF;
     -- First each lane leaves a quarter to those after it, so that a million normal rows let renewals pass; urgent rows wait for nobody.
     FOR pass IN 1..2 LOOP
         FOREACH this_lane IN ARRAY lanes LOOP
             room := p_limit - cardinality(leased);
+            room_of_lane := in_flight - CASE WHEN this_lane <> renewals THEN accounts * csrq.left_to_renewals(p_most_per_account) ELSE 0 END;
             IF pass = 1 AND this_lane > 0 AND this_lane < lanes[cardinality(lanes)] THEN
-                room := ceil(room * 0.75);
+                -- Where little is free, now and then nothing is taken.
+                room := CASE WHEN room_of_lane < room THEN floor(room_of_lane * 0.75 + random()) ELSE ceil(room * 0.75) END;
             END IF;
-            picked := csrq.claim_lane(p_worker, this_lane, least(room, in_flight, CASE WHEN this_lane <> renewals THEN orders END)::int, p_lease,
+            picked := csrq.claim_lane(p_worker, this_lane, least(room, room_of_lane, CASE WHEN this_lane <> renewals THEN orders END)::int, p_lease,
                                       p_policy, p_most_per_customer, p_most_per_account);
             leased := leased || picked;
             in_flight := in_flight - cardinality(picked);

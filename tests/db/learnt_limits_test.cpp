@@ -363,6 +363,44 @@ TEST_CASE("one customer's refusals do not slow down a shared account from which 
   CHECK(ca.learnt() == "new_orders_per_account 1: 3, one each 40 s");
 }
 
+TEST_CASE("a limit that is configured over a learnt one knows what was spent") {
+  UnknownCa ca;
+  ca.sql.run("UPDATE csrq.acme_account SET registered_at = now()");
+  const auto learn = [&](LimitScope scope, const std::string& subject) {
+    ca.sql.run(
+        "INSERT INTO csrq.rate_limit (directory, name, key, burst, period, source, learnt_at) VALUES ('" +
+        ca.directory + "', '" +
+        (scope == LimitScope::address ? "new_accounts_per_address" : "certificates_per_registered_domain") +
+        "', '" + subject + "', 1, '1 hour', 'learnt', now())");
+  };
+  const auto tokens = [&](const std::string& name, const std::string& key) {
+    return ca.sql.value("SELECT csrq.tokens('" + ca.directory + "', '" + name + "', '" + key + "')");
+  };
+  learn(LimitScope::address, "");
+  learn(LimitScope::registered_domain, "example.org");
+  const RateLimit accounts{.burst = 10, .period = 3h};
+  const RateLimit certificates{.burst = 50, .period = 168h};
+  store::seed_domains(ca.database, ca.directory, certificates, {"example.org", "example.org"},
+                      {"now", "now"});
+  store::set_rate_limits(
+      ca.database, ca.directory,
+      {{"new_accounts_per_address", accounts}, {"certificates_per_registered_domain", certificates}});
+  CHECK(tokens("new_accounts_per_address", "") == "9");
+  CHECK(tokens("certificates_per_registered_domain", "example.org") == "48");
+}
+
+TEST_CASE("a burst that is put right to less leaves the bucket empty, not more than empty") {
+  UnknownCa ca;
+  ca.sql.run(
+      "INSERT INTO csrq.rate_limit (directory, name, key, burst, period, source, learnt_at) VALUES ('" +
+      ca.directory + "', 'new_orders_per_account', '1', 1000, '1000 seconds', 'learnt', now())");
+  ca.sql.run("SELECT csrq.spend('" + ca.directory +
+             "', ARRAY['new_orders_per_account'], ARRAY['1']) FROM generate_series(1, 1000)");
+  ca.sql.run(
+      "UPDATE csrq.rate_limit SET burst = 10, period = '600 seconds', corrected_at = clock_timestamp()");
+  CHECK(ca.sql.value("SELECT full_at <= now() + interval '600 seconds' FROM csrq.rate_bucket") == "t");
+}
+
 TEST_CASE("orders keep to a limit that was learnt, and say whose it is") {
   UnknownCa ca;
   ca.refuse(60s);
