@@ -16,6 +16,7 @@ using nlohmann::json;
 
 constexpr int largest_claim = 256;
 constexpr int most_per_customer = 875;
+constexpr int most_per_account = 1000;
 constexpr auto lifetime = std::chrono::hours(90 * 24);
 
 /// What the program does between two looks at the network, for one row each.
@@ -73,7 +74,7 @@ constexpr auto steps_sql = R"sql(
 constexpr auto open_orders_sql = R"sql(
     SELECT u.place - 1, o.held, o.order_id, o.url IS NULL AND NOT o.fresh, (o.hold_seconds * 1000000)::bigint, o.hold_error
       FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) WITH ORDINALITY u(request, lease, account, name, domain, place),
-           LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain], 1000) o
+           LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain], $7) o
 )sql";
 
 constexpr auto close_lost_sql = R"sql(
@@ -185,8 +186,8 @@ SimulatedWorker::Rows SimulatedWorker::claim(pqxx::work& transaction) const {
   for (const auto& row :
        store::execute(transaction,
                       "SELECT request_id, lease_number, kind = 'renew'"
-                      " FROM csrq.claim($1, $2, interval '10 minutes', 'per_customer', $3, 1000, false)",
-                      {worker_, largest_claim, most_per_customer}))
+                      " FROM csrq.claim($1, $2, interval '10 minutes', 'per_customer', $3, $4, false)",
+                      {worker_, largest_claim, most_per_customer, most_per_account}))
     rows.push_back({.name = row[0].as<std::size_t>() - 1,
                     .lease = row[1].as<std::int64_t>(),
                     .is_renewal = row[2].as<bool>(),
@@ -251,9 +252,9 @@ SimulatedWorker::Rows SimulatedWorker::open_orders(pqxx::work& transaction, cons
   const auto names = each(rows, [this](const Row& row) { return portfolio_.name(row.name); });
   const auto domains =
       each(rows, [this](const Row& row) { return Portfolio::domain(portfolio_.names[row.name].domain); });
-  for (const auto& answer : store::execute(
-           transaction, open_orders_sql,
-           {worker_, each(rows, requests), each(rows, leases), each(rows, accounts), names, domains})) {
+  for (const auto& answer : store::execute(transaction, open_orders_sql,
+                                           {worker_, each(rows, requests), each(rows, leases),
+                                            each(rows, accounts), names, domains, most_per_account})) {
     Row row = rows[answer[0].as<std::size_t>()];
     if (!answer[1].as<bool>()) throw std::runtime_error("a lease was lost, and there is but one worker");
     if (answer[2].is_null()) {

@@ -175,14 +175,11 @@ void Issuer::claim_more() {
                     .most_per_account = config_.accounts.in_flight,
                     .renewals_only = renewals_only_});
   const bool got_all = claims.size() == wanted;
-  // Of a customer or account that has its share already more rows may be due.
-  const int share =
-      std::min(most_per_customer(), std::max(1, config_.accounts.in_flight * 3 / 4 / live_workers_));
-  const bool may_be_full = leases_.size() + claims.size() >= static_cast<std::size_t>(share);
-  nothing_due_ = !got_all && !may_be_full;
+  const bool is_full = may_be_full(leases_.size() + claims.size());
+  nothing_due_ = !got_all && !is_full;
   next_claim_ = got_all ? Clock::time_point{}
-                        : Clock::now() + (may_be_full ? std::min<Duration>(config_.worker.poll, share_retry)
-                                                      : config_.worker.poll);
+                        : Clock::now() + (is_full ? std::min<Duration>(config_.worker.poll, share_retry)
+                                                  : config_.worker.poll);
   for (store::Claim& claim : claims) {
     leases_.add(claim.fence);
     queue_.put(std::make_unique<issuance::Task>(std::move(claim)), Clock::now());
@@ -195,6 +192,13 @@ void Issuer::claim_more() {
 int Issuer::most_per_customer() const {
   const int capacity = static_cast<int>(capacity_);
   return std::max(1, std::min(config_.worker.in_flight_per_customer, capacity - capacity / 8));
+}
+
+/// Of a customer or account that has its share already more rows may be due. One customer's of a shared
+/// account is three quarters, of all workers together (csrq.claim).
+bool Issuer::may_be_full(std::size_t held) const {
+  const int share_of_account = std::max(1, config_.accounts.in_flight * 3 / 4 / live_workers_);
+  return held >= static_cast<std::size_t>(std::min(most_per_customer(), share_of_account));
 }
 
 bool Issuer::batch_is_done() const {

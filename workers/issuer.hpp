@@ -70,6 +70,7 @@ class Issuer {
   void claim_more();
   bool wants_more() const;
   int most_per_customer() const;
+  bool may_be_full(std::size_t held) const;
   bool batch_is_done() const;
   void beat();
   void wait_for_news();
@@ -85,7 +86,6 @@ class Issuer {
   issuance::Issuance issuance_;
   IssuerObserver observer_;
   const std::size_t capacity_;
-  int live_workers_{1};
   std::optional<std::int64_t> limit_{};  ///< of a batch
   bool renewals_only_{false};
 
@@ -100,6 +100,7 @@ class Issuer {
   Clock::time_point next_rescue_{};
   Clock::time_point next_tick_{};
   Clock::time_point next_notify_{};
+  int live_workers_{1};
   bool nothing_due_{false};  ///< the last claim got less than it asked for
   bool database_away_{false};
 

@@ -126,26 +126,22 @@ BEGIN
                                  AND (x.policy, x.owner) IN (('per_customer', r.customer), ('shared', '')) LIMIT 1000)) a
          WHERE EXISTS (SELECT FROM csrq.rate_hold any_hold WHERE any_hold.until > now()) OR EXISTS (SELECT FROM csrq.rate_limit)),
     held AS (
-        SELECT k.id, max(h.until) AS until
-          FROM (SELECT u.id, u.directory, 'ca' AS scope, '' AS key FROM uses u
-                UNION ALL SELECT u.id, u.directory, 'account', u.account_id::text FROM uses u
-                UNION ALL SELECT u.id, u.directory, 'name_set', csrq.name_set_key(u.names) FROM uses u WHERE u.names <> '{}'
-                UNION ALL SELECT u.id, u.directory, 'identifier', csrq.identifier_key(u.account_id, n) FROM uses u CROSS JOIN LATERAL unnest(u.names) n
-                UNION ALL SELECT u.id, u.directory, 'registered_domain', csrq.name_and_parents(n) FROM uses u CROSS JOIN LATERAL unnest(u.names) n) k
-         CROSS JOIN LATERAL (SELECT * FROM csrq.rate_hold x WHERE x.directory = k.directory AND x.scope = k.scope AND x.key = k.key LIMIT 1) h
-         WHERE h.until > now() AND (h.binds_renewals OR NOT csrq.is_renewal(k.id, k.directory))
-         GROUP BY k.id),
+        SELECT u.id, max(h.until) AS until
+          FROM uses u CROSS JOIN LATERAL csrq.held(u.id, u.account_id, u.names, array(SELECT csrq.name_and_parents(n) FROM unnest(u.names) n)) h
+         GROUP BY u.id),
     -- The buckets that an order of each would draw on. Which of a name's parents is its registered domain is seen from the buckets there are.
     draws AS MATERIALIZED (
         SELECT u.id, u.kind, u.lane, u.run_at, u.directory, k.name, k.key
           FROM uses u CROSS JOIN LATERAL (
                SELECT 'new_orders_per_account' AS name, u.account_id::text AS key
-               UNION SELECT 'certificates_per_name_set', csrq.name_set_key(u.names) WHERE u.names <> '{}'
+               UNION SELECT c.name, c.key
+                       FROM csrq.certificate_costs(u.names, array(
+                            SELECT b.key FROM unnest(u.names) n CROSS JOIN LATERAL csrq.name_and_parents(n) p
+                             CROSS JOIN LATERAL (SELECT * FROM csrq.rate_bucket x
+                                                  WHERE x.directory = u.directory AND x.name = 'certificates_per_registered_domain' AND x.key = p LIMIT 1) b)) c
+                      WHERE u.names <> '{}'
                UNION SELECT w.limit_name, csrq.identifier_key(u.account_id, n)
-                       FROM unnest(u.names) n CROSS JOIN (VALUES ('failed_validations_per_identifier'), ('consecutive_failures_per_identifier')) w(limit_name)
-               UNION SELECT b.name, b.key FROM unnest(u.names) n CROSS JOIN LATERAL csrq.name_and_parents(n) p
-                      CROSS JOIN LATERAL (SELECT * FROM csrq.rate_bucket x
-                                           WHERE x.directory = u.directory AND x.name = 'certificates_per_registered_domain' AND x.key = p LIMIT 1) b) k
+                       FROM unnest(u.names) n CROSS JOIN (VALUES ('failed_validations_per_identifier'), ('consecutive_failures_per_identifier')) w(limit_name)) k
          WHERE NOT u.started AND u.kind <> 'revoke'),
     bucket AS (
         SELECT d.*, l.burst, l.refill, l.renewals, greatest(b.full_at, now()) AS full_at, d.name IN ('failed_validations_per_identifier', 'consecutive_failures_per_identifier') AS is_of_failures

@@ -21,6 +21,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.notify_recipient(text, text[]) IS 'Who is told about a customer''s failures: the customer, or empty for the configured default.';
 
+CREATE OR REPLACE FUNCTION csrq.channels_of(p_recipient text, p_can text[], p_default text[]) RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE p_recipient WHEN '' THEN p_default ELSE csrq.notify_channels(p_recipient, p_can) END
+$$;
+COMMENT ON FUNCTION csrq.channels_of(text, text[], text[]) IS 'The channels of a message''s recipient (csrq.notify_recipient): the customer''s own, or those of the configured default.';
+
 CREATE OR REPLACE FUNCTION csrq.add_notification(p_kind text, p_recipient text, p_count bigint, p_summary text, p_payload jsonb, p_channels text[])
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -124,7 +130,7 @@ BEGIN
                                  WHEN due.failures = 1 THEN ' failure' ELSE ' failures' END
                 || CASE due.causes WHEN 1 THEN ': ' || due.code || ' (' || due.class || ')' ELSE ' of ' || due.causes || ' causes' END,
             jsonb_build_object('causes', due.causes_told, 'causes_left_out', greatest(due.causes - most_causes, 0)),
-            CASE due.recipient WHEN '' THEN p_default ELSE csrq.notify_channels(due.recipient, p_can) END);
+            csrq.channels_of(due.recipient, p_can, p_default));
         made := made + 1;
     END LOOP;
     UPDATE csrq.failure_digest SET count = 0, need_a_person = 0, due_at = NULL, told_at = now(), examples = '[]' WHERE due_at <= now();
@@ -258,7 +264,7 @@ BEGIN
             late.certificates || CASE late.certificates WHEN 1 THEN ' certificate is' ELSE ' certificates are' END
                 || ' not being renewed; the first ends ' || csrq.rfc3339(late.first_end),
             jsonb_build_object('certificates', late.shown),
-            CASE late.recipient WHEN '' THEN p_default ELSE csrq.notify_channels(late.recipient, p_can) END);
+            csrq.channels_of(late.recipient, p_can, p_default));
         made := made + 1;
     END LOOP;
     RETURN made;
@@ -310,7 +316,7 @@ BEGIN
             its.requests || CASE its.requests WHEN 1 THEN ' request has' ELSE ' requests have' END
                 || ' been waiting for days without a failure, since ' || csrq.rfc3339(its.first_at),
             jsonb_build_object('causes', its.causes_told, 'causes_left_out', greatest(its.causes - most_causes, 0)),
-            CASE its.recipient WHEN '' THEN p_default ELSE csrq.notify_channels(its.recipient, p_can) END);
+            csrq.channels_of(its.recipient, p_can, p_default));
         made := made + 1;
     END LOOP;
     RETURN made;

@@ -58,7 +58,15 @@ struct UnknownCa : Store {
                 wait, {.failure_class = FailureClass::limited, .code = "rateLimited", .detail = "too many"});
   }
 
-  void pass(const std::string& time) {
+  /// The wait is over, so many orders are accepted, and the next one is refused, for as long.
+  void refuse_again(Duration wait, int accepted = 1) {
+    pass(wait);
+    accept_orders(accepted);
+    refuse(wait);
+  }
+
+  void pass(Duration time) {
+    const std::string interval = "interval '" + std::to_string(time / 1s) + " seconds'";
     for (const char* change :
          {"rate_hold SET until = until - $, counted_from = counted_from - $, refused_at = refused_at - $",
           "rate_bucket SET full_at = full_at - $", "rate_limit SET learnt_at = learnt_at - $",
@@ -66,7 +74,7 @@ struct UnknownCa : Store {
           "acme_account SET registered_at = registered_at - $"}) {
       std::string statement = std::string("UPDATE csrq.") + change;
       for (std::size_t at = 0; (at = statement.find('$', at)) != std::string::npos;)
-        statement.replace(at, 1, "interval '" + time + "'");
+        statement.replace(at, 1, interval);
       sql.run(statement);
     }
   }
@@ -93,24 +101,22 @@ TEST_CASE("a token bucket of an unknown CA is learnt from its second refusal") {
   ca.accept_orders(300);
   ca.refuse(36s);
   CHECK(ca.learnt().empty());
-  ca.pass("36 seconds");
-  ca.accept_orders(1);
-  ca.refuse(36s);
+  ca.refuse_again(36s);
   CHECK(ca.learnt() == "new_orders_per_account 1: 300, one each 36 s");
   // It is empty now, and has a token when the CA said.
   CHECK(ca.tokens() == 0);
-  ca.pass("37 seconds");
+  ca.pass(37s);
   CHECK(ca.tokens() == 1);
 }
 
 TEST_CASE("a fixed window of an unknown CA is learnt from its second refusal") {
   UnknownCa ca;
   ca.accept_orders(100);
-  ca.pass("10 minutes");
+  ca.pass(10min);
   ca.refuse(50min);
-  ca.pass("50 minutes");
+  ca.pass(50min);
   ca.accept_orders(100);
-  ca.pass("1 minute");
+  ca.pass(1min);
   ca.refuse(59min);
   CHECK(ca.learnt() == "new_orders_per_account 1: 100, one each 36 s");
 }
@@ -127,13 +133,11 @@ TEST_CASE("a wait after which the CA accepts nothing counts for the next one") {
   UnknownCa ca;
   ca.refuse(10s);
   for (int time = 0; time < 5; ++time) {
-    ca.pass("10 seconds");
+    ca.pass(10s);
     ca.refuse(10s);
   }
   CHECK(ca.learnt().empty());
-  ca.pass("10 seconds");
-  ca.accept_orders(1);
-  ca.refuse(10s);
+  ca.refuse_again(10s);
   CHECK(ca.learnt() == "new_orders_per_account 1: 1, one each 60 s");
 }
 
@@ -141,18 +145,16 @@ TEST_CASE("what a CA accepts after a time in which nothing was asked for teaches
   UnknownCa ca;
   ca.accept_orders(10);
   ca.refuse(60s);
-  ca.pass("3 hours");
+  ca.pass(3h);
   ca.accept_orders(10);
   ca.refuse(60s);
   CHECK(ca.learnt().empty());
-  ca.pass("60 seconds");
+  ca.pass(60s);
   ca.accept_orders(1);
-  ca.pass("1 hour");
+  ca.pass(1h);
   ca.refuse(60s);
   CHECK(ca.learnt().empty());
-  ca.pass("60 seconds");
-  ca.accept_orders(1);
-  ca.refuse(60s);
+  ca.refuse_again(60s);
   CHECK(ca.learnt() == "new_orders_per_account 1: 10, one each 60 s");
 }
 
@@ -161,9 +163,7 @@ TEST_CASE("a limit that is configured is not learnt") {
   store::set_rate_limits(ca.database, ca.directory,
                          {{"new_orders_per_account", {.burst = 10, .period = 1h}}});
   ca.refuse(36s);
-  ca.pass("36 seconds");
-  ca.accept_orders(1);
-  ca.refuse(36s);
+  ca.refuse_again(36s);
   CHECK(ca.learnt().empty());
 }
 
@@ -172,7 +172,7 @@ TEST_CASE("each account learns its own limit") {
   const auto other = store::find_or_create_account(ca.database, some_owner("other"), some_key('b')).id;
   const auto learn = [&](store::AccountId account, Duration wait) {
     ca.refuse(wait, account);
-    ca.pass(std::to_string(wait / 1s) + " seconds");
+    ca.pass(wait);
     ca.accept_orders(1, account);
     ca.refuse(wait, account);
   };
@@ -186,11 +186,11 @@ TEST_CASE("a row that is refused alone, while others of its account are accepted
   UnknownCa ca;
   const auto again = ca.submit({});
   ca.refuse(60s, ca.account, LimitScope::account, {}, again);
-  ca.pass("60 seconds");
+  ca.pass(60s);
   ca.accept_orders(5);
   ca.refuse(60s, ca.account, LimitScope::account, {}, again);
   CHECK(ca.learnt().empty());
-  ca.pass("60 seconds");
+  ca.pass(60s);
   ca.accept_orders(1);
   ca.refuse(60s, ca.account, LimitScope::account, {}, ca.submit({}));
   CHECK(ca.learnt() == "new_orders_per_account 1: 5, one each 20 s");
@@ -203,7 +203,7 @@ TEST_CASE("a limit of certificates is learnt for the registered domain, or set o
     ca.issue(name);
   ca.refuse(1h, LimitScope::registered_domain, "example.org");
   ca.refuse(1h, LimitScope::registered_domain, "example.com");
-  ca.pass("1 hour");
+  ca.pass(1h);
   for (const char* name : {"c.example.org", "d.example.org", "x.an-example.org"}) ca.issue(name);
   ca.refuse(1h, LimitScope::registered_domain, "example.org");
   ca.refuse(1h, LimitScope::registered_domain, "example.com");
@@ -220,7 +220,7 @@ TEST_CASE("a limit of new accounts is learnt from those that were registered") {
   };
   registered("one", '1');
   ca.refuse(10min, LimitScope::address);
-  ca.pass("10 minutes");
+  ca.pass(10min);
   registered("two", '2');
   ca.refuse(10min, LimitScope::address);
   CHECK(ca.learnt() == "new_accounts_per_address : 1, one each 600 s");
@@ -229,7 +229,7 @@ TEST_CASE("a limit of new accounts is learnt from those that were registered") {
 TEST_CASE("orders that are on their way count as accepted") {
   UnknownCa ca;
   ca.refuse(60s);
-  ca.pass("60 seconds");
+  ca.pass(60s);
   ca.accept_orders(2);
   for (const char* name : {"b.example", "c.example"}) {
     ca.submit({});
@@ -244,7 +244,7 @@ TEST_CASE("orders that are on their way count as accepted") {
 TEST_CASE("a wait that is far longer than the one before teaches nothing: it is for another limit") {
   UnknownCa ca;
   ca.refuse(10s);
-  ca.pass("10 seconds");
+  ca.pass(10s);
   ca.accept_orders(5);
   ca.refuse(24h);
   CHECK(ca.learnt().empty());
@@ -255,18 +255,14 @@ TEST_CASE("what is learnt fills within a month, whatever the CA says") {
   UnknownCa ca;
   ca.accept_orders(100);
   ca.refuse(24h);
-  ca.pass("1 day");
-  ca.accept_orders(1);
-  ca.refuse(24h);
+  ca.refuse_again(24h);
   CHECK(ca.learnt() == "new_orders_per_account 1: 30, one each 86400 s");
 }
 
 TEST_CASE("an administrator's limit takes the place of what was learnt, and so do figures changed by hand") {
   UnknownCa ca;
   ca.refuse(60s);
-  ca.pass("60 seconds");
-  ca.accept_orders(1);
-  ca.refuse(60s);
+  ca.refuse_again(60s);
   REQUIRE(ca.tokens() == 0);
   const std::string its_key = "'" + ca.directory + "', 'new_orders_per_account', ";
   SUBCASE("for this account") {
@@ -289,9 +285,7 @@ TEST_CASE("an administrator's limit takes the place of what was learnt, and so d
 TEST_CASE("without the limit that was learnt its bucket means nothing") {
   UnknownCa ca;
   ca.refuse(60s);
-  ca.pass("60 seconds");
-  ca.accept_orders(1);
-  ca.refuse(60s);
+  ca.refuse_again(60s);
   CHECK(ca.sql.value("SELECT count(*) FROM csrq.rate_bucket") == "1");
   ca.sql.run("DELETE FROM csrq.rate_limit WHERE source = 'learnt'");
   CHECK(ca.sql.value("SELECT count(*) FROM csrq.rate_bucket") == "0");
@@ -306,9 +300,7 @@ TEST_CASE("what is learnt of one account wakes nobody else's turn") {
       "'third', now() + interval '1 hour') ON CONFLICT (lane, customer) DO UPDATE SET turn_at = "
       "EXCLUDED.turn_at");
   ca.refuse(60s);
-  ca.pass("60 seconds");
-  ca.accept_orders(1);
-  ca.refuse(60s);
+  ca.refuse_again(60s);
   const auto waiting = [&] {
     return ca.sql.value(
         "SELECT string_agg(customer, ' ' ORDER BY customer) FROM csrq.turn WHERE turn_at > now()");
@@ -320,30 +312,21 @@ TEST_CASE("what is learnt of one account wakes nobody else's turn") {
 
 TEST_CASE("what was learnt is put right for an hour, then kept") {
   UnknownCa ca;
-  const auto cycle = [&] {
-    ca.pass("60 seconds");
-    ca.accept_orders(1);
-    ca.refuse(60s);
-  };
   ca.refuse(60s);
-  ca.pass("60 seconds");
-  ca.accept_orders(4);
-  ca.refuse(60s);
+  ca.refuse_again(60s, 4);
   CHECK(ca.learnt() == "new_orders_per_account 1: 4, one each 15 s");
-  cycle();
+  ca.refuse_again(60s);
   CHECK(ca.learnt() == "new_orders_per_account 1: 4, one each 60 s");
-  ca.pass("1 hour");
+  ca.pass(1h);
   ca.refuse(60s);
-  ca.pass("60 seconds");
-  ca.accept_orders(4);
-  ca.refuse(60s);
+  ca.refuse_again(60s, 4);
   CHECK(ca.learnt() == "new_orders_per_account 1: 4, one each 60 s");
 }
 
 TEST_CASE("a refusal of what was sent before the wait was over teaches nothing") {
   UnknownCa ca;
   ca.refuse(60s);
-  ca.pass("60 seconds");
+  ca.pass(60s);
   ca.accept_orders(1);
   ca.sql.run("SELECT csrq.hold('" + ca.directory +
              "', 'account', 1, NULL, NULL, '1 minute', '{\"request\": {\"milliseconds\": 9000}}')");
@@ -354,11 +337,11 @@ TEST_CASE("one customer's refusals do not slow down a shared account from which 
   UnknownCa ca;
   const auto theirs = [&] { return ca.submit({.customer = "evil"}); };
   ca.refuse(60s, ca.account, LimitScope::account, {}, theirs());
-  ca.pass("60 seconds");
+  ca.pass(60s);
   ca.accept_orders(3);
   ca.refuse(60s, ca.account, LimitScope::account, {}, theirs());
   CHECK(ca.learnt().empty());
-  ca.pass("60 seconds");
+  ca.pass(60s);
   ca.refuse(60s, ca.account, LimitScope::account, {}, ca.submit({}));
   CHECK(ca.learnt() == "new_orders_per_account 1: 3, one each 40 s");
 }
@@ -404,10 +387,8 @@ TEST_CASE("a burst that is put right to less leaves the bucket empty, not more t
 TEST_CASE("orders keep to a limit that was learnt, and say whose it is") {
   UnknownCa ca;
   ca.refuse(60s);
-  ca.pass("60 seconds");
-  ca.accept_orders(2);
-  ca.refuse(60s);
-  ca.pass("60 seconds");
+  ca.refuse_again(60s, 2);
+  ca.pass(60s);
   const auto open = [&] {
     ca.submit({});
     const auto claim =
@@ -425,9 +406,7 @@ TEST_CASE("orders keep to a limit that was learnt, and say whose it is") {
 TEST_CASE("a worker that starts keeps what was learnt, until somebody configures the limit") {
   UnknownCa ca;
   ca.refuse(60s);
-  ca.pass("60 seconds");
-  ca.accept_orders(1);
-  ca.refuse(60s);
+  ca.refuse_again(60s);
   store::set_rate_limits(ca.database, ca.directory, {});
   CHECK(ca.learnt() == "new_orders_per_account 1: 1, one each 60 s");
   store::set_rate_limits(ca.database, ca.directory,
@@ -439,18 +418,14 @@ TEST_CASE("a worker that starts keeps what was learnt, until somebody configures
 TEST_CASE("a learnt limit is forgotten after a week and can be learnt anew") {
   UnknownCa ca;
   ca.refuse(60s);
-  ca.pass("60 seconds");
-  ca.accept_orders(1);
-  ca.refuse(60s);
-  ca.pass("6 days");
+  ca.refuse_again(60s);
+  ca.pass(144h);
   store::tidy(ca.database);
   CHECK(ca.learnt() == "new_orders_per_account 1: 1, one each 60 s");
-  ca.pass("2 days");
+  ca.pass(48h);
   store::tidy(ca.database);
   CHECK(ca.learnt().empty());
   ca.refuse(30s);
-  ca.pass("30 seconds");
-  ca.accept_orders(1);
-  ca.refuse(30s);
+  ca.refuse_again(30s);
   CHECK(ca.learnt() == "new_orders_per_account 1: 1, one each 30 s");
 }
