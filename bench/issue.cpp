@@ -13,6 +13,7 @@
 #include "bench/report.hpp"
 #include "embedded/ports.hpp"
 #include "embedded/process.hpp"
+#include "support/folders.hpp"
 #include "support/test_csr.hpp"
 
 /// The whole way of N rows, from CSR to chain, and what `csrq run` spends on it.
@@ -197,7 +198,7 @@ int main(int count, char** words) {
                   {"in-flight", "1,8,256,1000"},
                   {"ca", "pebble-always-valid,pebble,stub"},
                   {"connections", "4"},
-                  {"csrq", CSRQ_BINARY_DIR "/csrq"},
+                  {"csrq", test::build_folder() / "csrq"},
                   {"keep", ""},
                   {"json", ""}},
                  usage);

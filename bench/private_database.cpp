@@ -9,6 +9,7 @@
 #include "store/database.hpp"
 #include "store/migrations.hpp"
 #include "store/sql.hpp"
+#include "support/folders.hpp"
 
 namespace csrq::bench {
 
@@ -20,7 +21,7 @@ fs::path make_folder() {
   const char* temporary =
       std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nothing sets the environment
   const fs::path parent =
-      temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : fs::path(CSRQ_BINARY_DIR) / "bench";
+      temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : test::build_folder() / "bench";
   fs::create_directories(parent);
   std::string name = parent / "run-XXXXXX";
   if (::mkdtemp(name.data()) == nullptr)

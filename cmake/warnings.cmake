@@ -1,1 +1,7 @@
-add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Werror)
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion)
+
+# Off by default: a compiler that is newer than csrq must not stop a user's build.
+option(CSRQ_WARNINGS_ARE_ERRORS "Stop at the first warning, as CI and the developers' presets do" OFF)
+if(CSRQ_WARNINGS_ARE_ERRORS)
+  add_compile_options(-Werror)
+endif()

@@ -21,7 +21,7 @@ void append_head(std::string& text, const Metric& metric) {
 }
 
 /// As the text format wants the value of a label.
-std::string quoted(std::string_view text) {
+std::string label_value(std::string_view text) {
   std::string value = "\"";
   for (const char character : text) {
     if (character == '\n') {
@@ -92,7 +92,7 @@ std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas) {
     for (const acme::EndpointClass endpoint : acme::endpoint_classes) {
       const acme::PaceStatistics& pace = ca.statistics[endpoint];
       const std::string labels =
-          "ca=" + quoted(ca.ca) + ",endpoint=\"" + std::string(acme::to_string(endpoint)) + "\"";
+          "ca=" + label_value(ca.ca) + ",endpoint=\"" + std::string(acme::to_string(endpoint)) + "\"";
       waited.push_back({"csrq_ca_pace_wait_seconds_total", "Time that requests to CAs waited for their turn.",
                         labels, seconds(pace.waited)});
       sent_away.push_back({"csrq_ca_paced_total",

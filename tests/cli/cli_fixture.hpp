@@ -17,13 +17,14 @@
 #include "db/store_fixture.hpp"
 #include "embedded/certificates.hpp"
 #include "embedded/process.hpp"
+#include "support/folders.hpp"
 #include "support/test_cluster.hpp"
 
 namespace csrq::test {
 
 /// The binary under test.
 inline std::string csrq_binary() {
-  return std::string(CSRQ_BINARY_DIR) + "/csrq";
+  return build_folder() / "csrq";
 }
 
 inline std::filesystem::path fresh_folder() {

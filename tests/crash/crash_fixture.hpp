@@ -15,6 +15,7 @@
 #include "db/store_fixture.hpp"
 #include "embedded/process.hpp"
 #include "support/acme_stub.hpp"
+#include "support/folders.hpp"
 #include "support/test_csr.hpp"
 
 namespace csrq::test {
@@ -50,7 +51,7 @@ class CrashSite {
   /// `csrq WORD…`; `failpoint`: where it is to be killed, empty: nowhere.
   std::unique_ptr<embedded::Process> start(std::vector<std::string> words,
                                            const std::string& failpoint = {}) const {
-    words.insert(words.begin(), std::string(CSRQ_BINARY_DIR) + "/csrq");
+    words.insert(words.begin(), build_folder() / "csrq");
     words.insert(words.end(), {"--config", folder_ / "csrq.yaml"});
     return std::make_unique<embedded::Process>(embedded::ProcessOptions{
         .command = words, .environment = {{"CSRQ_FAILPOINT", failpoint}}, .log_file = log_file()});

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <mutex>
 #include <set>
+#include <utility>
 
 namespace csrq::test {
 
@@ -57,9 +58,11 @@ class CountingQueue : public httplib::TaskQueue {
  public:
   CountingQueue(ClientConnections& connections, std::size_t threads)
       : connections_(connections), pool_(threads) {}
-  void enqueue(std::function<void()> task) override {
+  /// Whether there was room; httplib before 0.14 does not tell.
+  using Enqueued = decltype(std::declval<httplib::TaskQueue&>().enqueue({}));
+  Enqueued enqueue(std::function<void()> task) override {
     connections_.count();
-    pool_.enqueue([this, task = std::move(task)] {
+    return pool_.enqueue([this, task = std::move(task)] {
       task();
       connections_.ended();
     });

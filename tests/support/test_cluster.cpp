@@ -11,6 +11,7 @@
 
 #include "store/database.hpp"
 #include "store/migrations.hpp"
+#include "support/folders.hpp"
 
 namespace csrq::test {
 
@@ -23,7 +24,7 @@ constexpr const char* template_name = "csrq_template";
 fs::path make_run_folder() {
   const char* temporary = std::getenv("TMPDIR");
   const fs::path parent =
-      temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : fs::path(CSRQ_BINARY_DIR) / "test";
+      temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : build_folder() / "test";
   fs::create_directories(parent);
   std::string name = parent / "run-XXXXXX";
   if (::mkdtemp(name.data()) == nullptr)

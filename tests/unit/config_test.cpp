@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "support/folders.hpp"
 
 using namespace csrq;
+using test::source_folder;
 using namespace std::chrono_literals;
 
 namespace {
@@ -52,7 +54,7 @@ std::string ca(const std::string& more) {
 }
 
 std::string example() {
-  std::ifstream file(CSRQ_SOURCE_DIR "/config.example.yaml");
+  std::ifstream file(source_folder() / "config.example.yaml");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -400,11 +402,11 @@ TEST_CASE("A limit of requests must be one, for a class of endpoints that there 
 }
 
 TEST_CASE("config.example.yaml is read, with its paths beside it") {
-  const Config config = load_config(CSRQ_SOURCE_DIR "/config.example.yaml");
+  const Config config = load_config(source_folder() / "config.example.yaml");
   CHECK(config.default_ca == "pebble");
-  CHECK(config.database.password_file == CSRQ_SOURCE_DIR "/var/dev/password");
-  CHECK(config.accounts.sealing_key_file == CSRQ_SOURCE_DIR "/var/dev/sealing.key");
-  CHECK(config.cas.at("pebble").ca_file == CSRQ_SOURCE_DIR "/var/dev/ca.pem");
+  CHECK(config.database.password_file == source_folder() / "var/dev/password");
+  CHECK(config.accounts.sealing_key_file == source_folder() / "var/dev/sealing.key");
+  CHECK(config.cas.at("pebble").ca_file == source_folder() / "var/dev/ca.pem");
 }
 
 TEST_CASE("config.example.yaml shows the defaults") {

@@ -1,0 +1,13 @@
+# No object and no debug information depends on where the tree lies, so that ccache serves every clone and worktree from one
+# cache. Debuggers started at the root of the tree find the sources.
+add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" "${CCACHE}")
+endif()
+
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
