@@ -1,5 +1,6 @@
 #include "embedded/cluster_folder.hpp"
 
+#include <fcntl.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -85,18 +86,15 @@ ClusterFolder::ClusterFolder(const std::string& folder)
   hand_over(folder_);
   const bool reachable = !user_ || may_reach(*user_, folder_);
   if (!reachable || !fit_for_socket(socket_)) use_short_folder();
-  if (!reachable) {
-    mount_ = BindMount{.folder = folder_, .seen_at = short_folder_ / "folder"};
-    make_folder(mount_->seen_at);
-  }
   make_folder(socket_);
+  if (!reachable) open_for_server();
 }
 
 ClusterFolder::~ClusterFolder() {
+  if (descriptor_) ::close(*descriptor_);
   if (short_folder_.empty()) return;
   std::error_code ignored;
   fs::remove_all(socket_, ignored);
-  if (mount_) fs::remove(mount_->seen_at, ignored);  // if empty, as it must be outside the server's namespace
   fs::remove(short_folder_, ignored);
 }
 
@@ -106,8 +104,15 @@ void ClusterFolder::use_short_folder() {
   socket_ = short_folder_ / "socket";
 }
 
+void ClusterFolder::open_for_server() {
+  const int descriptor = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw UsageError("cannot open the folder " + folder_.string() + ": " + cause(errno));
+  descriptor_ = descriptor;
+}
+
 std::string ClusterFolder::as_seen(const fs::path& file) const {
-  return mount_ ? fs::path(mount_->seen_at) / fs::relative(file, folder_) : file;
+  if (!descriptor_) return file;
+  return "/proc/self/fd" / fs::path(std::to_string(*descriptor_)) / fs::relative(file, folder_);
 }
 
 ProcessOptions ClusterFolder::program(std::vector<std::string> command) const {
@@ -115,7 +120,7 @@ ProcessOptions ClusterFolder::program(std::vector<std::string> command) const {
           .environment = {{"LC_ALL", "C.UTF-8"}},
           .working_directory = "/",
           .user = user_,
-          .mount = mount_};
+          .descriptor = descriptor_};
 }
 
 void ClusterFolder::make_folder(const fs::path& folder) const {
@@ -128,7 +133,8 @@ void ClusterFolder::make_folder(const fs::path& folder) const {
 
 void ClusterFolder::hand_over(const fs::path& file) const {
   if (user_ && ::lchown(file.c_str(), user_->uid, user_->gid) != 0)
-    throw UsageError("cannot hand " + file.string() + " to user " + user_->name + ": " + cause(errno));
+    throw UsageError("cannot hand " + file.string() + " to user " + user_->name + " (" + cause(errno) +
+                     "), and PostgreSQL refuses to run as root: run as an ordinary user");
 }
 
 void ClusterFolder::check_owner() const {

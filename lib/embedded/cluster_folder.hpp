@@ -8,8 +8,9 @@
 
 namespace csrq::embedded {
 
-/// The files of a cluster, the user they belong to, and how the server sees them: where that user may not
-/// enter a folder on the way (/root, say), the server gets a private mount at a short path.
+/// The files of a cluster, the user they belong to, and how the server calls them: where that user may not
+/// enter a folder on the way (/root, say), the server inherits the folder as an open descriptor, by whose
+/// name in /proc it gets in.
 class ClusterFolder {
  public:
   /// Makes the folder and, as root, hands it to the user. Throws UsageError naming folder and remedy.
@@ -29,8 +30,7 @@ class ClusterFolder {
   /// A file of this folder as the server must call it.
   std::string as_seen(const std::filesystem::path& file) const;
 
-  /// Options for a program that runs as the server's user; of its own accord it sees the folder as as_seen()
-  /// says.
+  /// Options for a program that runs as the server's user and may use as_seen(). This must outlive it.
   ProcessOptions program(std::vector<std::string> command) const;
 
   /// A new empty folder, or an existing file, becomes the server's user's alone.
@@ -42,12 +42,13 @@ class ClusterFolder {
 
  private:
   void use_short_folder();
+  void open_for_server();
 
   std::filesystem::path folder_;
   std::optional<User> user_;
   std::filesystem::path socket_;
   std::filesystem::path short_folder_;
-  std::optional<BindMount> mount_;
+  std::optional<int> descriptor_{};  ///< of folder_, where the server cannot get there by its path
 };
 
 /// Waits until no process has its working directory in `data`, as every PostgreSQL process of that cluster

@@ -19,27 +19,22 @@ struct User {
   gid_t gid{};
 };
 
-/// A folder that the child sees in a second place, too, in a mount namespace of its own. Needs CAP_SYS_ADMIN.
-struct BindMount {
-  std::string folder{};
-  std::string seen_at{};  ///< an existing folder
-};
-
 struct ProcessOptions {
   std::vector<std::string>
       command{};  ///< program and arguments; a name without a slash is looked for in PATH
   std::map<std::string, std::string> environment{};  ///< beside this process's own
   std::string working_directory{};                   ///< empty: this process's
   std::optional<User> user{};                        ///< to change to; only root can
-  std::optional<BindMount> mount{};
-  std::string log_file{};     ///< standard output and error are appended; empty: thrown away
-  int death_signal{SIGKILL};  ///< what the child gets when its parent dies
+  std::optional<int> descriptor{};  ///< one of ours that the child keeps, under the same number
+  std::string log_file{};           ///< standard output and error are appended; empty: thrown away
+  int death_signal{SIGKILL};        ///< what the child gets when its parent dies
 };
 
 /// A child process in a process group of its own (a terminal's Ctrl-C does not reach it), with no descriptor
-/// of ours but standard input (/dev/null) and output. It does not outlive us: the kernel sends it
-/// `death_signal` when the *thread* that made it ends, however it ends. So make it from a thread that lives
-/// as long as the child shall: main's. Not thread-safe; different objects may be used by different threads.
+/// of ours but standard input (/dev/null), output and the one that the options name. It does not outlive us:
+/// the kernel sends it `death_signal` when the *thread* that made it ends, however it ends. So make it from a
+/// thread that lives as long as the child shall: main's. Not thread-safe; different objects may be used by
+/// different threads.
 class Process {
  public:
   /// Returns once the program runs. Throws UsageError naming the program and what is wrong (missing, not

@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,7 +18,7 @@ namespace csrq::embedded {
 namespace {
 
 /// What the child does before it becomes the program.
-enum class Step : int { input, mount, user, directory, execute };
+enum class Step : int { input, user, directory, execute };
 
 struct Complaint {
   Step step{};
@@ -54,11 +52,6 @@ void reset_signals() noexcept {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-bool mount_privately(const BindMount& mount) noexcept {
-  return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-         ::mount(mount.folder.c_str(), mount.seen_at.c_str(), nullptr, MS_BIND, nullptr) == 0;
-}
-
 /// By system call: glibc's functions would reach for locks to tell the other threads, which are not in the
 /// child.
 bool change_user(const User& user) noexcept {
@@ -75,7 +68,7 @@ bool change_user(const User& user) noexcept {
       ::dup2(plan.output, STDERR_FILENO) < 0)
     give_up(plan, Step::input);
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-  if (options.mount && !mount_privately(*options.mount)) give_up(plan, Step::mount);
+  if (options.descriptor) ::fcntl(*options.descriptor, F_SETFD, 0);
   if (options.user && !change_user(*options.user)) give_up(plan, Step::user);
   if (!options.working_directory.empty() && ::chdir(options.working_directory.c_str()) != 0)
     give_up(plan, Step::directory);
@@ -107,11 +100,8 @@ std::string describe(const ProcessOptions& options, const Complaint& complaint) 
   const std::string cause = std::generic_category().message(complaint.error);
   const std::string start = "cannot start " + options.command.front() + ": ";
   switch (complaint.step) {
-    case Step::mount:
-      return start + "no private mount of " + options.mount->folder + " for it (" + cause +
-             "): choose a folder whose parents every user may enter, or do not run as root";
     case Step::user:
-      return start + "cannot become user " + options.user->name + " (" + cause + ")";
+      return start + "cannot become user " + options.user->name + " (" + cause + "): run as an ordinary user";
     case Step::directory:
       return start + "cannot enter " + options.working_directory + " (" + cause + ")";
     case Step::input:

@@ -192,16 +192,10 @@ TEST_CASE(
   const fs::path closed = fresh_folder("closed");
   fs::permissions(closed, fs::perms::owner_all);
   const fs::path folder = closed / std::string(90, 'x');
-  try {
-    Cluster cluster({.folder = folder, .fsync = false});
-    CHECK(ask(cluster.url(), "SELECT 1") == "1");
-    cluster.restart();
-    CHECK(ask(cluster.url(), "SELECT 1") == "1");
-  } catch (const csrq::UsageError& error) {
-    // A container may forbid mounts even to root; then the message must say what to do.
-    CHECK(std::string(error.what()).find("choose a folder whose parents every user may enter") !=
-          std::string::npos);
-  }
+  Cluster cluster({.folder = folder, .fsync = false});
+  CHECK(ask(cluster.url(), "SELECT 1") == "1");
+  cluster.restart();
+  CHECK(ask(cluster.url(), "SELECT 1") == "1");
 }
 
 TEST_CASE("cluster: a server that cannot start says so with its log") {
