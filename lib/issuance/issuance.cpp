@@ -147,7 +147,7 @@ std::optional<Progress> Issuance::open_order(Task& task) {
       database_, task.claim.fence, task.account->id, task.csr->names, limited_domains(task.csr->names),
       {.most_in_flight = config_.accounts.in_flight, .is_limited = task.ca->is_limited});
   if (result.hold) return hold_back(task, *result.hold);
-  task.order = std::move(result.order);
+  task.order = std::move(result.order.value());
   if (task.order->is_charged) task.ca->is_limited = true;
   if (!has_lost_answer(task)) return std::nullopt;
   give_up_intent(task);
