@@ -11,11 +11,9 @@ namespace csrq::app {
 namespace {
 
 /// RFC 5280 §5.3.1, those that a subscriber may give.
-const std::map<std::string, int> reasons{{"unspecified", 0},
-                                         {"keyCompromise", 1},
-                                         {"affiliationChanged", 3},
-                                         {"superseded", 4},
-                                         {"cessationOfOperation", 5}};
+const std::map<std::string, int> reasons{{"unspecified", 0},          {"keyCompromise", 1},
+                                         {"affiliationChanged", 3},   {"superseded", 4},
+                                         {"cessationOfOperation", 5}, {"privilegeWithdrawn", 9}};
 
 int parse_reason(const std::string& text) {
   const auto found = reasons.find(text);
@@ -32,7 +30,7 @@ Exit run(const Arguments& arguments) {
   return for_each_request(ids, arguments.json(), [&](store::RequestId id, nlohmann::json& document) {
     const bool opened = store::revoke(*database, id, reason);
     document["opened"] = opened;
-    return std::string(opened ? "revocation is due now" : "its revocation is open already");
+    return std::string(opened ? "revocation is due now" : "its revocation is open already, with that reason");
   });
 }
 
@@ -45,12 +43,17 @@ const Command revoke_command{
     .help =
         "Puts the revocation of these requests' certificates into the queue; a worker asks the CA with the "
         "account that ordered\n"
-        "them. The requests are cancelled then: a certificate that is still wanted needs a new request.\n",
+        "them. The requests are cancelled then: a certificate that is still wanted needs a new request.\n\n"
+        "CAs need not take every reason: Let's Encrypt refuses affiliationChanged and privilegeWithdrawn. A "
+        "refused certificate\ngoes on being renewed, unless the reason was keyCompromise; `csrq status ID` "
+        "has "
+        "the CA's words, and the command\nmay be repeated with another reason.\n",
     .describe =
         [](OptionsDescription& options) {
           options.text(
               "reason", "REASON",
-              "unspecified (default), keyCompromise, affiliationChanged, superseded or cessationOfOperation");
+              "unspecified (default), keyCompromise, affiliationChanged, superseded, cessationOfOperation or "
+              "privilegeWithdrawn");
         },
     .run = run};
 

@@ -178,6 +178,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.complete_revocation(bigint, bigint, bigint) IS 'The CA has revoked the certificate of this request.';
 
+CREATE OR REPLACE FUNCTION csrq.revocation_refused(p_request bigint, p_reason int) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    key_compromise CONSTANT int := 1;
+BEGIN
+    IF p_reason IS DISTINCT FROM key_compromise THEN
+        PERFORM csrq.replan(p_request);
+        RETURN;
+    END IF;
+    -- No other certificate for that key (BR 6.1.1.3), revoked or not.
+    UPDATE csrq.request SET auto_renew = false, error = jsonb_set(error, '{detail}',
+           to_jsonb((error ->> 'detail') || '; the certificate is not renewed any more, since its '
+                    'key was reported as compromised'))
+     WHERE id = p_request;
+END $$;
+COMMENT ON FUNCTION csrq.revocation_refused(bigint, int) IS 'The CA refuses for good to revoke a '
+    'certificate: it goes on being renewed, unless its key was reported as compromised.';
+
 CREATE OR REPLACE FUNCTION csrq.fail(p_worker bigint, p_request bigint, p_lease bigint, p_error jsonb, p_permanent boolean,
     p_schedule interval[], p_retry_after interval) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -198,7 +216,9 @@ BEGIN
     UPDATE csrq.request SET error = p_error, attempts = failed.attempt,
            status = CASE WHEN p_permanent AND status = 'pending' THEN 'failed' ELSE status END
      WHERE id = p_request;
-    IF p_permanent THEN
+    IF p_permanent AND failed.kind = 'revoke' THEN
+        PERFORM csrq.revocation_refused(p_request, failed.revoke_reason);
+    ELSIF p_permanent THEN
         PERFORM csrq.close_orders(p_request);
     ELSE
         PERFORM csrq.remember_failure(p_request);
@@ -299,13 +319,19 @@ BEGIN
     WITH gone AS (DELETE FROM csrq.renewal n WHERE n.request_id = ANY (p_requests) RETURNING n.request_id),
     made AS (
         -- In an incident a CSR that is too old serves once more (csrq.want_fresh_csr()).
-        INSERT INTO csrq.job (request_id, customer, lane, kind, status, parked_because, retried_at)
+        INSERT INTO csrq.job AS j (request_id, customer, lane, kind, status, parked_because, retried_at)
         SELECT r.id, r.customer, 2, 'renew', CASE c.status WHEN 'suspended' THEN 'parked' ELSE 'ready' END,
                CASE c.status WHEN 'suspended' THEN 'suspended' END,
                (SELECT now() FROM csrq.incident_request k WHERE k.request_id = r.id AND k.done_at IS NULL LIMIT 1)
           FROM gone JOIN csrq.request r ON r.id = gone.request_id JOIN csrq.customer c ON c.name = r.customer
          WHERE r.status = 'issued' AND r.auto_renew
-        ON CONFLICT (request_id) DO NOTHING RETURNING 1)
+        -- A revocation that the CA has refused makes room.
+        ON CONFLICT (request_id) DO UPDATE
+            SET kind = EXCLUDED.kind, lane = EXCLUDED.lane, status = EXCLUDED.status,
+                parked_because = EXCLUDED.parked_because, retried_at = EXCLUDED.retried_at,
+                run_at = now(), revoke_reason = NULL, attempt = 0, failures = 0, rescues = 0
+            WHERE j.kind = 'revoke' AND j.parked_because = 'failed'
+        RETURNING 1)
     SELECT count(*) INTO newly FROM made;
     RETURN newly;
 END $$;

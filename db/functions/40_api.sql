@@ -243,20 +243,21 @@ BEGIN
     IF open_job.status = 'leased' THEN
         RAISE EXCEPTION 'request % is being worked on at this moment', revoke.id USING ERRCODE = 'object_in_use', HINT = 'Try again in a minute.';
     END IF;
-    IF open_job.kind = 'revoke' THEN
+    -- One that the CA has refused may be asked for once more, and any with another reason.
+    IF open_job.kind = 'revoke' AND open_job.revoke_reason = reason
+       AND open_job.parked_because IS DISTINCT FROM 'failed' THEN
         RETURN false;
     END IF;
     DELETE FROM csrq.job j WHERE j.request_id = revoke.id;
     PERFORM csrq.close_orders(revoke.id);
     DELETE FROM csrq.renewal n WHERE n.request_id = revoke.id;
-    UPDATE csrq.request r SET auto_renew = false, renew_at = NULL WHERE r.id = revoke.id;
     INSERT INTO csrq.job (request_id, customer, lane, kind, revoke_reason) VALUES (its.id, its.customer, 0, 'revoke', reason::smallint);
     INSERT INTO csrq.event (request_id, customer, what, detail)
         VALUES (revoke.id, its.customer, 'revoke_requested', jsonb_build_object('by', session_user, 'reason', reason));
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.revoke(bigint, int)
-    IS 'Has the certificate in the row revoked (RFC 8555 §7.6) and ends its renewals; the request becomes cancelled when the CA has done it. reason: RFC 5280 CRLReason. False: asked for already.';
+    IS 'Has the certificate in the row revoked (RFC 8555 §7.6); the request becomes cancelled when the CA has done it, and goes on being renewed if the CA refuses. reason: RFC 5280 CRLReason; another one takes the place of one that was asked for before. False: asked for already, with this reason.';
 
 CREATE OR REPLACE FUNCTION csrq.suspend(customer text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -60,7 +60,7 @@ COMMENT ON COLUMN csrq.backlog.next_run_at IS 'When the next one is due.';
 
 CREATE VIEW csrq.failures WITH (security_invoker = true) AS
 SELECT r.error ->> 'class' AS class, r.error ->> 'code' AS code, count(*) AS requests, count(DISTINCT r.customer) AS customers,
-       count(*) FILTER (WHERE r.status = 'failed') AS need_a_person,
+       count(*) FILTER (WHERE j.parked_because IN ('failed', 'rescued')) AS need_a_person,
        min(j.run_at) FILTER (WHERE j.status = 'ready') AS next_attempt_at, max(r.updated_at) AS last_at,
        (array_agg(r.id ORDER BY r.updated_at DESC))[1] AS example_id,
        (array_agg(r.error ->> 'detail' ORDER BY r.updated_at DESC))[1] AS example
@@ -71,7 +71,7 @@ COMMENT ON COLUMN csrq.failures.class IS 'transient, limited, validation, perman
 COMMENT ON COLUMN csrq.failures.code IS 'Stable short code of the cause.';
 COMMENT ON COLUMN csrq.failures.requests IS 'How many requests.';
 COMMENT ON COLUMN csrq.failures.customers IS 'Of how many customers.';
-COMMENT ON COLUMN csrq.failures.need_a_person IS 'How many of them are failed.';
+COMMENT ON COLUMN csrq.failures.need_a_person IS 'How many of them are not tried again by themselves, as csrq check counts them: requests, renewals and revocations.';
 COMMENT ON COLUMN csrq.failures.next_attempt_at IS 'When the first of them is tried again.';
 COMMENT ON COLUMN csrq.failures.last_at IS 'When it happened last.';
 COMMENT ON COLUMN csrq.failures.example_id IS 'The latest of them.';
