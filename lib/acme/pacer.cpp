@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/known_ca.hpp"
+
 namespace csrq::acme {
 namespace {
 
@@ -21,9 +23,6 @@ constexpr auto settling = 1s;
 /// Requests that a step sends, more or less: who is sent away comes back for all of them.
 constexpr int requests_of_a_step = 4;
 constexpr auto longest_absence = 60s;
-
-constexpr std::string_view production = "https://acme-v02.api.letsencrypt.org/";
-constexpr std::string_view staging = "https://acme-staging-v02.api.letsencrypt.org/";
 
 /// https://letsencrypt.org/docs/rate-limits/, "Overall Requests Limit".
 RequestRates production_rates() {
@@ -65,8 +64,14 @@ Duration until(Clock::time_point then, Clock::time_point at) {
 }  // namespace
 
 RequestRates known_rates(std::string_view directory_url) {
-  if (directory_url.starts_with(production)) return production_rates();
-  if (directory_url.starts_with(staging)) return staging_rates();
+  switch (known_ca(directory_url)) {
+    case KnownCa::lets_encrypt:
+      return production_rates();
+    case KnownCa::lets_encrypt_staging:
+      return staging_rates();
+    case KnownCa::none:
+      break;
+  }
   return {};
 }
 

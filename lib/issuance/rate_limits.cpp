@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/known_ca.hpp"
 #include "issuance/registered_domain.hpp"
 #include "store/rate_limits.hpp"
 
@@ -43,11 +44,6 @@ Limits of_lets_encrypt_staging() {
           {"consecutive_failures_per_identifier", known(3600, 3600 * (a_day / 2))}};
 }
 
-bool is_at(const std::string& directory, std::string_view host) {
-  const std::string origin = "https://" + std::string(host);
-  return directory.starts_with(origin + "/") || directory == origin;
-}
-
 /// Nothing if it is no IPv6 address.
 std::string network_of(const std::string& address) {
   in6_addr octets{};
@@ -63,8 +59,16 @@ std::string network_of(const std::string& address) {
 
 std::map<std::string, RateLimit> limits_of(const CaConfig& ca) {
   Limits limits = ca.limits;
-  if (is_at(ca.directory, "acme-v02.api.letsencrypt.org")) limits.merge(of_lets_encrypt());
-  if (is_at(ca.directory, "acme-staging-v02.api.letsencrypt.org")) limits.merge(of_lets_encrypt_staging());
+  switch (known_ca(ca.directory)) {
+    case KnownCa::lets_encrypt:
+      limits.merge(of_lets_encrypt());
+      break;
+    case KnownCa::lets_encrypt_staging:
+      limits.merge(of_lets_encrypt_staging());
+      break;
+    case KnownCa::none:
+      break;
+  }
   return limits;
 }
 
