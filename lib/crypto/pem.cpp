@@ -10,6 +10,7 @@ namespace {
 constexpr std::string_view begin_mark = "-----BEGIN ";
 constexpr std::string_view end_mark = "-----END ";
 constexpr std::string_view dashes = "-----";
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";  // Windows writes one
 constexpr std::size_t longest_label = 64;
 constexpr std::size_t columns = 64;
 
@@ -19,13 +20,23 @@ bool is_label(std::string_view text) {
          text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 #-") == std::string_view::npos;
 }
 
-/// Reads the block at the start of `text` (its BEGIN mark is cut off already) and cuts it off.
-PemBlock take_block(std::string_view& text) {
-  const std::size_t label_end = text.find(dashes);
-  const std::string label(text.substr(0, label_end));
-  if (label_end == std::string_view::npos || !is_label(label))
-    throw std::invalid_argument("a PEM block has no proper BEGIN line");
-  text.remove_prefix(label_end + dashes.size());
+/// White space before it is no part of a line.
+bool is_at_line_start(std::string_view text, std::size_t position) {
+  const std::size_t last = text.substr(0, position).find_last_not_of(" \t\v\f");
+  return last == std::string_view::npos || text[last] == '\n' || text[last] == '\r';
+}
+
+/// The label of the block that begins at `position`, with a BEGIN mark; empty if none does.
+std::string_view label_of_block_at(std::string_view text, std::size_t position) {
+  const std::string_view rest = text.substr(position + begin_mark.size());
+  const std::string_view label = rest.substr(0, rest.find(dashes));
+  return label.size() < rest.size() && is_label(label) && is_at_line_start(text, position)
+             ? label
+             : std::string_view();
+}
+
+/// Reads the block whose BEGIN line was cut off from `text`, and cuts it off, too.
+PemBlock take_block(const std::string& label, std::string_view& text) {
   const std::string end = std::string(end_mark) + label + std::string(dashes);
   const std::size_t body_end = text.find(end);
   if (body_end == std::string_view::npos)
@@ -40,11 +51,16 @@ PemBlock take_block(std::string_view& text) {
 
 std::vector<PemBlock> read_pem(std::string_view text, std::size_t most) {
   std::vector<PemBlock> blocks;
-  for (std::size_t begin = 0; (begin = text.find(begin_mark)) != std::string_view::npos;) {
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  for (std::size_t begin = 0; (begin = text.find(begin_mark, begin)) != std::string_view::npos;) {
+    const std::string label(label_of_block_at(text, begin));
+    begin += begin_mark.size();
+    if (label.empty()) continue;
     if (blocks.size() == most)
       throw std::invalid_argument("there are more than " + std::to_string(most) + " PEM blocks");
-    text.remove_prefix(begin + begin_mark.size());
-    blocks.push_back(take_block(text));
+    text.remove_prefix(begin + label.size() + dashes.size());
+    blocks.push_back(take_block(label, text));
+    begin = 0;
   }
   return blocks;
 }
