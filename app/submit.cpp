@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
-#include <set>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
@@ -9,9 +8,9 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "app/json_line.hpp"
-#include "base/identifier.hpp"
 #include "crypto/csr.hpp"
 #include "crypto/pem.hpp"
+#include "issuance/preflight.hpp"
 #include "store/requests.hpp"
 
 namespace csrq::app {
@@ -36,12 +35,6 @@ std::string read_file(const std::string& path, std::size_t limit) {
   return octets;
 }
 
-std::set<std::string> names_of(const crypto::Csr& csr) {
-  std::set<std::string> names(csr.ip_addresses.begin(), csr.ip_addresses.end());
-  for (const std::string& name : csr.dns_names) names.insert(to_lower_ascii(name));
-  return names;
-}
-
 /// CSRs in PEM, each but the first for some of the first one's names.
 std::vector<crypto::Csr> read_bundle(const std::string& path) {
   std::vector<crypto::Csr> csrs;
@@ -54,9 +47,9 @@ std::vector<crypto::Csr> read_bundle(const std::string& path) {
   if (csrs.size() < 2)
     throw std::invalid_argument(
         "--split wants several CSRs in PEM: one for all names, then others for some of them");
-  const std::set<std::string> all = names_of(csrs.front());
+  const std::vector<std::string> all = issuance::names_in(csrs.front());
   for (std::size_t i = 1; i < csrs.size(); ++i) {
-    const std::set<std::string> some = names_of(csrs[i]);
+    const std::vector<std::string> some = issuance::names_in(csrs[i]);
     if (some == all || !std::ranges::includes(all, some))
       throw std::invalid_argument("CSR " + std::to_string(i + 1) +
                                   " is not for some of the names of the first one, but not all");

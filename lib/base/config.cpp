@@ -11,6 +11,7 @@
 
 #include "base/config_reader.hpp"
 #include "base/error.hpp"
+#include "base/known_ca.hpp"
 #include "base/web_address.hpp"
 
 namespace csrq {
@@ -92,6 +93,34 @@ void read_request_rates(Section section, RequestRatesConfig& rates) {
   section.finish();
 }
 
+/// https://letsencrypt.org/docs/integration-guide/#supported-key-algorithms, and what Boulder refuses.
+AcceptsConfig accepted_by(std::string_view directory) {
+  if (known_ca(directory) == KnownCa::none) return {};
+  return {.keys = {CertificateKey::rsa_2048, CertificateKey::rsa_3072, CertificateKey::rsa_4096,
+                   CertificateKey::ec_p256, CertificateKey::ec_p384},
+          .other_exponents = false,
+          .single_labels = false};
+}
+
+void read_accepts(Section section, AcceptsConfig& accepts) {
+  section.choices("keys", accepts.keys,
+                  {{"rsa", CertificateKey::rsa},
+                   {"rsa-2048", CertificateKey::rsa_2048},
+                   {"rsa-3072", CertificateKey::rsa_3072},
+                   {"rsa-4096", CertificateKey::rsa_4096},
+                   {"ec-p256", CertificateKey::ec_p256},
+                   {"ec-p384", CertificateKey::ec_p384},
+                   {"ec-p521", CertificateKey::ec_p521},
+                   {"ed25519", CertificateKey::ed25519}});
+  section.flag("must_staple", accepts.must_staple);
+  section.flag("common_name_only", accepts.common_name_only);
+  section.flag("display_common_name", accepts.display_common_name);
+  section.flag("single_labels", accepts.single_labels);
+  section.choice("other_names", accepts.other_names,
+                 {{"refuse", OtherNames::refuse}, {"ignore", OtherNames::ignore}});
+  section.finish();
+}
+
 void read_ca(Section section, CaConfig& ca, const std::string& file) {
   section.text("directory", ca.directory);
   check_directory(section, ca.directory);
@@ -106,6 +135,8 @@ void read_ca(Section section, CaConfig& ca, const std::string& file) {
   section.text("preferred_chain", ca.preferred_chain);
   section.text("fallback_ca", ca.fallback_ca);
   section.number("max_names", ca.max_names, 1, 10'000);
+  ca.accepts = accepted_by(ca.directory);
+  read_accepts(section.section("accepts"), ca.accepts);
   section.number("connections", ca.connections, 1, 1'000);
   section.number("orders_in_flight", ca.orders_in_flight, 1, 100'000);
   section.choice("abandoned", ca.abandoned,

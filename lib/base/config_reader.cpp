@@ -45,6 +45,21 @@ std::string_view nearest(std::string_view text, const Names& names) {
   return best;
 }
 
+using Choices = std::span<const std::string_view>;
+
+std::optional<std::size_t> index_of(std::string_view text, Choices names) {
+  const auto found = std::find(names.begin(), names.end(), text);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - names.begin());
+}
+
+/// For the message that `text` is none of them.
+std::string one_of(Choices names, std::string_view text) {
+  const std::string_view meant = nearest(text, names);
+  return fmt::format("one of {}{}", fmt::join(names, ", "),
+                     meant.empty() ? "" : fmt::format("; did you mean `{}`?", meant));
+}
+
 template <class Number>
 std::optional<Number> parse_number(std::string_view text) {
   Number number{};
@@ -270,13 +285,30 @@ std::optional<std::size_t> Section::choice_index(std::string_view key,
                                                  std::span<const std::string_view> names) {
   const auto found = scalar(key);
   if (!found) return std::nullopt;
-  const auto name = std::find(names.begin(), names.end(), *found);
-  if (name != names.end()) return static_cast<std::size_t>(name - names.begin());
-  const std::string_view meant = nearest(*found, names);
-  mistake(key,
-          fmt::format("`{}` is `{}`; it must be one of {}{}", full_name(key), *found, fmt::join(names, ", "),
-                      meant.empty() ? "" : fmt::format("; did you mean `{}`?", meant)));
-  return std::nullopt;
+  const auto index = index_of(*found, names);
+  if (!index)
+    mistake(key, fmt::format("`{}` is `{}`; it must be {}", full_name(key), *found, one_of(names, *found)));
+  return index;
+}
+
+std::optional<std::vector<std::size_t>> Section::choice_indexes(std::string_view key,
+                                                                std::span<const std::string_view> names) {
+  const auto items = list(key);
+  if (!items) return std::nullopt;
+  if (find(key)->value.size() == 0) {
+    mistake(key, fmt::format("`{}` must have at least one of {}", full_name(key), fmt::join(names, ", ")));
+    return std::nullopt;
+  }
+  std::vector<std::size_t> indexes;
+  for (const auto& [item, mark] : *items) {
+    if (const auto index = index_of(item, names)) {
+      indexes.push_back(*index);
+    } else {
+      mistakes_->add(mark, fmt::format("`{}` has `{}`; each item must be {}", full_name(key), item,
+                                       one_of(names, item)));
+    }
+  }
+  return indexes;
 }
 
 bool Section::has(std::string_view key) const {

@@ -69,6 +69,17 @@ class Section {
     if (const auto index = choice_index(key, names)) value = choices[*index].choice;
   }
 
+  /// A list of them, one at least.
+  template <class Choice, std::size_t count>
+  void choices(std::string_view key, std::vector<Choice>& value, const Named<Choice> (&choices)[count]) {
+    std::vector<std::string_view> names;
+    for (const auto& named : choices) names.push_back(named.name);
+    const auto indexes = choice_indexes(key, names);
+    if (!indexes) return;
+    value.clear();
+    for (const std::size_t index : *indexes) value.push_back(choices[index].choice);
+  }
+
   bool has(std::string_view key) const;
   /// Empty if the key is not in the file.
   Section section(std::string_view key);
@@ -92,6 +103,8 @@ class Section {
   std::optional<std::string> scalar(std::string_view key);
   std::optional<std::vector<std::pair<std::string, YAML::Mark>>> list(std::string_view key);
   std::optional<std::size_t> choice_index(std::string_view key, std::span<const std::string_view> names);
+  std::optional<std::vector<std::size_t>> choice_indexes(std::string_view key,
+                                                         std::span<const std::string_view> names);
   void add_entry(const YAML::Node& key, const YAML::Node& value);
   std::string unknown_key(std::string_view key) const;
 

@@ -11,7 +11,11 @@ namespace {
 
 constexpr std::string_view wildcard_prefix = "*.";
 
+/// An IPv4 address that is mapped into IPv6 (RFC 4291 §2.5.5.2) is that IPv4 address, to CAs as well.
 std::optional<std::string> address_text(int family, const void* address) {
+  const auto* v6 = static_cast<const in6_addr*>(address);
+  if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(v6))
+    return address_text(AF_INET, &v6->s6_addr[sizeof(in6_addr) - sizeof(in_addr)]);
   std::array<char, INET6_ADDRSTRLEN> text{};
   if (inet_ntop(family, address, text.data(), static_cast<socklen_t>(text.size())) == nullptr)
     return std::nullopt;

@@ -23,9 +23,9 @@ struct Identifier {
 /// Reads a name as csrq stores it (csrq.request.names): an IP address, else a DNS name, lower-cased.
 Identifier identifier_from(std::string_view name);
 
-/// inet_pton + inet_ntop; nothing if `text` is no address.
+/// inet_pton + inet_ntop; nothing if `text` is no address. An IPv4-mapped one is the IPv4 address.
 std::optional<std::string> canonical_ip(std::string_view text);
-/// 4 or 16 octets as text; nothing for any other length.
+/// 4 or 16 octets as such text; nothing for any other length.
 std::optional<std::string> ip_from_octets(std::string_view octets);
 
 std::string to_lower_ascii(std::string_view text);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,18 +9,21 @@
 
 namespace csrq::crypto {
 
-enum class KeyAlgorithm { rsa, ec, other };
+/// `other`: of another kind, or damaged.
+enum class KeyAlgorithm { rsa, ec, ed25519, other };
 
 /// A certificate signing request (PKCS#10, RFC 2986) as it was read: facts only. Which of them are acceptable
 /// is decided by issuance/preflight.hpp.
 struct Csr {
   std::string der{};
   bool signature_valid{};          ///< the proof of possession verifies with the CSR's own key
-  std::string signature_digest{};  ///< "SHA256", "SHA1", "MD5", … ; empty for schemes without one (Ed25519)
+  std::string signature_scheme{};  ///< OpenSSL's name: "sha256WithRSAEncryption", "rsassaPss", "ED25519", …
+  std::string signature_digest{};  ///< "SHA256", "SHA1", "MD5", … ; empty if the scheme does not name one
   KeyAlgorithm key_algorithm{KeyAlgorithm::other};
-  std::string key_name{};  ///< for messages: "RSA 1024", "P-256", "Ed25519"
+  std::string key_name{};  ///< for messages: "RSA 1024", "P-256", "Ed25519", "P-256 with a compressed point"
   int key_bits{};
-  std::string curve{};  ///< "P-256", "P-384", "P-521", OpenSSL's name otherwise; empty if not EC
+  std::string curve{};  ///< "P-256", "P-384" or "P-521", named, with an uncompressed point; else empty
+  std::uint64_t rsa_exponent{};  ///< 0: not RSA, or one of more than 64 bits
   std::string spki_sha256{};
   std::vector<std::string> common_names{};  ///< as written
   std::vector<std::string> dns_names{};     ///< of the SAN, as written, in order, with duplicates
@@ -29,11 +33,15 @@ struct Csr {
   std::vector<std::string> uris{};
   bool other_names{};  ///< the SAN has names of another kind (otherName, directoryName, …)
   bool must_staple{};  ///< TLS feature extension (RFC 7633)
+  /// A SAN that the CSR's own extension request (PKCS #9) does not have stands under Microsoft's identifier.
+  bool microsoft_names{};
 };
 
 /// PEM ("CERTIFICATE REQUEST" or "NEW CERTIFICATE REQUEST", LF or CRLF, text around the block ignored) or
-/// DER. Throws Error{permanent, "unreadable"} naming what is wrong: no PEM block, more than one, not base64,
-/// NUL octets, trailing data, not PKCS#10, larger than `max_csr_octets`.
+/// DER. It is read as CAs read it: extensions from each extension request of PKCS #9 (RFC 2985 §5.4.2), from
+/// no other attribute. Throws Error{permanent} naming what is wrong: "bad_string", a string of the subject
+/// has characters that its type cannot hold; else "unreadable", no PEM block, more than one, not base64, NUL
+/// octets, trailing data, not PKCS#10, an extension that stands there twice, larger than `max_csr_octets`.
 Csr read_csr(std::string_view pem_or_der);
 inline constexpr std::size_t max_csr_octets = 65536;
 

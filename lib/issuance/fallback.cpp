@@ -69,9 +69,11 @@ void Issuance::fall_back(Task& task, const std::string& open_directory) const {
 /// Empty: it may issue for the row's names (RFC 8659), and can be asked now.
 std::string Issuance::why_not(const Task& task, PooledCa& ca) const {
   if (ca.outage.remaining(Outage::Clock::now())) return "it is out of reach as well";
-  if (task.csr->names.size() > static_cast<std::size_t>(ca.config.max_names))
-    return "it takes at most " + std::to_string(ca.config.max_names) + " names";
   try {
+    const AcceptedCsr csr =
+        preflight(task.csr->der,
+                  {.max_names = ca.config.max_names, .accepts = ca.config.accepts, .solver = task.solver});
+    if (csr.names != task.csr->names) return "it reads other names in the CSR";
     const dns::CaaIssuer issuer{.domains = ca.ca.directory()->caa_identities,
                                 .challenge = std::string(task.solver->type())};
     PatientLookup lookup(resolver_);

@@ -126,8 +126,9 @@ void Issuance::prepare(Task& task) {
   const std::string& type = first_not_empty(task.claim.challenge, config_.challenges.default_type);
   task.solver = &solver_for(type);
   task.ca = &cas_.find(task.claim.ca);
-  AcceptedCsr csr =
-      preflight(task.claim.csr, {.max_names = task.ca->config.max_names, .solver = task.solver});
+  AcceptedCsr csr = preflight(
+      task.claim.csr,
+      {.max_names = task.ca->config.max_names, .accepts = task.ca->config.accepts, .solver = task.solver});
   if (store::is_account_key(database_, csr.spki_sha256))
     fail(FailureClass::permanent, "account_key",
          "the CSR's key is an ACME account's key, which no certificate may have: make a new key for the "

@@ -4,49 +4,100 @@
 #include <array>
 
 #include "base/error.hpp"
+#include "issuance/host_name.hpp"
 
 namespace csrq::issuance {
 namespace {
+
+using crypto::KeyAlgorithm;
 
 [[noreturn]] void refuse(std::string code, std::string detail) {
   fail(FailureClass::permanent, std::move(code), std::move(detail));
 }
 
-/// A name as it may be shown: a hostile CSR can hold anything.
-std::string shown(std::string_view name) {
-  std::string text = "\"";
-  for (const char character : name.substr(0, 253))
-    text += character >= ' ' && character <= '~' ? character : '?';
-  return text + "\"";
+/// A kind of key as it is recognized, and called in messages.
+struct KeyKind {
+  CertificateKey key;
+  KeyAlgorithm algorithm;
+  int least_bits;  ///< of RSA
+  int most_bits;
+  std::string_view name;
+};
+
+constexpr std::array key_kinds{
+    KeyKind{CertificateKey::rsa, KeyAlgorithm::rsa, 2048, 4096, "RSA of 2048 to 4096 bits"},
+    KeyKind{CertificateKey::rsa_2048, KeyAlgorithm::rsa, 2048, 2048, "RSA 2048"},
+    KeyKind{CertificateKey::rsa_3072, KeyAlgorithm::rsa, 3072, 3072, "RSA 3072"},
+    KeyKind{CertificateKey::rsa_4096, KeyAlgorithm::rsa, 4096, 4096, "RSA 4096"},
+    KeyKind{CertificateKey::ec_p256, KeyAlgorithm::ec, 0, 0, "P-256"},
+    KeyKind{CertificateKey::ec_p384, KeyAlgorithm::ec, 0, 0, "P-384"},
+    KeyKind{CertificateKey::ec_p521, KeyAlgorithm::ec, 0, 0, "P-521"},
+    KeyKind{CertificateKey::ed25519, KeyAlgorithm::ed25519, 0, 0, "Ed25519"}};
+
+const KeyKind& kind_of(CertificateKey key) {
+  return *std::ranges::find(key_kinds, key, &KeyKind::key);
 }
 
-void check_key(const crypto::Csr& csr) {
-  const bool rsa =
-      csr.key_algorithm == crypto::KeyAlgorithm::rsa && csr.key_bits >= 2048 && csr.key_bits <= 4096;
-  const bool ec =
-      csr.key_algorithm == crypto::KeyAlgorithm::ec && (csr.curve == "P-256" || csr.curve == "P-384");
-  if (!rsa && !ec)
+bool is_of_kind(const crypto::Csr& csr, const KeyKind& kind) {
+  if (csr.key_algorithm != kind.algorithm) return false;
+  switch (kind.algorithm) {
+    case KeyAlgorithm::rsa:
+      return csr.key_bits >= kind.least_bits && csr.key_bits <= kind.most_bits;
+    case KeyAlgorithm::ec:
+      return csr.curve == kind.name;
+    default:
+      return true;
+  }
+}
+
+std::string names_of(const std::vector<CertificateKey>& keys) {
+  std::string names;
+  for (const CertificateKey key : keys) names.append(names.empty() ? "" : ", ").append(kind_of(key).name);
+  return names;
+}
+
+/// Odd and at least 3 (CA/Browser Forum, Baseline Requirements §6.1.6), and not larger than Go reads.
+bool is_usual_exponent(std::uint64_t exponent) {
+  constexpr std::uint64_t largest = 0x7fff'ffff;
+  return exponent >= 3 && exponent <= largest && exponent % 2 == 1;
+}
+
+void check_key(const crypto::Csr& csr, const AcceptsConfig& accepts) {
+  const auto fits = [&](CertificateKey key) { return is_of_kind(csr, kind_of(key)); };
+  if (std::ranges::none_of(accepts.keys, fits))
     refuse("unsupported_key",
-           "the CSR's key is " + csr.key_name + "; CAs take RSA of 2048 to 4096 bits, P-256 and P-384");
+           "the CSR's key is " + csr.key_name + "; this CA takes " + names_of(accepts.keys));
+  if (csr.key_algorithm != KeyAlgorithm::rsa) return;
+  constexpr std::uint64_t usual_exponent = 65537;
+  if (!accepts.other_exponents && csr.rsa_exponent != usual_exponent)
+    refuse("unsupported_key", "the exponent of the CSR's RSA key is not 65537, the only one this CA takes");
+  if (!is_usual_exponent(csr.rsa_exponent))
+    refuse("unsupported_key",
+           "the exponent of the CSR's RSA key is none that CAs take: make a key with 65537");
 }
 
 void check_signature(const crypto::Csr& csr) {
   constexpr std::array strong{"SHA256", "SHA384", "SHA512"};
-  if (std::ranges::find(strong, csr.signature_digest) == strong.end())
-    refuse("weak_hash", "the CSR is signed with " +
-                            (csr.signature_digest.empty() ? "an unknown hash" : csr.signature_digest) +
-                            "; sign it with SHA-256, SHA-384 or SHA-512");
+  const bool is_ed25519 = csr.signature_scheme == "ED25519";
+  if (csr.signature_scheme == "rsassaPss")
+    refuse(
+        "unsupported_signature",
+        "the CSR is signed with RSA-PSS, which CAs do not take: sign it with RSA PKCS #1 v1.5 and SHA-256");
+  if (csr.signature_digest.empty() && !is_ed25519)
+    refuse("unsupported_signature",
+           "the CSR is signed with " +
+               (csr.signature_scheme.empty() ? "an unknown scheme" : csr.signature_scheme) +
+               ", which CAs do not take: sign it with SHA-256, SHA-384 or SHA-512");
+  if (!is_ed25519 && std::ranges::find(strong, csr.signature_digest) == strong.end())
+    refuse("weak_hash",
+           "the CSR is signed with " + csr.signature_digest + "; sign it with SHA-256, SHA-384 or SHA-512");
   if (!csr.signature_valid)
     refuse("bad_signature",
            "the CSR's signature does not verify with its own key: make the CSR again from the certificate's "
            "key");
 }
 
-void check_extensions(const crypto::Csr& csr) {
-  if (csr.must_staple)
-    refuse(
-        "must_staple",
-        "the CSR asks for OCSP must-staple, which CAs no longer issue: leave the TLS feature extension out");
+void check_other_names(const crypto::Csr& csr) {
   if (!csr.emails.empty())
     refuse("email_name", "the CSR names the e-mail address " + shown(csr.emails.front()) +
                              ": only DNS names and IP addresses can be certified");
@@ -58,35 +109,29 @@ void check_extensions(const crypto::Csr& csr) {
            "the CSR's subject alternative name has an entry that is neither a DNS name nor an IP address");
 }
 
-void check_label(std::string_view name, std::string_view label) {
-  if (label.empty()) refuse("empty_label", shown(name) + " has an empty label");
-  if (label.size() > 63) refuse("long_label", shown(name) + " has a label of more than 63 characters");
-  if (label.find('_') != std::string_view::npos)
-    refuse("underscore", shown(name) + " has an underscore, which host names cannot have");
-  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-  if (!std::ranges::all_of(label, allowed) || label.front() == '-' || label.back() == '-')
-    refuse("bad_character",
-           shown(name) + " is not a host name: labels are letters, digits and inner hyphens");
+void check_extensions(const crypto::Csr& csr, const AcceptsConfig& accepts) {
+  if (csr.microsoft_names)
+    refuse(
+        "microsoft_extension_request",
+        "the CSR's names stand under Microsoft's identifier for extensions (1.3.6.1.4.1.311.2.1.14), where "
+        "CAs do not look: make the CSR as PKCS #10 with an extension request of PKCS #9 "
+        "(1.2.840.113549.1.9.14)");
+  if (csr.must_staple && !accepts.must_staple)
+    refuse("must_staple",
+           "the CSR asks for OCSP must-staple, which this CA does not issue: leave the TLS feature extension "
+           "out");
+  if (accepts.other_names == OtherNames::refuse) check_other_names(csr);
 }
 
-void check_dns_name(std::string_view name) {
-  if (std::ranges::any_of(name, [](char c) { return static_cast<unsigned char>(c) > 0x7f; }))
-    refuse("not_ascii", shown(name) + " is not ASCII: write internationalized names as A-labels (xn--…)");
-  if (name.empty()) refuse("empty_label", "the CSR has an empty DNS name");
-  if (name.ends_with('.')) refuse("trailing_dot", shown(name) + " ends with a dot: leave it out");
-  if (name.size() > 253) refuse("long_name", shown(name) + "… has more than 253 characters");
-  if (canonical_ip(name))
-    refuse("ip_as_dns_name", shown(name) + " is an IP address written as a DNS name: make it an IP entry");
-  const std::string_view base = without_wildcard(name);
-  if (base.find('*') != std::string_view::npos ||
-      (is_wildcard(name) && base.find('.') == std::string_view::npos))
-    refuse("bad_wildcard",
-           shown(name) + ": an asterisk can only be the whole first label, before at least two others");
-  for (std::size_t start = 0; start <= base.size();) {
-    const std::size_t end = std::min(base.find('.', start), base.size());
-    check_label(name, base.substr(start, end - start));
-    start = end + 1;
-  }
+bool has_one_label(std::string_view name) {
+  return name.find('.') == std::string_view::npos;
+}
+
+void check_dns_name(std::string_view name, const AcceptsConfig& accepts) {
+  if (std::optional<NameFault> fault = fault_of_name(name))
+    refuse(std::move(fault->code), std::move(fault->detail));
+  if (has_one_label(name) && !accepts.single_labels)
+    refuse("single_label", shown(name) + " has one label only: this CA certifies names below a domain");
 }
 
 void check_wildcards(const std::vector<std::string>& names) {
@@ -100,32 +145,70 @@ void check_wildcards(const std::vector<std::string>& names) {
   }
 }
 
-void check_common_names(const crypto::Csr& csr, const std::vector<std::string>& names) {
-  for (const std::string& common_name : csr.common_names) {
-    if (canonical_ip(common_name))
-      refuse("ip_in_common_name",
-             "the CSR's common name is the IP address " + shown(common_name) + ": leave the common name out");
-    if (!std::ranges::binary_search(names, to_lower_ascii(common_name)))
-      refuse("common_name_not_in_san",
-             "the CSR's common name " + shown(common_name) +
-                 " is not among its subject alternative names: add it there, or leave it out");
-  }
+void fold(std::vector<std::string>& names) {
+  std::ranges::sort(names);
+  const auto repeated = std::ranges::unique(names);
+  names.erase(repeated.begin(), repeated.end());
 }
 
-std::vector<std::string> names_of(const crypto::Csr& csr) {
+std::vector<std::string> alternative_names(const crypto::Csr& csr, const AcceptsConfig& accepts) {
   std::vector<std::string> names;
   for (const std::string& written : csr.dns_names) {
-    std::string name = to_lower_ascii(written);
-    check_dns_name(name);
-    names.push_back(std::move(name));
+    check_dns_name(names.emplace_back(to_lower_ascii(written)), accepts);
   }
   for (const std::string& address : csr.ip_addresses) {
     if (!canonical_ip(address))
       refuse("bad_ip_address", "the CSR has an IP address that is neither 4 nor 16 octets long");
     names.push_back(address);
   }
-  std::ranges::sort(names);
-  names.erase(std::unique(names.begin(), names.end()), names.end());
+  fold(names);
+  return names;
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::ranges::binary_search(names, name);
+}
+
+/// CAs read the last common name only (Go's crypto/x509). One before it that looks like a name to certify
+/// would be left out without a word.
+void check_earlier_common_names(const crypto::Csr& csr, const std::vector<std::string>& names) {
+  for (std::size_t at = 0; at + 1 < csr.common_names.size(); ++at) {
+    const std::string name = to_lower_ascii(csr.common_names[at]);
+    if (fault_of_name(name) || has_one_label(name) || contains(names, name)) continue;
+    refuse("common_name_not_in_san",
+           "the CSR has several common names, of which CAs read the last one: add " + shown(name) +
+               " to its subject alternative names, or leave it out");
+  }
+}
+
+/// The common name as one to certify; empty if there is none, or this CA does not mind it.
+std::string certified_common_name(const crypto::Csr& csr, const AcceptsConfig& accepts) {
+  if (csr.common_names.empty()) return {};
+  const std::string& written = csr.common_names.back();
+  std::string name = to_lower_ascii(written);
+  if (!fault_of_name(name) && (accepts.single_labels || !has_one_label(name))) return name;
+  if (written.empty() || accepts.display_common_name) return {};
+  if (canonical_ip(written))
+    refuse("ip_in_common_name",
+           "the CSR's common name is the IP address " + shown(written) + ": leave the common name out");
+  refuse("common_name_not_in_san",
+         "the CSR's common name " + shown(written) +
+             " is no host name, and this CA would take it for one: leave the common name out, or make it one "
+             "of the subject alternative names");
+}
+
+std::vector<std::string> certified_names(const crypto::Csr& csr, const AcceptsConfig& accepts) {
+  std::vector<std::string> names = alternative_names(csr, accepts);
+  std::string common_name = certified_common_name(csr, accepts);
+  if (!common_name.empty() && !contains(names, common_name)) {
+    if (!accepts.common_name_only)
+      refuse("common_name_not_in_san",
+             "the CSR's common name " + shown(common_name) +
+                 " is not among its subject alternative names, where this CA looks: add it there");
+    names.push_back(std::move(common_name));
+    fold(names);
+  }
+  check_earlier_common_names(csr, names);
   return names;
 }
 
@@ -133,11 +216,10 @@ std::vector<std::string> names_of(const crypto::Csr& csr) {
 
 AcceptedCsr preflight(const std::string& text, const PreflightRules& rules) {
   crypto::Csr csr = crypto::read_csr(text);
-  check_key(csr);
+  check_key(csr, rules.accepts);
   check_signature(csr);
-  check_extensions(csr);
-  std::vector<std::string> names = names_of(csr);
-  check_common_names(csr, names);
+  check_extensions(csr, rules.accepts);
+  std::vector<std::string> names = certified_names(csr, rules.accepts);
   if (names.empty())
     refuse("no_names",
            "the CSR names nothing: put the DNS names or IP addresses into its subject alternative name");
@@ -156,6 +238,17 @@ AcceptedCsr preflight(const std::string& text, const PreflightRules& rules) {
           .spki_sha256 = std::move(csr.spki_sha256),
           .names = std::move(names),
           .identifiers = std::move(identifiers)};
+}
+
+std::vector<std::string> names_in(const crypto::Csr& csr) {
+  std::vector<std::string> names = csr.ip_addresses;
+  for (const std::string& name : csr.dns_names) names.push_back(to_lower_ascii(name));
+  if (!csr.common_names.empty()) {
+    std::string name = to_lower_ascii(csr.common_names.back());
+    if (!fault_of_name(name)) names.push_back(std::move(name));
+  }
+  fold(names);
+  return names;
 }
 
 }  // namespace csrq::issuance

@@ -3,14 +3,17 @@
 #include <string>
 #include <vector>
 
+#include "base/config.hpp"
 #include "base/identifier.hpp"
 #include "challenges/solver.hpp"
 #include "crypto/csr.hpp"
 
 namespace csrq::issuance {
 
+/// What a CSR is held against.
 struct PreflightRules {
   int max_names{100};
+  AcceptsConfig accepts{};             ///< what its CA takes
   const challenges::Solver* solver{};  ///< how control of the names will be proved; not null
 };
 
@@ -23,11 +26,17 @@ struct AcceptedCsr {
 };
 
 /// Finds everything that makes a CA refuse a CSR, without asking one: no account or order is touched before
-/// this passes. No I/O. Throws Error{permanent} with one of these codes and a sentence saying what to change:
-///   unreadable, bad_signature, unsupported_key, weak_hash, no_names, too_many_names, common_name_not_in_san,
-///   ip_in_common_name, email_name, uri_name, other_name, bad_ip_address, must_staple, not_ascii,
-///   trailing_dot, empty_label, long_label, long_name, underscore, bad_character, bad_wildcard,
-///   ip_as_dns_name, overlapping_wildcard, cannot_prove.
+/// this passes. No I/O. The names are those of the subject alternative name and, where it is a host name, the
+/// common name (RFC 8555 §7.4). Throws Error{permanent} with one of these codes and a sentence saying what to
+/// change:
+///   unreadable, bad_string, bad_signature, unsupported_signature, unsupported_key, weak_hash, no_names,
+///   too_many_names, common_name_not_in_san, ip_in_common_name, microsoft_extension_request, email_name,
+///   uri_name, other_name, bad_ip_address, must_staple, not_ascii, trailing_dot, empty_label, long_label,
+///   long_name, single_label, underscore, bad_character, bad_wildcard, ip_as_dns_name, overlapping_wildcard,
+///   cannot_prove.
 AcceptedCsr preflight(const std::string& csr, const PreflightRules& rules);
+
+/// The names that stand in a CSR, whether or not a CA takes it: lower case, sorted, each once.
+std::vector<std::string> names_in(const crypto::Csr& csr);
 
 }  // namespace csrq::issuance

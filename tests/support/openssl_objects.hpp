@@ -31,6 +31,9 @@ using CertificatePtr = Held<X509, X509_free>;
 using RequestPtr = Held<X509_REQ, X509_REQ_free>;
 using ExtensionPtr = Held<X509_EXTENSION, X509_EXTENSION_free>;
 using NamesPtr = Held<GENERAL_NAMES, GENERAL_NAMES_free>;
+using KeyContextPtr = Held<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
+using DigestContextPtr = Held<EVP_MD_CTX, EVP_MD_CTX_free>;
+using BignumPtr = Held<BIGNUM, BN_free>;
 using BioPtr = Held<BIO, BIO_free_all>;
 
 inline void must(bool good, const char* what) {

@@ -2,6 +2,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
 #include <algorithm>
 #include <map>
@@ -17,9 +18,26 @@ namespace {
 
 using SharedKey = std::shared_ptr<EVP_PKEY>;
 
+EVP_PKEY* generated_rsa(int bits, const std::string& exponent) {
+  const KeyContextPtr context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
+  BIGNUM* number = nullptr;
+  must(BN_dec2bn(&number, exponent.c_str()) > 0, "exponent");
+  const BignumPtr owned(number);
+  EVP_PKEY* key = nullptr;
+  must(EVP_PKEY_keygen_init(context.get()) == 1 &&
+           EVP_PKEY_CTX_set_rsa_keygen_bits(context.get(), bits) == 1 &&
+           EVP_PKEY_CTX_set1_rsa_keygen_pubexp(context.get(), number) == 1 &&
+           EVP_PKEY_generate(context.get(), &key) == 1,
+       "making an RSA key");
+  return key;
+}
+
 EVP_PKEY* generated(const std::string& kind) {
-  constexpr std::size_t prefix = 4;  // "RSA-"
-  if (kind.starts_with("RSA-")) return EVP_RSA_gen(static_cast<unsigned>(std::stoi(kind.substr(prefix))));
+  if (kind.starts_with("RSA-")) {
+    const std::size_t exponent = kind.find(" e=");
+    return generated_rsa(std::stoi(kind.substr(std::size("RSA-") - 1)),
+                         exponent == std::string::npos ? "65537" : kind.substr(exponent + 3));
+  }
   if (kind == "Ed25519") return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
   if (const std::size_t space = kind.find(' '); space != std::string::npos) {
     EVP_PKEY* key = EVP_EC_gen(kind.substr(0, space).c_str());
@@ -95,40 +113,109 @@ NamesPtr alternative_names(const CsrRecipe& recipe) {
   return names;
 }
 
-void add_extensions(X509_REQ* request, const CsrRecipe& recipe) {
-  STACK_OF(X509_EXTENSION)* extensions = sk_X509_EXTENSION_new_null();
-  const NamesPtr names = alternative_names(recipe);
-  if (sk_GENERAL_NAME_num(names.get()) > 0)
-    must(X509V3_add1_i2d(&extensions, NID_subject_alt_name, names.get(), 0, X509V3_ADD_APPEND) == 1, "SAN");
-  if (recipe.must_staple) {
-    X509_EXTENSION* feature = X509V3_EXT_conf_nid(nullptr, nullptr, NID_tlsfeature, "status_request");
-    must(feature != nullptr, "must-staple");
-    sk_X509_EXTENSION_push(extensions, feature);
-  }
-  if (sk_X509_EXTENSION_num(extensions) > 0)
-    must(X509_REQ_add_extensions(request, extensions) == 1, "adding extensions");
-  sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+NamesPtr dns_names(const std::vector<std::string>& names) {
+  return alternative_names({.dns_names = names});
 }
 
-void set_common_name(X509_REQ* request, const std::string& name) {
-  if (name.empty()) return;
-  must(X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(request), "CN", MBSTRING_UTF8,
-                                  reinterpret_cast<const unsigned char*>(name.data()),
-                                  static_cast<int>(name.size()), -1, 0) == 1,
-       "common name");
+/// What is asked for in one extension request.
+class ExtensionRequest {
+ public:
+  ExtensionRequest() = default;
+  ExtensionRequest(const ExtensionRequest&) = delete;
+  ExtensionRequest& operator=(const ExtensionRequest&) = delete;
+  ~ExtensionRequest() { sk_X509_EXTENSION_pop_free(extensions_, X509_EXTENSION_free); }
+
+  void add_names(const NamesPtr& names) {
+    if (sk_GENERAL_NAME_num(names.get()) == 0) return;
+    must(X509V3_add1_i2d(&extensions_, NID_subject_alt_name, names.get(), 0, X509V3_ADD_APPEND) == 1, "SAN");
+  }
+  void add(int kind, const char* value) {
+    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, kind, value);
+    must(extension != nullptr, value);
+    must(X509v3_add_ext(&extensions_, extension, -1) != nullptr, value);
+    X509_EXTENSION_free(extension);
+  }
+  /// As an attribute of its own of that kind; none if nothing is asked for.
+  void write(X509_REQ* request, int kind = NID_ext_req) const {
+    if (sk_X509_EXTENSION_num(extensions_) > 0)
+      must(X509_REQ_add_extensions_nid(request, extensions_, kind) == 1, "adding extensions");
+  }
+
+ private:
+  STACK_OF(X509_EXTENSION) * extensions_{nullptr};
+};
+
+/// OpenSSL adds one attribute of a kind only. Others are made of a kind of the same length, and renamed.
+constexpr int stand_in = NID_pkcs9_extCertAttributes;
+
+std::string renamed(std::string der) {
+  constexpr std::string_view attribute = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x09";
+  constexpr char extension_request = '\x0e';
+  if (const std::size_t at = der.find(attribute); at != std::string::npos)
+    der[at + attribute.size() - 1] = extension_request;
+  return der;
+}
+
+void add_extensions(X509_REQ* request, const CsrRecipe& recipe) {
+  ExtensionRequest first;
+  first.add_names(alternative_names(recipe));
+  if (recipe.must_staple) first.add(NID_tlsfeature, "status_request");
+  first.write(request);
+  ExtensionRequest second;
+  if (recipe.key_usage) second.add(NID_key_usage, "digitalSignature");
+  second.add_names(dns_names(recipe.second_request));
+  second.write(request, stand_in);
+  ExtensionRequest microsoft;
+  microsoft.add_names(dns_names(recipe.microsoft_names));
+  microsoft.write(request, NID_ms_ext_req);
+}
+
+/// Each of another kind.
+void add_attributes(X509_REQ* request, int count) {
+  for (int i = 0; i < count; ++i)
+    must(X509_REQ_add1_attr_by_txt(request, ("1.2.3." + std::to_string(i)).c_str(), V_ASN1_UTF8STRING,
+                                   reinterpret_cast<const unsigned char*>("x"), 1) == 1,
+         "attribute");
+}
+
+void add_field(X509_REQ* request, const SubjectField& field) {
+  must(X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(request), field.name.c_str(), field.type,
+                                  reinterpret_cast<const unsigned char*>(field.octets.data()),
+                                  static_cast<int>(field.octets.size()), -1, 0) == 1,
+       "subject");
+}
+
+void set_subject(X509_REQ* request, const CsrRecipe& recipe) {
+  for (const SubjectField& field : recipe.subject) add_field(request, field);
+  if (!recipe.common_name.empty())
+    add_field(request, {.name = "CN", .type = MBSTRING_UTF8, .octets = recipe.common_name});
+}
+
+void sign(X509_REQ* request, EVP_PKEY* key, const CsrRecipe& recipe) {
+  const EVP_MD* digest = recipe.key == "Ed25519" ? nullptr : EVP_get_digestbyname(recipe.digest.c_str());
+  const DigestContextPtr context(EVP_MD_CTX_new());
+  EVP_PKEY_CTX* parameters = nullptr;
+  must(EVP_DigestSignInit(context.get(), &parameters, digest, nullptr, key) == 1, "signing");
+  if (recipe.pss_signature)
+    must(EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) == 1, "RSA-PSS");
+  must(X509_REQ_sign_ctx(request, context.get()) > 0, "signing");
 }
 
 }  // namespace
 
 std::string csr_der(const CsrRecipe& recipe) {
   const SharedKey key = key_for(recipe);
-  const RequestPtr request(X509_REQ_new());
+  RequestPtr request(X509_REQ_new());
   must(X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1, "version");
   must(X509_REQ_set_pubkey(request.get(), key.get()) == 1, "public key");
-  set_common_name(request.get(), recipe.common_name);
+  set_subject(request.get(), recipe);
   add_extensions(request.get(), recipe);
-  const EVP_MD* digest = recipe.key == "Ed25519" ? nullptr : EVP_get_digestbyname(recipe.digest.c_str());
-  must(X509_REQ_sign(request.get(), key.get(), digest) > 0, "signing");
+  add_attributes(request.get(), recipe.more_attributes);
+  sign(request.get(), key.get(), recipe);
+  if (recipe.key_usage || !recipe.second_request.empty()) {
+    request.reset(decoded<d2i_X509_REQ>(renamed(encoded<i2d_X509_REQ>(request.get()))));
+    sign(request.get(), key.get(), recipe);
+  }
   std::string der = encoded<i2d_X509_REQ>(request.get());
   if (recipe.broken_signature) der.back() = static_cast<char>(der.back() ^ 1);
   return der;

@@ -96,6 +96,13 @@ cas:
     preferred_chain: Some Root
     fallback_ca: other
     max_names: 25
+    accepts:
+      keys: [ec-p521, ed25519, rsa-2048]
+      must_staple: true
+      common_name_only: false
+      display_common_name: true
+      single_labels: false
+      other_names: ignore
     connections: 2
     orders_in_flight: 50
     abandoned: expire
@@ -137,6 +144,13 @@ log: { level: debug, format: json }
   CHECK(le.preferred_chain == "Some Root");
   CHECK(le.fallback_ca == "other");
   CHECK(le.max_names == 25);
+  CHECK(le.accepts.keys == std::vector<CertificateKey>{CertificateKey::ec_p521, CertificateKey::ed25519,
+                                                       CertificateKey::rsa_2048});
+  CHECK(le.accepts.must_staple);
+  CHECK_FALSE(le.accepts.common_name_only);
+  CHECK(le.accepts.display_common_name);
+  CHECK_FALSE(le.accepts.single_labels);
+  CHECK(le.accepts.other_names == OtherNames::ignore);
   CHECK(le.connections == 2);
   CHECK(le.orders_in_flight == 50);
   CHECK(le.abandoned == AbandonedPolicy::expire);
@@ -394,6 +408,16 @@ TEST_CASE("load_config names a file that it cannot read, and why") {
   CHECK(has(refusal("/"), "directory"));
 }
 
+TEST_CASE("What a CA accepts must be something that there is, each item of it") {
+  CHECK(has(mistake(ca("accepts: { keys: [ec-p256, ec-p256k1] }")),
+            "`cas.le.accepts.keys` has `ec-p256k1`; each item must be one of rsa, rsa-2048"));
+  CHECK(has(mistake(ca("accepts: { keys: [rsa-2408] }")), "did you mean `rsa-2048`?"));
+  CHECK(has(mistake(ca("accepts: { keys: [] }")), "`cas.le.accepts.keys` must have at least one of rsa"));
+  CHECK(has(mistake(ca("accepts: { other_names: drop }")), "it must be one of refuse, ignore"));
+  CHECK(has(mistake(ca("accepts: { must_stapel: true }")),
+            "unknown key `must_stapel`; did you mean `must_staple`?"));
+}
+
 TEST_CASE("A limit of requests must be one, for a class of endpoints that there is") {
   CHECK(has(mistake(ca("requests_per_second: { other: -1 }")),
             "`cas.le.requests_per_second.other` is `-1`; it must be a whole number from 0 to 100000"));
@@ -453,6 +477,7 @@ TEST_CASE("The keys that config.example.yaml comments out are valid, too") {
   const CaConfig& pebble = config.cas.at("pebble");
   CHECK(pebble.eab);
   CHECK_FALSE(pebble.profile.empty());
+  CHECK(pebble.accepts == AcceptsConfig{});  // it shows the defaults
   const RequestRatesConfig& rates = pebble.requests_per_second;
   for (const auto& rate : {rates.directory, rates.new_nonce, rates.new_account, rates.new_order, rates.revoke,
                            rates.renewal_info, rates.other})
@@ -481,6 +506,13 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "profile",
                                 "preferred_chain",
                                 "max_names",
+                                "accepts",
+                                "keys",
+                                "must_staple",
+                                "common_name_only",
+                                "display_common_name",
+                                "single_labels",
+                                "other_names",
                                 "connections",
                                 "orders_in_flight",
                                 "abandoned",
