@@ -15,7 +15,7 @@ BEGIN
         RAISE EXCEPTION 'csr has % octets, a certificate signing request at most 65536', octet_length(NEW.csr)
             USING ERRCODE = 'check_violation', CONSTRAINT = 'csr_size', HINT = 'Insert the PEM text of one CSR.';
     END IF;
-    IF position('PRIVATE KEY' IN NEW.csr) > 0 THEN
+    IF position('PRIVATE KEY-----' IN NEW.csr) > 0 THEN
         RAISE EXCEPTION 'csr contains a private key'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'csr_holds_no_private_key',
                   HINT = 'Insert the certificate signing request only, and regard this key as disclosed.';

@@ -57,8 +57,7 @@ OwnedRequest parsed(std::string_view der) {
     if (take_string_error())
       fail(FailureClass::permanent, "bad_string",
            "the CSR's subject has a string that its type cannot hold, or of a type that no subject has: make "
-           "every "
-           "field a UTF8String");
+           "every field a UTF8String");
     refuse("the CSR cannot be read: its octets are not a PKCS#10 certificate request, or not a whole one");
   }
   if (!whole) refuse("the CSR has data after its end");
@@ -83,11 +82,11 @@ bool is_usual_curve(int nid) {
   return nid == NID_X9_62_prime256v1 || nid == NID_secp384r1 || nid == NID_secp521r1;
 }
 
-void read_rsa_key(X509_PUBKEY* encoded, OwnedKey& key, Csr& csr) {
-  key = public_key(encoded);
+OwnedKey read_rsa_key(X509_PUBKEY* encoded, Csr& csr) {
+  OwnedKey key = public_key(encoded);
   if (!key) {
     csr.key_name = "RSA, but damaged";
-    return;
+    return nullptr;
   }
   csr.key_algorithm = KeyAlgorithm::rsa;
   csr.key_bits = EVP_PKEY_get_bits(key.get());
@@ -97,10 +96,11 @@ void read_rsa_key(X509_PUBKEY* encoded, OwnedKey& key, Csr& csr) {
   const OwnedBignum owned(exponent);
   constexpr int most_bits = 64;
   if (BN_num_bits(exponent) <= most_bits) csr.rsa_exponent = BN_get_word(exponent);
+  return key;
 }
 
 /// RFC 5480 §2 allows other curves, and compressed points, too; CAs read neither those nor parameters.
-void read_ec_key(X509_PUBKEY* encoded, OwnedKey& key, Csr& csr) {
+OwnedKey read_ec_key(X509_PUBKEY* encoded, Csr& csr) {
   const unsigned char* point = nullptr;
   int size = 0;
   X509_ALGOR* algorithm = nullptr;
@@ -110,53 +110,51 @@ void read_ec_key(X509_PUBKEY* encoded, OwnedKey& key, Csr& csr) {
   X509_ALGOR_get0(nullptr, &parameter_type, &parameter, algorithm);
   if (parameter_type != V_ASN1_OBJECT) {
     csr.key_name = "an EC key with explicit parameters";
-    return;
+    return nullptr;
   }
   const int curve = OBJ_obj2nid(static_cast<const ASN1_OBJECT*>(parameter));
   csr.key_name = name_of_curve(curve);
-  if (!is_usual_curve(curve)) return;
+  if (!is_usual_curve(curve)) return nullptr;
   if (size < 1 || point[0] != POINT_CONVERSION_UNCOMPRESSED) {
     csr.key_name += " with a compressed point";
-    return;
+    return nullptr;
   }
-  key = public_key(encoded);
+  OwnedKey key = public_key(encoded);
   if (!key) {
     csr.key_name += ", but damaged";
-    return;
+    return nullptr;
   }
   csr.key_algorithm = KeyAlgorithm::ec;
   csr.key_bits = EVP_PKEY_get_bits(key.get());
   csr.curve = csr.key_name;
+  return key;
 }
 
-void read_ed25519_key(X509_PUBKEY* encoded, OwnedKey& key, Csr& csr) {
-  key = public_key(encoded);
+OwnedKey read_ed25519_key(X509_PUBKEY* encoded, Csr& csr) {
+  OwnedKey key = public_key(encoded);
   csr.key_name = key ? "Ed25519" : "Ed25519, but damaged";
   if (key) csr.key_algorithm = KeyAlgorithm::ed25519;
+  return key;
 }
 
 /// Null for a key that no CA takes: what it says is not calculated with.
 OwnedKey read_key(X509_PUBKEY* encoded, Csr& csr) {
   ASN1_OBJECT* kind = nullptr;
   check(X509_PUBKEY_get0_param(&kind, nullptr, nullptr, nullptr, encoded), "reading a public key");
-  OwnedKey key;
   switch (OBJ_obj2nid(kind)) {
     case NID_rsaEncryption:
-      read_rsa_key(encoded, key, csr);
-      break;
+      return read_rsa_key(encoded, csr);
     case NID_X9_62_id_ecPublicKey:
-      read_ec_key(encoded, key, csr);
-      break;
+      return read_ec_key(encoded, csr);
     case NID_ED25519:
-      read_ed25519_key(encoded, key, csr);
-      break;
+      return read_ed25519_key(encoded, csr);
     case NID_undef:
       csr.key_name = "of an unknown kind";
-      break;
+      return nullptr;
     default:
       csr.key_name = OBJ_nid2ln(OBJ_obj2nid(kind));
+      return nullptr;
   }
-  return key;
 }
 
 void read_signature(X509_REQ* request, EVP_PKEY* key, Csr& csr) {

@@ -101,6 +101,17 @@ TEST_CASE("CAA records that name the fallback let a row go there") {
   CHECK(world.issued_by(id) == "second");
 }
 
+TEST_CASE("a row whose CSR the fallback does not take stays at its CA") {
+  TwoCas world;
+  world.config.cas.at("second").accepts.common_name_only = false;
+  world.first_fails(3);
+  const auto id = world.submit_csr({.common_name = "a.example"});
+  for (int i = 0; i < 3; ++i) REQUIRE(world.run_again(id).failed == 1);
+  CHECK(world.run_again(id).issued == 1);
+  CHECK(world.second.orders().empty());
+  CHECK(world.stub.issued() == 1);
+}
+
 TEST_CASE("while CAA records cannot be looked up a row does not go to the fallback, and later it does") {
   TwoCas world;
   world.dns.break_name("a.example", true);

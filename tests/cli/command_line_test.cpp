@@ -2,6 +2,7 @@
 
 #include "cli/cli_fixture.hpp"
 #include "embedded/ports.hpp"
+#include "support/test_csr.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -173,6 +174,18 @@ TEST_CASE("submit --replaces names the request whose place the new one takes") {
   CHECK(unknown.exit_code == 2);
   CHECK(says(unknown.output, "has no request 9 that another one could replace"));
   CHECK(installation({"submit", file, file, "--customer", "acme", "--replaces", "1"}).exit_code == 2);
+}
+
+TEST_CASE("submit --split counts a host name in the common name among the names") {
+  const Installation installation;
+  const std::string all = csr_pem(CsrRecipe{.names = {"a.example"}, .common_name = "b.example"});
+  const std::string some = csr_pem(CsrRecipe{.common_name = "b.example"});
+  const auto bundle =
+      write_file(installation.folder / "bundle", "Both names:\n" + all + "One of them:\n" + some);
+  CHECK(installation({"submit", bundle, "--split", "--customer", "acme"}).exit_code == 0);
+  const auto twice = write_file(installation.folder / "twice", some + some);
+  CHECK(says(installation({"submit", twice, "--split", "--customer", "acme"}).output,
+             "is not for some of the names of the first one"));
 }
 
 TEST_CASE("submit --split takes several CSRs of a file: the others stand in for the first") {

@@ -42,6 +42,7 @@ TEST_CASE("a CSR that cannot be one is refused in a sentence that says what to d
   CHECK(refusal_of([&] { store.submit({.csr = "-----BEGIN RSA PRIVATE KEY-----"}); }) ==
         "csr contains a private key. Insert the certificate signing request only, and regard this key as "
         "disclosed.");
+  CHECK(refusal_of([&] { store.submit({.csr = "Keep the PRIVATE KEY to yourself."}); }).empty());
   CHECK(refusal_of([&] { store.submit({.csr = std::string(65537, 'x')}); }) ==
         "csr has 65537 octets, a certificate signing request at most 65536. Insert the PEM text of one CSR.");
   CHECK(refusal_of([&] { store.submit({.csr = std::string(65536, 'x')}); }).empty());

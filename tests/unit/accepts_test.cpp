@@ -2,7 +2,7 @@
 #include <openssl/asn1.h>
 
 #include "base/config.hpp"
-#include "unit/preflight_verdict.hpp"
+#include "support/preflight_verdict.hpp"
 
 using namespace csrq;
 using namespace csrq::test;

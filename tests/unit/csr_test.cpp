@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-#include "unit/preflight_verdict.hpp"
+#include "support/preflight_verdict.hpp"
 
 using namespace csrq;
 using namespace csrq::test;

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "unit/preflight_verdict.hpp"
+#include "support/preflight_verdict.hpp"
 
 using namespace csrq;
 using namespace csrq::issuance;
