@@ -91,7 +91,7 @@ TEST_CASE("what is configured that a CA takes goes to it as it is: must-staple, 
   accepts.keys = {CertificateKey::ec_p521};
   accepts.must_staple = true;
   accepts.other_names = OtherNames::ignore;
-  const auto id = world.submit_csr(
+  world.submit_csr(
       {.names = {"a.example"}, .key = "P-521", .uris = {"https://a.example"}, .must_staple = true});
   CHECK(world.run().issued == 1);
 }
