@@ -204,6 +204,12 @@ BEGIN
     IF held_until IS NULL AND (account.url IS DISTINCT FROM p_url OR waiting.let_go_at > now() - interval '1 minute') THEN
         RETURN;
     END IF;
+    IF held_until IS NULL AND NOT csrq.sets_out(0, p_account, array(
+           SELECT h FROM csrq.rate_hold h WHERE h.directory = p_directory AND h.may_go IS NOT NULL
+              AND (h.scope IN ('ca', 'address')
+                   OR h.scope = 'account' AND h.key = p_account::text))) THEN
+        held_until := now() + csrq.wait_for_first();
+    END IF;
     SELECT greatest(b.full_at, now()) - (l.burst - 1) * l.refill AS token_at, l.refill, csrq.tokens_left(l.burst, l.period, b.full_at) AS tokens INTO bucket
       FROM csrq.rate_bucket b CROSS JOIN LATERAL csrq.limit_for(p_directory, b.name, b.key) l
      WHERE b.directory = p_directory AND b.name = 'new_accounts_per_address' AND b.key = '';
@@ -235,6 +241,7 @@ BEGIN
     IF its_turn IS NULL OR its_turn <= now() THEN
         RETURN;
     END IF;
+    DELETE FROM csrq.goes_first g WHERE g.request_id = 0 AND g.account_id = p_account;
     wait_seconds := extract(epoch FROM coalesce(wait_until, its_turn) - now());
     hold_code := CASE WHEN held_until IS NULL THEN 'rate_limit' END;
     why := CASE WHEN held_until IS NOT NULL THEN 'the CA has asked to wait'
@@ -472,39 +479,141 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.is_renewal(bigint, text) IS 'Whether a new order for this request is a renewal in the eyes of a CA: it has got a certificate there within 120 days.';
 
-CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account bigint, p_request bigint, p_keys text[], p_wait interval, p_error jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION csrq.limit_of_scope(p_scope text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE p_scope WHEN 'account' THEN 'new_orders_per_account'
+                        WHEN 'address' THEN 'new_accounts_per_address'
+                        WHEN 'registered_domain' THEN 'certificates_per_registered_domain'
+                        WHEN 'name_set' THEN 'certificates_per_name_set'
+                        WHEN 'identifier' THEN 'failed_validations_per_identifier' END
+$$;
+COMMENT ON FUNCTION csrq.limit_of_scope(text)
+    IS 'Which limit (csrq.rate_limit.name) is used up where a CA refuses within a scope of '
+       'csrq.rate_hold. Null: none that csrq counts.';
+
+CREATE OR REPLACE FUNCTION csrq.is_pause(p_error jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(p_error ->> 'code' = 'name_paused', false)
+$$;
+COMMENT ON FUNCTION csrq.is_pause(jsonb)
+    IS 'Whether the CA has paused the name that it refused: no limit, and only a person ends it.';
+
+CREATE OR REPLACE FUNCTION csrq.wait_without_time(p_refill interval, p_is_pause boolean, p_refusals int)
+RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN p_is_pause THEN least(interval '1 hour' * d.doubled, interval '1 day')
+                WHEN p_refill IS NOT NULL THEN least(p_refill, interval '1 day')
+                ELSE least(interval '5 seconds' * d.doubled, interval '10 minutes') END
+      FROM (SELECT 2 ^ least(p_refusals - 1, 10) AS doubled) d
+$$;
+COMMENT ON FUNCTION csrq.wait_without_time(interval, boolean, int)
+    IS 'How long to wait after a refusal, so many in a row, for which the CA names no time: one refill '
+       'of its limit, if that is known; else seconds that grow. A paused name is looked at after hours '
+       'that grow.';
+
+CREATE OR REPLACE FUNCTION csrq.enough_accepted() RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 16 $$;
+COMMENT ON FUNCTION csrq.enough_accepted()
+    IS 'When so many were accepted after a wait, without a refusal, all may come.';
+
+CREATE OR REPLACE FUNCTION csrq.hold_keys(p_scope text, p_account bigint, p_keys text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array(
+        SELECT DISTINCT left(k, 500) FROM unnest(
+            CASE p_scope
+            WHEN 'account' THEN ARRAY[p_account::text]
+            WHEN 'identifier' THEN array(SELECT csrq.identifier_key(p_account, n) FROM unnest(p_keys) n)
+            WHEN 'name_set' THEN ARRAY[csrq.name_set_key(p_keys)]
+            WHEN 'registered_domain' THEN p_keys
+            ELSE ARRAY[''] END) k ORDER BY 1)
+$$;
+COMMENT ON FUNCTION csrq.hold_keys(text, bigint, text[])
+    IS 'The keys in csrq.rate_hold of names or domains, or of an account, in order.';
+
+CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account bigint, p_request bigint,
+    p_keys text[], p_asked interval, p_error jsonb, p_least interval DEFAULT '0') RETURNS interval
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    held_until timestamptz := now() + p_wait;
-    sent_at timestamptz := now() - make_interval(secs => coalesce((p_error #>> '{request,milliseconds}')::double precision, 0) / 1000);
-    is_learnt boolean := p_scope NOT IN ('ca', 'identifier');
-    scope_keys text[] := CASE p_scope WHEN 'account' THEN ARRAY[p_account::text] WHEN 'identifier' THEN array(SELECT DISTINCT csrq.identifier_key(p_account, k) FROM unnest(p_keys) k)
-                              WHEN 'name_set' THEN ARRAY[csrq.name_set_key(p_keys)]
-                              WHEN 'registered_domain' THEN p_keys ELSE ARRAY[''] END;
-    limit_name text := CASE p_scope WHEN 'account' THEN 'new_orders_per_account' WHEN 'address' THEN 'new_accounts_per_address'
-                            WHEN 'registered_domain' THEN 'certificates_per_registered_domain' WHEN 'name_set' THEN 'certificates_per_name_set'
-                            WHEN 'identifier' THEN 'failed_validations_per_identifier' END;
+    asked_until CONSTANT timestamptz := now() + p_asked;
+    took CONSTANT double precision :=
+        coalesce((p_error #>> '{request,milliseconds}')::double precision, 0) / 1000;
+    sent_at CONSTANT timestamptz := now() - make_interval(secs => took);
+    is_pause CONSTANT boolean := csrq.is_pause(p_error);
+    -- A wait that the CA has not asked for is csrq's own guess: nothing is learnt from it, and no
+    -- bucket corrected.
+    is_learnt CONSTANT boolean := p_scope NOT IN ('ca', 'identifier') AND p_asked IS NOT NULL;
+    limit_name CONSTANT text := csrq.limit_of_scope(p_scope);
+    scope_keys CONSTANT text[] := csrq.hold_keys(p_scope, p_account, p_keys);
+    is_of_renewal CONSTANT boolean := csrq.is_renewal(p_request, p_directory);
+    in_a_row int;
+    wait interval;
 BEGIN
     IF is_learnt THEN
-        PERFORM csrq.learn_limit(p_directory, p_scope, s.key, p_request, limit_name, sent_at, held_until) FROM (SELECT left(k, 500) AS key FROM unnest(scope_keys) k ORDER BY 1) s;
+        PERFORM csrq.learn_limit(p_directory, p_scope, k, p_request, limit_name, sent_at, asked_until)
+           FROM unnest(scope_keys) k;
     END IF;
-    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, refused_at, counted_from, request_id, error, binds_renewals)
-    SELECT p_directory, p_scope, left(k, 500), held_until, now(),
-           CASE WHEN is_learnt AND NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, limit_name, k) l WHERE l.source <> 'learnt') THEN held_until ELSE 'infinity' END,
-           nullif(p_request, 0), p_error,
-           NOT EXISTS (SELECT FROM csrq.limit_for(p_directory, limit_name, k) l WHERE l.renewals = 'exempt') OR csrq.is_renewal(p_request, p_directory)
-      FROM unnest(scope_keys) k ORDER BY k
-    ON CONFLICT (directory, scope, key) DO UPDATE SET until = EXCLUDED.until, error = EXCLUDED.error,  -- the CA's last word
-           refused_at = EXCLUDED.refused_at, request_id = EXCLUDED.request_id, counted_from = CASE WHEN h.counted_from BETWEEN now() - interval '30 days' AND now() THEN h.counted_from ELSE EXCLUDED.counted_from END,
-           binds_renewals = EXCLUDED.binds_renewals OR h.binds_renewals AND h.until > now();
-    -- The CA knows better: the bucket has its next token then.
-    PERFORM csrq.lock_buckets(p_directory, array_fill(limit_name, ARRAY[cardinality(scope_keys)]), scope_keys);
-    UPDATE csrq.rate_bucket b SET full_at = greatest(b.full_at, held_until + (l.burst - 1) * l.refill)
-      FROM unnest(scope_keys) k CROSS JOIN LATERAL csrq.limit_for(p_directory, limit_name, k) l
-     WHERE b.directory = p_directory AND b.name = limit_name AND b.key = k;
+    -- Those that were on their way together were refused together: that counts once.
+    SELECT greatest(1, 1 + max(h.refusals - CASE WHEN sent_at < h.until THEN 1 ELSE 0 END)) INTO in_a_row
+      FROM csrq.rate_hold h
+     WHERE h.directory = p_directory AND h.scope = p_scope AND h.key = ANY (scope_keys);
+    SELECT greatest(p_least, coalesce(p_asked,
+                    csrq.wait_without_time(max(l.refill), is_pause, in_a_row))) INTO wait
+      FROM unnest(scope_keys) k
+      LEFT JOIN LATERAL csrq.limit_for(p_directory, limit_name, k) l ON true;
+    INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, refused_at, request_id, error,
+           refusals, counted_from, binds_renewals, may_go)
+    SELECT p_directory, p_scope, k, now() + wait, now(), nullif(p_request, 0), p_error, in_a_row,
+           CASE WHEN is_learnt AND coalesce(l.source, 'learnt') = 'learnt'
+                THEN asked_until ELSE 'infinity' END,
+           l.renewals IS DISTINCT FROM 'exempt' OR is_of_renewal,
+           CASE WHEN is_pause OR l.source IS NULL THEN 1 END
+      FROM unnest(scope_keys) k
+      LEFT JOIN LATERAL csrq.limit_for(p_directory, limit_name, k) l ON true
+    ON CONFLICT (directory, scope, key) DO UPDATE SET
+        -- The CA's last word, if it is one.
+        until = greatest(EXCLUDED.until, CASE WHEN p_asked IS NULL THEN h.until END),
+        error = EXCLUDED.error, refused_at = EXCLUDED.refused_at, request_id = EXCLUDED.request_id,
+        counted_from = CASE WHEN h.counted_from BETWEEN now() - interval '30 days' AND now()
+                            THEN h.counted_from ELSE EXCLUDED.counted_from END,
+        binds_renewals = EXCLUDED.binds_renewals OR h.binds_renewals AND h.until > now(),
+        bucket_moved = CASE WHEN h.until > now() THEN h.bucket_moved ELSE '0' END,
+        refusals = EXCLUDED.refusals, may_go = EXCLUDED.may_go;
+    DELETE FROM csrq.goes_first g
+     WHERE g.directory = p_directory AND g.scope = p_scope AND g.key = ANY (scope_keys);
+    IF p_asked IS NOT NULL AND NOT is_pause THEN
+        PERFORM csrq.correct_buckets(p_directory, p_scope, scope_keys, asked_until);
+    END IF;
+    RETURN wait;
 END $$;
-COMMENT ON FUNCTION csrq.hold(text, text, bigint, bigint, text[], interval, jsonb)
-    IS 'The CA asked to wait, when an order for this request was sent: no new order (or account) of this scope before then, whatever the buckets say, and they are corrected. Renewals go on where they are exempt from the limit, and it was none that was refused.';
+COMMENT ON FUNCTION csrq.hold(text, text, bigint, bigint, text[], interval, jsonb, interval)
+    IS 'A CA has refused an order for this request (0: an account), and asked to wait for so long '
+       '(null: it named no time): no new order (or account) of this scope before then, nor before '
+       'p_least is over, whatever the buckets say. They are corrected by the CA''s time. Renewals go on '
+       'where they are exempt from the limit, and it was none that was refused. Returns how long the '
+       'wait is.';
+
+CREATE OR REPLACE FUNCTION csrq.correct_buckets(p_directory text, p_scope text, p_keys text[],
+    p_token_at timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_limit CONSTANT text := csrq.limit_of_scope(p_scope);
+BEGIN
+    PERFORM csrq.lock_buckets(p_directory, array_fill(its_limit, ARRAY[cardinality(p_keys)]), p_keys);
+    WITH corrected AS (
+        UPDATE csrq.rate_bucket b
+           SET full_at = greatest(b.full_at, p_token_at + (l.burst - 1) * l.refill)
+          FROM csrq.rate_bucket was CROSS JOIN LATERAL csrq.limit_for(p_directory, its_limit, was.key) l
+         WHERE was.directory = p_directory AND was.name = its_limit AND was.key = ANY (p_keys)
+           AND b.directory = was.directory AND b.name = was.name AND b.key = was.key
+        RETURNING b.key, b.full_at - greatest(was.full_at, now()) AS moved)
+    UPDATE csrq.rate_hold h SET bucket_moved = h.bucket_moved + c.moved
+      FROM corrected c
+     WHERE h.directory = p_directory AND h.scope = p_scope AND h.key = c.key
+       AND c.moved > interval '0';
+END $$;
+COMMENT ON FUNCTION csrq.correct_buckets(text, text, text[], timestamptz)
+    IS 'The CA knows better how much is left: the buckets of a scope and these keys have their next '
+       'token at the time that it has said. How far that puts them off is written into the wait.';
 
 -- One statement, since every claim asks it for all whose turn it is.
 CREATE OR REPLACE FUNCTION csrq.orders_possible(p_policy text, p_owners text[], p_lane int)
@@ -514,15 +623,21 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
     RETURN QUERY
     WITH account AS (
-        SELECT a.owner, csrq.tokens_left(l.burst, l.period, b.full_at) AS tokens,
-               greatest(now(), csrq.token_due(l.burst, l.period, b.full_at),
-                        (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = a.directory AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text))),
+        SELECT a.owner, least(csrq.tokens_left(l.burst, l.period, b.full_at), w.most) AS tokens,
+               greatest(now(), csrq.token_due(l.burst, l.period, b.full_at), w.until,
                         -- More urgent rows than those of which it got its place may give it a better one.
                         (SELECT i.come_back_at FROM csrq.account_in_line i WHERE i.account_id = a.id AND i.lane <= p_lane)) AS ready_at
           FROM csrq.acme_account a
           LEFT JOIN LATERAL (SELECT r.burst, r.period FROM csrq.rate_limit r WHERE r.directory = a.directory AND r.name = 'new_orders_per_account'
                                 AND r.key IN ('', a.id::text) ORDER BY r.key DESC LIMIT 1) l ON true
           LEFT JOIN csrq.rate_bucket b ON b.directory = a.directory AND b.name = 'new_orders_per_account' AND b.key = a.id::text
+         CROSS JOIN LATERAL (
+               -- More than that would only wait for those that go first.
+               SELECT max(h.until) AS until,
+                      min(csrq.enough_accepted()) FILTER (WHERE h.may_go IS NOT NULL) AS most
+                 FROM csrq.rate_hold h
+                WHERE h.directory = a.directory
+                  AND (h.scope, h.key) IN (('ca', ''), ('account', a.id::text))) w
          WHERE a.policy = p_policy AND a.owner = ANY (p_owners) AND a.status IN ('creating', 'valid'))
     -- An owner has as many accounts as there are CAs.
     SELECT a.owner,
@@ -542,29 +657,83 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.has_room(bigint, int) IS 'Whether fewer orders than so many are in flight under an account: open, and a worker has their row.';
 
-CREATE OR REPLACE FUNCTION csrq.held(p_request bigint, p_account bigint, p_names text[], p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
+CREATE OR REPLACE FUNCTION csrq.holds_on(p_request bigint, p_account bigint, p_names text[],
+    p_domains text[]) RETURNS SETOF csrq.rate_hold
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     name_set CONSTANT text := csrq.name_set_key(p_names);
 BEGIN
     RETURN QUERY
-    SELECT h.until,
-           -- The CA's sentence was about another row, of another customer perhaps.
-           CASE WHEN h.scope = 'ca' OR a.policy <> 'per_customer' AND h.scope = 'account'
-                THEN jsonb_build_object('detail', format('the CA has asked to wait with new orders (%s); csrq.rate_limits tells administrators more', h.scope))
-                ELSE h.error - 'hold_code' /* csrq's own word, which a CA may have sent */ END
+    SELECT h.*
       FROM csrq.acme_account a
      CROSS JOIN (SELECT 'ca' AS scope, '' AS key
                  UNION ALL SELECT 'account', p_account::text
                  UNION ALL SELECT 'name_set', name_set
                  UNION ALL SELECT 'registered_domain', d FROM unnest(p_domains) d
-                 UNION ALL SELECT 'identifier', csrq.identifier_key(p_account, n) FROM unnest(p_names) n) s
+                 UNION SELECT 'identifier', csrq.identifier_key(p_account, n)
+                         FROM unnest(p_names) n) s
      -- LIMIT: one look in the index each, however many holds there are.
-     CROSS JOIN LATERAL (SELECT * FROM csrq.rate_hold r WHERE r.directory = a.directory AND r.scope = s.scope AND r.key = s.key LIMIT 1) h
-     WHERE a.id = p_account AND h.until > now() AND (h.binds_renewals OR NOT csrq.is_renewal(p_request, a.directory)) ORDER BY h.until DESC LIMIT 1;
+     CROSS JOIN LATERAL (
+           SELECT * FROM csrq.rate_hold r
+            WHERE r.directory = a.directory AND r.scope = s.scope AND r.key = s.key LIMIT 1) h
+     WHERE a.id = p_account AND (h.until > now() OR h.may_go IS NOT NULL)
+       AND (h.binds_renewals OR NOT csrq.is_renewal(p_request, a.directory));
 END $$;
-COMMENT ON FUNCTION csrq.held(bigint, bigint, text[], text[]) IS 'Until when the CA has asked to wait with an order of this request for these names; no row: it has not.';
+COMMENT ON FUNCTION csrq.holds_on(bigint, bigint, text[], text[])
+    IS 'The waits that a CA has asked for and that concern an order of this request for these names: '
+       'those that go on, and those after which not all may come at once.';
+
+CREATE OR REPLACE FUNCTION csrq.is_bound(p_request bigint, p_hold csrq.rate_hold) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Whoever retries a row of a paused name has perhaps just ended the pause.
+    RETURN p_hold.until > now()
+       AND NOT (csrq.is_pause(p_hold.error)
+                AND EXISTS (SELECT FROM csrq.job j
+                             WHERE j.request_id = p_request AND j.retried_at > p_hold.refused_at));
+END $$;
+COMMENT ON FUNCTION csrq.is_bound(bigint, csrq.rate_hold)
+    IS 'Whether a request has to wait until the end of this wait. One that was retried since its name '
+       'was paused has not: it goes first.';
+
+CREATE OR REPLACE FUNCTION csrq.told_of_hold(p_hold csrq.rate_hold, p_account bigint, p_names text[])
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- The CA's sentence was about another row, of another customer perhaps.
+    IF p_hold.scope = 'ca'
+       OR p_hold.scope = 'account'
+          AND EXISTS (SELECT FROM csrq.acme_account a
+                       WHERE a.id = p_account AND a.policy <> 'per_customer') THEN
+        RETURN jsonb_build_object('detail', format(
+            'the CA has asked to wait with new orders (%s); csrq.rate_limits tells administrators more',
+            p_hold.scope));
+    END IF;
+    IF csrq.is_pause(p_hold.error) THEN
+        RETURN (p_hold.error - 'request') || jsonb_build_object(
+            'hold_code', 'name_paused',
+            'failed_names', (SELECT jsonb_agg(n) FROM unnest(p_names) n
+                              WHERE csrq.identifier_key(p_account, n) = p_hold.key));
+    END IF;
+    RETURN p_hold.error - 'hold_code';  -- csrq's own word, which a CA may have sent
+END $$;
+COMMENT ON FUNCTION csrq.told_of_hold(csrq.rate_hold, bigint, text[])
+    IS 'What a row for these names under this account is told that has to wait: an error, with '
+       'hold_code where it is not merely on hold.';
+
+CREATE OR REPLACE FUNCTION csrq.held(p_request bigint, p_account bigint, p_names text[],
+    p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT h.until, csrq.told_of_hold(h, p_account, p_names)
+      FROM csrq.holds_on(p_request, p_account, p_names, p_domains) h
+     WHERE csrq.is_bound(p_request, h) ORDER BY h.until DESC LIMIT 1;
+END $$;
+COMMENT ON FUNCTION csrq.held(bigint, bigint, text[], text[])
+    IS 'Until when the CA has asked to wait with an order of this request for these names; no row: it '
+       'has not.';
 
 CREATE OR REPLACE FUNCTION csrq.certificate_costs(p_names text[], p_domains text[]) RETURNS TABLE (name text, key text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

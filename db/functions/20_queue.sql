@@ -24,7 +24,7 @@ END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
 
 CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold', 'rate_limit', 'recent_failure', 'split_waits', 'same_request_under_way', 'paced', 'account_busy'), false) $$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold', 'name_paused', 'rate_limit', 'recent_failure', 'split_waits', 'same_request_under_way', 'paced', 'account_busy'), false) $$;
 COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
 
 CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean

@@ -104,8 +104,20 @@ BEGIN
                 'detail', format('%s orders are in flight under this account, as many as the workers allow (accounts.in_flight)', p_most_in_flight));
             RETURN;
         END IF;
+    END IF;
+    IF found_order.url IS NULL
+       AND NOT csrq.sets_out(p_request, p_account, array(
+               SELECT h FROM csrq.holds_on(p_request, p_account, p_names, p_domains) h)) THEN
+        RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false,
+            extract(epoch FROM csrq.wait_for_first())::double precision,
+            jsonb_build_object('detail', 'the CA had asked to wait; another order goes first, to see '
+                                         'whether it accepts again');
+        RETURN;
+    END IF;
+    IF found_order.id IS NULL THEN
         SELECT * INTO limited FROM csrq.charge_order(p_request, p_account, p_names, p_domains);
         IF limited.until IS NOT NULL THEN
+            PERFORM csrq.first_is_answered(p_request, p_account, false);
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
             RETURN;
         END IF;

@@ -125,12 +125,6 @@ bool contains(std::string_view text, std::string_view words) {
   return text.find(words) != std::string_view::npos;
 }
 
-/// Let's Encrypt says `rateLimited` for a name it will not try again before a person has asked it to.
-bool is_paused(const Problem& problem) {
-  return problem.is("rateLimited") &&
-         contains(problem.detail, "temporarily prevented from requesting certificates");
-}
-
 /// RFC 8555 §7.3.6 has no type of its own for it. The sentences are those of Boulder (and its kin) and
 /// Pebble.
 bool is_deactivated_account(const Problem& problem) {
@@ -251,7 +245,14 @@ Error error_of(const http::Response& response, std::string_view doing) {
                   .retry_after = http::retry_after_of(response, now())};
   if (response.status == 503 && failure.retry_after && failure.failure_class == FailureClass::transient)
     failure.failure_class = FailureClass::limited;
-  if (failure.failure_class == FailureClass::limited) failure.limit = used_up_limit(problem, response);
+  if (failure.failure_class == FailureClass::limited) {
+    failure.limit = used_up_limit(problem, response);
+    if (!failure.retry_after) failure.retry_after = wait_in_sentence(problem, response, now());
+  }
+  if (is_paused(problem)) {
+    failure.code = name_paused_code;
+    failure.limit = UsedUpLimit{.scope = LimitScope::identifier, .subject = paused_name(problem)};
+  }
   return Error(std::move(failure));
 }
 

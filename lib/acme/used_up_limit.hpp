@@ -1,5 +1,9 @@
 #pragma once
 
+#include <optional>
+#include <string>
+#include <string_view>
+
 #include "acme/problem.hpp"
 #include "base/error.hpp"
 #include "http/client.hpp"
@@ -11,5 +15,20 @@ namespace csrq::acme {
 /// sentence (Let's Encrypt's, and those of CAs with its software). Account, if it names none: that is what
 /// most mean.
 UsedUpLimit used_up_limit(const Problem& problem, const http::Response& response);
+
+/// How long to wait by the sentence of a `rateLimited` problem: "…, retry after 2026-11-30 05:07:12 UTC: …".
+/// Boulder leaves Retry-After out where less than half a second is left; RFC 8555 §6.6 has it as a SHOULD.
+/// Counted from the answer's Date, if it has one, so that this machine's clock does not matter. Past times
+/// are zero, at most http::longest_retry_after; nothing if the sentence names no time.
+std::optional<Duration> wait_in_sentence(const Problem& problem, const http::Response& response, Time now);
+
+/// Let's Encrypt says `rateLimited` for a name that it has paused: it will not try it again before a person
+/// has asked it to.
+bool is_paused(const Problem& problem);
+/// Which name that is; empty if the sentence does not say.
+std::string paused_name(const Problem& problem);
+
+/// The code of such a refusal.
+inline constexpr std::string_view name_paused_code = "name_paused";
 
 }  // namespace csrq::acme

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "acme/used_up_limit.hpp"
 #include "issuance/issuance.hpp"
 #include "issuance/order_failure.hpp"
 #include "store/notifications.hpp"
@@ -12,9 +13,9 @@
 namespace csrq::issuance {
 namespace {
 
-/// Let's Encrypt says so of a name that it pauses; all other administrative failures are of the account.
+/// All other administrative failures are of the account.
 bool is_about_names(const Failure& failure) {
-  return failure.code == "rateLimited";
+  return failure.code == acme::name_paused_code;
 }
 
 store::Alarm account_alarm(const Accounts& accounts, const Task& task, const Failure& failure) {
@@ -29,19 +30,17 @@ store::Alarm account_alarm(const Accounts& accounts, const Task& task, const Fai
           .request = std::nullopt};
 }
 
-/// Which one the CA means: it has no member for it, only a sentence.
+/// Which one the CA means, as far as it says.
 std::string paused_name(const Failure& failure, const std::vector<std::string>& names) {
-  if (const auto refused = refused_names(failure, names); !refused.empty()) return refused.front();
-  const auto meant = std::ranges::find_if(names, [&](const std::string& name) {
-    return failure.detail.find(" " + name + " ") != std::string::npos;
-  });
-  return meant != names.end() ? *meant : names.front();
+  if (failure.limit && !failure.limit->subject.empty()) return failure.limit->subject;
+  const std::vector<std::string> refused = refused_names(failure, names);
+  return refused.empty() ? names.front() : refused.front();
 }
 
 store::Alarm name_alarm(const Task& task, const Failure& failure) {
   const std::string name = paused_name(failure, task.csr->names);
   return {.key = "name:" + task.ca->config.directory + " " + name,
-          .code = "name_paused",
+          .code = failure.code,
           .detail = task.ca->config.name + " issues nothing for " + name + ": " + failure.detail,
           .directory = task.ca->config.directory,
           .owner = std::nullopt,

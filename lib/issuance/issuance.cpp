@@ -5,6 +5,7 @@
 
 #include "acme/certificate.hpp"
 #include "acme/revocation.hpp"
+#include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
 #include "issuance/order_failure.hpp"
 #include "issuance/rate_limits.hpp"
@@ -156,11 +157,13 @@ std::optional<Progress> Issuance::open_order(Task& task) {
 }
 
 Progress Issuance::hold_back(Task& task, const store::Hold& hold) {
-  Failure why{.failure_class = FailureClass::limited,
+  Failure why{.failure_class =
+                  hold.code == acme::name_paused_code ? FailureClass::administrative : FailureClass::limited,
               .code = hold.code,
               .detail = hold.detail,
               .problem = hold.document,
               .retry_after = {}};
+  why.failed_names = hold.failed_names;
   return wait_for_hold(task, hold.wait, std::move(why));
 }
 

@@ -146,10 +146,11 @@ class Issuance {
   static bool is_outage(Task& task, const Failure& failure);
   Progress settle(Task& task, Failure failure);
   Progress wait_for_limit(Task& task, Failure failure);
+  Progress wait_for_pause(Task& task, Failure failure);
   Progress wait_for_hold(Task& task, Duration wait, Failure why);
   Progress put_off(Task& task, Duration wait, Failure failure);
   Progress back_to_queue(Task& task, Duration wait, Failure failure);
-  void hold_others(const Task& task, const Failure& failure, Duration wait);
+  Duration hold_others(const Task& task, const Failure& failure, Duration least);
 
   const Config& config_;
   store::Database& database_;

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <iterator>
 
 #include "acme/pacer.hpp"
+#include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
 #include "issuance/alarms.hpp"
 #include "issuance/issuance.hpp"
@@ -12,8 +14,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// If the CA sets a limit but no time.
-constexpr Duration default_limit = 10min;
+/// What a row waits at most because it was refused again and again.
+constexpr Duration longest_growth = 10min;
 /// Short waits of a busy CA that one row spends in the worker.
 constexpr int most_turned_away = 5;
 /// What a limit makes wait at least: a CA that says 0 has refused all the same.
@@ -39,6 +41,17 @@ bool is_unanswered(const Failure& failure) {
   const int status = failure.request->status;
   const bool was_cut_short_by_us = failure.code == "oversize";
   return (status == 0 && !was_cut_short_by_us) || status == 502 || status == 503 || status == 504;
+}
+
+/// Of the row's names those that the CA has paused: it says the same of a wildcard as of the name below it.
+/// Where it does not say which, nobody else can be held back, and the row fails by itself.
+std::vector<std::string> paused_names(const Task& task, const Failure& failure) {
+  std::vector<std::string> paused;
+  if (failure.code != acme::name_paused_code || !task.account || !task.csr) return paused;
+  const std::string& subject = failure.limit.value_or(UsedUpLimit{}).subject;
+  std::ranges::copy_if(task.csr->names, std::back_inserter(paused),
+                       [&](const std::string& name) { return name == subject || name == "*." + subject; });
+  return paused;
 }
 
 }  // namespace
@@ -86,6 +99,10 @@ Progress Issuance::settle(Task& task, Failure failure) {
   if (is_outage(task, failure))
     return put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s), std::move(failure));
   if (failure.failure_class == FailureClass::limited) return wait_for_limit(task, std::move(failure));
+  if (std::vector<std::string> paused = paused_names(task, failure); !paused.empty()) {
+    failure.failed_names = std::move(paused);
+    return wait_for_pause(task, std::move(failure));
+  }
   if (failure.failure_class == FailureClass::administrative) raise_alarm(database_, accounts_, task, failure);
   // An answer that names a far day does not stop a row for longer than its failures do.
   const std::vector<Duration>& schedule = config_.retry.schedule;
@@ -100,19 +117,27 @@ Progress Issuance::settle(Task& task, Failure failure) {
 /// A row that is refused again and again comes back later each time, whatever the CA says: some say 0 for
 /// ever.
 Progress Issuance::wait_for_limit(Task& task, Failure failure) {
-  const Duration asked = failure.retry_after.value_or(default_limit);
   if (failure.code == acme::paced_code)
-    return put_off(task, std::max<Duration>(asked, 1s), std::move(failure));
-  if (!failure.request) return wait_for_hold(task, asked, std::move(failure));
+    return put_off(task, std::max<Duration>(failure.retry_after.value_or(1s), 1s), std::move(failure));
+  if (!failure.request)
+    return wait_for_hold(task, failure.retry_after.value_or(shortest_limit), std::move(failure));
   const bool is_busy = failure.request->status == 503;
-  const Duration wait = std::clamp<Duration>(asked, is_busy ? 1s : shortest_limit, longest_limit(failure));
-  hold_others(task, failure, wait);
+  if (failure.retry_after) failure.retry_after = std::min(*failure.retry_after, longest_limit(failure));
+  const Duration wait = hold_others(task, failure, is_busy ? 1s : shortest_limit);
   // The pacer sees to it that a busy CA is asked less often.
   if (is_busy && wait <= shortest_limit && task.turned_away++ < most_turned_away)
     return put_off(task, wait, std::move(failure));
-  return back_to_queue(task,
-                       std::max(wait, std::min<Duration>(task.claim.attempt * shortest_limit, default_limit)),
-                       std::move(failure));
+  return back_to_queue(
+      task, std::max(wait, std::min<Duration>(task.claim.attempt * shortest_limit, longest_growth)),
+      std::move(failure));
+}
+
+/// The CA has paused a name of the row until a person asks it to go on: all rows with it wait, behind one
+/// alarm, and one of them asks again now and then.
+Progress Issuance::wait_for_pause(Task& task, Failure failure) {
+  raise_alarm(database_, accounts_, task, failure);
+  const Duration wait = hold_others(task, failure, shortest_limit);
+  return back_to_queue(task, wait, std::move(failure));
 }
 
 /// No request was sent. A hold that is about to end is waited for without the slot, which others need.
@@ -138,25 +163,28 @@ Progress Issuance::back_to_queue(Task& task, Duration wait, Failure failure) {
           .failure = std::move(failure)};
 }
 
-/// Rows that would be told the same wait without asking. A limit that csrq has foreseen holds by itself.
-void Issuance::hold_others(const Task& task, const Failure& failure, Duration wait) {
-  if (!task.ca || !failure.request) return;
+/// Rows that would be told the same wait without asking. A limit that csrq has foreseen holds by itself. How
+/// long the wait is.
+Duration Issuance::hold_others(const Task& task, const Failure& failure, Duration least) {
+  const Duration alone = std::max(failure.retry_after.value_or(least), least);
+  if (!task.ca || !failure.request) return alone;
   UsedUpLimit limit = failure.limit.value_or(UsedUpLimit{});
   if (limit.scope == LimitScope::account && !task.account) limit.scope = LimitScope::address;
-  if (!task.csr && is_of_names(limit.scope)) return;
+  if (!task.csr && is_of_names(limit.scope)) return alone;
   const std::vector<std::string> names = task.csr ? task.csr->names : std::vector<std::string>{};
   const std::vector<std::string> domains = limited_domains(names);
   // Everybody's rows for a domain would wait, and which one is meant is not known: whoever asks for a
   // stranger's domain beside its own could hold it up.
-  if (limit.scope == LimitScope::registered_domain && limit.subject.empty() && domains.size() > 1) return;
-  store::hold(database_,
-              {.directory = task.ca->config.directory,
-               .account = task.account ? task.account->id : store::AccountId{},
-               .request = task.claim.fence.request,
-               .limit = limit,
-               .names = names,
-               .domains = domains},
-              wait, failure);
+  if (limit.scope == LimitScope::registered_domain && limit.subject.empty() && domains.size() > 1)
+    return alone;
+  return store::hold(database_,
+                     {.directory = task.ca->config.directory,
+                      .account = task.account ? task.account->id : store::AccountId{},
+                      .request = task.claim.fence.request,
+                      .limit = limit,
+                      .names = names,
+                      .domains = domains},
+                     failure.retry_after, failure, least);
 }
 
 }  // namespace csrq::issuance

@@ -13,7 +13,7 @@ namespace {
 
 constexpr auto open_order_sql = R"sql(
     SELECT held, order_id, url, fresh, charged, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail',
-           coalesce(hold_error ->> 'hold_code', 'on_hold'), (hold_error - 'hold_code')::text
+           coalesce(hold_error ->> 'hold_code', 'on_hold'), (hold_error - 'hold_code')::text, hold_error -> 'failed_names'
       FROM csrq.open_order($1, $2, $3, $4, $5, $6, $7)
 )sql";
 
@@ -69,7 +69,10 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     if (row[1].is_null()) {
       answer.hold =
           Hold{.wait = Duration(row[5].as<std::int64_t>()), .detail = text(row[6]), .code = text(row[7])};
-      if (answer.hold->code != on_hold_code) answer.hold->document = text(row[8]);
+      if (answer.hold->code != on_hold_code) {
+        answer.hold->document = text(row[8]);
+        answer.hold->failed_names = texts(row[9]);
+      }
     } else {
       answer.order = OpenOrder{.id = OrderId{row[1].as<std::int64_t>()},
                                .url = text(row[2]),

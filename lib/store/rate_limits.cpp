@@ -18,6 +18,15 @@ constexpr auto take_account_token_sql = R"sql(
     SELECT (wait_seconds * 1000000)::bigint, why, coalesce(hold_code, 'on_hold') FROM csrq.take_account_token($1, $2, $3)
 )sql";
 
+constexpr auto hold_sql = R"sql(
+    SELECT (extract(epoch FROM csrq.hold($1, $2, $3, $4, $5, $6, $7, $8)) * 1000000)::bigint
+)sql";
+
+constexpr auto forget_limits_sql = R"sql(
+    SELECT forgotten, rows, to_char(last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+      FROM csrq.forget_limits(scope => $1, key => $2, everything => $1::text IS NULL, ca => $3)
+)sql";
+
 constexpr auto certificates_to_seed_sql = R"sql(
     SELECT array_to_json(names), issued_at FROM csrq.certificates_to_seed($1, $2, $3)
 )sql";
@@ -97,16 +106,20 @@ std::optional<Hold> take_account_token(Database& database, const std::string& di
   return hold;
 }
 
-void hold(Database& database, const RefusedByCa& refused, Duration wait, const Failure& why) {
+Duration hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
+              const Failure& why, Duration least) {
   const UsedUpLimit& limit = refused.limit;
   const std::vector<std::string> subject{limit.subject};
   const std::vector<std::string>& row_keys =
       limit.scope == LimitScope::registered_domain ? refused.domains : refused.names;
+  Duration wait{};
   database.run([&](pqxx::transaction_base& transaction) {
-    execute(transaction, "SELECT csrq.hold($1, $2, $3, $4, $5, $6, $7)",
-            {refused.directory, to_string(limit.scope), refused.account, refused.request,
-             limit.subject.empty() ? row_keys : subject, wait, error_json(why)});
+    wait = Duration(execute(transaction, hold_sql,
+                            {refused.directory, to_string(limit.scope), refused.account, refused.request,
+                             limit.subject.empty() ? row_keys : subject, asked, error_json(why), least})[0][0]
+                        .as<std::int64_t>());
   });
+  return wait;
 }
 
 std::vector<RateLimitLine> rate_limits(Database& database, const std::string& ca,
@@ -119,6 +132,18 @@ std::vector<RateLimitLine> rate_limits(Database& database, const std::string& ca
       lines.push_back(line_in(row));
   });
   return lines;
+}
+
+ForgottenLimits forget_limits(Database& database, const LimitSelection& selection) {
+  ForgottenLimits forgotten;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    const auto row = execute(
+        transaction, forget_limits_sql,
+        {null_if_empty(selection.scope), null_if_empty(selection.key), null_if_empty(selection.ca)})[0];
+    forgotten = {
+        .forgotten = row[0].as<std::int64_t>(), .rows = row[1].as<std::int64_t>(), .last_at = text(row[2])};
+  });
+  return forgotten;
 }
 
 }  // namespace csrq::store

@@ -40,6 +40,7 @@ struct Hold {
   std::string detail{};
   std::string code{};      ///< on_hold_code, or "rate_limit", "recent_failure", …: csrq's own
   std::string document{};  ///< JSON, if it is csrq's own
+  std::vector<std::string> failed_names{};  ///< of the row's names, those that it is about; empty: all
 };
 
 /// Before newAccount is sent for the key of `account`, which had this URL when it was read (empty: it is
@@ -56,8 +57,10 @@ struct RefusedByCa {
   std::vector<std::string> names{};    ///< of the row, for an answer that does not say which; so are its
   std::vector<std::string> domains{};  ///< registered domains
 };
-/// The CA has said that the limit is used up for so long: nothing more is sent that it would refuse.
-void hold(Database& database, const RefusedByCa& refused, Duration wait, const Failure& why);
+/// The CA has said that the limit is used up, for so long as it `asked` (nothing: it named no time): nothing
+/// more is sent that it would refuse, for `least` at least. How long the wait is.
+Duration hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
+              const Failure& why, Duration least = {});
 
 /// A line of csrq.rate_limits; times are text as PostgreSQL prints them, empty for null.
 struct RateLimitLine {
@@ -81,5 +84,19 @@ struct RateLimitLine {
 /// Empty filters: all.
 std::vector<RateLimitLine> rate_limits(Database& database, const std::string& ca,
                                        const std::string& customer);
+
+/// What csrq.forget_limits() is to forget; empty: all. `scope` as in csrq.rate_hold, or the name of a limit.
+struct LimitSelection {
+  std::string scope{};
+  std::string key{};
+  std::string ca{};
+};
+struct ForgottenLimits {
+  std::int64_t forgotten{};
+  std::int64_t rows{};    ///< that waited, and look again
+  std::string last_at{};  ///< when the last of them does, RFC 3339; empty: none
+};
+/// Throws UsageError for an unknown scope or a missing privilege.
+ForgottenLimits forget_limits(Database& database, const LimitSelection& selection);
 
 }  // namespace csrq::store

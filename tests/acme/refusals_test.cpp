@@ -345,17 +345,116 @@ TEST_CASE("an order that the CA has accepted goes on while new ones are held bac
   CHECK(world.run().issued == 1);
 }
 
-TEST_CASE("the alarm of a name that the CA has paused names that one") {
+TEST_CASE(
+    "a paused name holds its rows behind one alarm, until csrq.retry finds that it is paused no longer") {
+  StubIssuing world;
+  world.submit({"first.example"});
+  world.run();
+  world.stub.forget_requests();
+  const Fault pause =
+      faults::problem(429, "rateLimited",
+                      "Your account is temporarily prevented from requesting certificates for z.example and "
+                      "possibly others. Please visit: https://ca.example/unpause");
+  world.stub.fail_next(Kind::new_order, pause);
+  const auto refused = world.submit({"a.example", "z.example"});
+  CHECK(world.run().put_off == 1);
+  const auto held = world.submit({"z.example"});
+  world.submit({"b.example"});
+  CHECK(world.run().issued == 1);
+  CHECK(world.stub.requests(Kind::new_order) == 2);
+  for (const auto id : {refused, held}) {
+    CHECK(world.row(id).status == "pending");
+    CHECK(world.row(id).failure_class() == "administrative");
+    CHECK(world.row(id).code() == "name_paused");
+    CHECK(world.row(id).detail().find("https://ca.example/unpause") != std::string::npos);
+    CHECK(world.row(id).error["failed_names"] == json({"z.example"}));
+    CHECK(world.job(id, "failures") == "0");
+    CHECK(world.due_in(id) == doctest::Approx(3600).epsilon(0.02));
+  }
+  CHECK(world.sql.value("SELECT string_agg(code || ' ' || split_part(key, ' ', 2), ',') FROM csrq.alarms") ==
+        "name_paused z.example");
+
+  SUBCASE("it is paused still: one row has asked, the others wait on") {
+    world.stub.fail_next(Kind::new_order, pause, 10);
+    world.stub.forget_requests();
+    world.sql.run("SELECT csrq.retry(code => 'name_paused')");
+    CHECK(world.run().put_off == 2);
+    CHECK(world.stub.requests(Kind::new_order) == 1);
+    CHECK(world.count("alarms") == "1");
+  }
+  SUBCASE("it is paused no longer: one row is retried, and the others follow") {
+    world.sql.run("SELECT csrq.retry(id => " + std::to_string(store::number(held)) + ")");
+    CHECK(world.run().issued + world.run().issued == 2);
+    CHECK(world.count("alarms") == "0");
+  }
+}
+
+TEST_CASE("a paused name that the CA does not tell fails its row alone, by the schedule") {
   StubIssuing world;
   world.stub.fail_next(
       Kind::new_order,
       faults::problem(429, "rateLimited",
-                      "Your account is temporarily prevented from requesting certificates for z.example and "
-                      "possibly others. Please visit: https://ca.example/unpause"));
-  world.submit({"a.example", "z.example"});
+                      "Your account is temporarily prevented from requesting certificates."));
+  const auto id = world.submit({"a.example"});
   CHECK(world.run().failed == 1);
-  CHECK(world.sql.value("SELECT code || ' ' || split_part(key, ' ', 2) FROM csrq.alarms") ==
-        "name_paused z.example");
+  CHECK(world.row(id).code() == "name_paused");
+  CHECK(world.count("rate_hold") == "0");
+  CHECK(world.sql.value("SELECT code FROM csrq.alarms") == "name_paused");
+}
+
+TEST_CASE("a refusal for a limit without Retry-After, which its CA sends when hardly any time is left") {
+  StubIssuing world;
+  const std::string sentence = "too many new orders (20) from this account in the last 1m0s";
+  SUBCASE("waits until the time that its sentence names") {
+    std::string until = to_rfc3339(now() + 10min).substr(0, 19);
+    until[10] = ' ';
+    world.stub.fail_next(Kind::new_order, faults::problem(429, "rateLimited",
+                                                          sentence + ", retry after " + until + " UTC: see"));
+    const auto id = world.submit({"a.example"});
+    CHECK(world.run().put_off == 1);
+    CHECK(world.due_in(id) == doctest::Approx(600).epsilon(0.02));
+  }
+  SUBCASE("or, without any time, some seconds, and so do the others") {
+    world.stub.fail_next(Kind::new_order, faults::problem(429, "rateLimited", sentence));
+    const auto id = world.submit({"a.example"});
+    CHECK(world.run().put_off == 1);
+    CHECK(world.due_in(id) > 3);
+    CHECK(world.due_in(id) <= 5);
+    CHECK(world.sql.value("SELECT until <= now() + interval '5 seconds' FROM csrq.rate_hold") == "t");
+  }
+  SUBCASE("or one refill of the limit, if that is known") {
+    world.sql.run("INSERT INTO csrq.rate_limit (directory, name, burst, period) VALUES ('" +
+                  world.stub.directory_url() + "', 'new_orders_per_account', 10, '10 minutes')");
+    world.stub.fail_next(Kind::new_order, faults::problem(429, "rateLimited", sentence));
+    const auto id = world.submit({"a.example"});
+    CHECK(world.run().put_off == 1);
+    CHECK(world.due_in(id) == doctest::Approx(60).epsilon(0.05));
+  }
+}
+
+TEST_CASE("when the wait for an unknown limit is over, the rows that waited come one after the other") {
+  StubIssuing world;
+  world.submit({"first.example"});
+  world.run();
+  world.stub.fail_next(Kind::new_order,
+                       faults::problem(429, "rateLimited", "too many new orders", json::object(), "3600"));
+  std::vector<store::RequestId> rows;
+  for (int row = 0; row < 8; ++row) rows.push_back(world.submit({"n" + std::to_string(row) + ".example"}));
+  world.run(1);
+  world.run();
+  world.sql.run("UPDATE csrq.rate_hold SET until = now()");
+  world.sql.run("UPDATE csrq.job SET run_at = now()");
+  world.sql.run("UPDATE csrq.turn SET turn_at = now()");
+  world.stub.forget_requests();
+  Hold first = world.stub.hold_next(Kind::new_order);
+  RunningBatch batch = world.start_run();
+  first.wait_until_reached();
+  CHECK(world.stub.requests(Kind::new_order) == 1);
+  CHECK(world.count("goes_first") == "1");
+  CHECK(world.count("acme_order WHERE status = 'creating'") == "1");
+  first.release();
+  CHECK(batch.wait().issued == 8);
+  CHECK(world.count("goes_first") == "0");
 }
 
 TEST_CASE("a CA's document cannot say what csrq itself waits for") {

@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "http/retry_after.hpp"
+
 using namespace std::chrono_literals;
 using csrq::Failure;
 using csrq::FailureClass;
@@ -76,6 +78,55 @@ TEST_CASE("which limit a refusal speaks of: by its help page first, then by its 
     CHECK(failure.limit->scope == row.scope);
     CHECK(failure.limit->subject == row.subject);
   }
+}
+
+TEST_CASE("a refusal for a limit without Retry-After takes the time that its sentence names") {
+  const auto waits = [](const std::string& detail, Headers headers = {}) {
+    headers.emplace_back("date", "Mon, 30 Nov 2026 05:07:02 GMT");
+    return failure_of(answer(429, document("rateLimited", detail), headers)).retry_after;
+  };
+  SUBCASE("until the second is over that Boulder has cut off, by the CA's own clock") {
+    CHECK(
+        waits("too many new orders (20) from this account in the last 1m0s, retry after 2026-11-30 05:07:12 "
+              "UTC: see https://ca.example/limits") == 11s);
+  }
+  SUBCASE("in RFC 3339") {
+    CHECK(waits("too many, retry after 2026-11-30T05:08:02Z: see https://ca.example/limits") == 61s);
+    CHECK(waits("too many, retry after 2026-11-30T05:08:02.5Z") == 61s + 500ms);
+  }
+  SUBCASE("one that is over is no time to wait") {
+    CHECK(waits("too many, retry after 2026-11-29 05:07:12 UTC: see") == 0s);
+  }
+  SUBCASE("one that is far away counts as a Retry-After would") {
+    CHECK(waits("too many, retry after 2999-11-29 05:07:12 UTC") == csrq::http::longest_retry_after);
+  }
+  SUBCASE("the header goes before the sentence") {
+    CHECK(waits("too many, retry after 2026-11-30 05:07:12 UTC", {{"retry-after", "60"}}) == 60s);
+  }
+  SUBCASE("what cannot be read is no time") {
+    for (const char* detail :
+         {"too many", "retry after", "retry after ", "retry after 2026-11-30", "retry after a while",
+          "retry after 2026-13-30 05:07:12 UTC", "retry after 2026-11-30x05:07:12 UTC"})
+      CHECK(waits(detail) == std::nullopt);
+  }
+}
+
+TEST_CASE("the refusal of a paused name says which one it is, for a person to end") {
+  const auto paused = [](const std::string& rest) {
+    return failure_of(answer(429, document("rateLimited",
+                                           "Your account is temporarily prevented from "
+                                           "requesting certificates" +
+                                               rest)));
+  };
+  const Failure failure =
+      paused(" for z.example and possibly others. Please visit: https://ca.example/unpause");
+  CHECK(failure.failure_class == FailureClass::administrative);
+  CHECK(failure.code == "name_paused");
+  CHECK(failure.detail.find("https://ca.example/unpause") != std::string::npos);
+  REQUIRE(failure.limit);
+  CHECK(failure.limit->scope == csrq::LimitScope::identifier);
+  CHECK(failure.limit->subject == "z.example");
+  CHECK(paused("").limit->subject.empty());
 }
 
 TEST_CASE("maintenance (503 with Retry-After) is about the whole CA; other failures are about no limit") {
