@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <iostream>
+#include <ranges>
 
 #include <nlohmann/json.hpp>
 
@@ -7,6 +8,7 @@
 #include "app/environment.hpp"
 #include "base/printable.hpp"
 #include "store/health.hpp"
+#include "store/notifications.hpp"
 
 namespace csrq::app {
 namespace {
@@ -74,7 +76,24 @@ std::string described(const store::EndingSoon& ending) {
          std::to_string(ending.request) + ") at " + ending.not_after.substr(0, to_the_minute);
 }
 
-Answer judge(const store::Health& health, const Thresholds& thresholds) {
+/// What stops the rows of a whole CA, account or machine.
+bool is_critical(const store::OpenAlarm& alarm) {
+  return alarm.code == "ca_out_of_reach" || alarm.key.starts_with("account:") ||
+         alarm.key.starts_with("sealing_key:");
+}
+
+void add_alarms(Answer& answer, const std::vector<store::OpenAlarm>& alarms) {
+  constexpr std::size_t most_told = 20;
+  for (const store::OpenAlarm& alarm : alarms | std::views::take(most_told))
+    answer.add(is_critical(alarm) ? Verdict::critical : Verdict::warning, "alarm " + alarm.key);
+  if (alarms.size() <= most_told) return;
+  const bool critical = std::ranges::any_of(alarms | std::views::drop(most_told), is_critical);
+  answer.add(critical ? Verdict::critical : Verdict::warning,
+             std::to_string(alarms.size() - most_told) + " more alarms, see csrq.alarms");
+}
+
+Answer judge(const store::Health& health, const std::vector<store::OpenAlarm>& alarms,
+             const Thresholds& thresholds) {
   Answer answer;
   if (health.critical.certificates > 0) answer.add(Verdict::critical, described(health.critical));
   if (health.workers == 0 && !thresholds.by_timer) answer.add(Verdict::critical, "no worker is alive");
@@ -84,6 +103,7 @@ Answer judge(const store::Health& health, const Thresholds& thresholds) {
   if (health.warning.certificates > 0) answer.add(Verdict::warning, described(health.warning));
   if (health.need_person > 0)
     answer.add(Verdict::warning, counted(health.need_person, "row needs a person", "rows need a person"));
+  add_alarms(answer, alarms);
   if (answer.text.empty())
     answer.text = counted(health.due, "row is due", "rows are due") + ", " +
                   counted(health.workers, "worker is alive", "workers are alive");
@@ -111,12 +131,21 @@ nlohmann::json to_json(const store::EndingSoon& ending) {
           {"not_after", ending.not_after}};
 }
 
-void print_json(const Answer& answer, const store::Health& health) {
+nlohmann::json to_json(const std::vector<store::OpenAlarm>& alarms) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const store::OpenAlarm& alarm : alarms)
+    list.push_back({{"key", alarm.key}, {"code", alarm.code}, {"detail", alarm.detail}});
+  return list;
+}
+
+void print_json(const Answer& answer, const store::Health& health,
+                const std::vector<store::OpenAlarm>& alarms) {
   const nlohmann::json document{{"state", name_of(answer.verdict)},
                                 {"text", answer.text},
                                 {"ending_critical", to_json(health.critical)},
                                 {"ending_warning", to_json(health.warning)},
                                 {"need_person", health.need_person},
+                                {"alarms", to_json(alarms)},
                                 {"workers", health.workers},
                                 {"due", health.due},
                                 {"oldest_due_seconds", seconds(health.longest_due)}};
@@ -129,9 +158,10 @@ Exit run(const Arguments& arguments) {
   const auto database = open_database(arguments.config());
   const store::Health health =
       store::health(*database, thresholds.warning, thresholds.critical, arguments.text("customer"));
-  const Answer answer = judge(health, thresholds);
+  const std::vector<store::OpenAlarm> alarms = store::open_alarms(*database, arguments.text("customer"));
+  const Answer answer = judge(health, alarms, thresholds);
   if (arguments.json())
-    print_json(answer, health);
+    print_json(answer, health, alarms);
   else
     std::cout << "CSRQ " << name_of(answer.verdict) << " - " << plugin_text(answer.text) << " | "
               << performance_data(health, thresholds) << "\n";
@@ -158,9 +188,12 @@ const Command check_command{
         "login in csrq_dba is enough.\n\n"
         "  CRITICAL  a certificate whose renewal is due ends within --critical; no worker is alive; the "
         "oldest "
-        "due row waits\n            longer than --due-critical\n"
+        "due row waits\n            longer than --due-critical; an alarm is open of an account, a sealing "
+        "key or "
+        "a CA out of reach\n"
         "  WARNING   one ends within --warning; a row needs a person; the oldest due row waits longer than "
-        "--due-warning\n\n"
+        "--due-warning;\n            another alarm is open, such as a name that the CA has paused: `csrq "
+        "notify` tells more\n\n"
         "Of a short-lived certificate a sixth and a thirtieth of its lifetime count, if they are less. Rows "
         "of "
         "suspended\ncustomers are left out, and bulk rows from the oldest due row.\n",

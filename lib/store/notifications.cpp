@@ -23,7 +23,14 @@ constexpr auto undelivered_sql = R"sql(
      ORDER BY id, channel
 )sql";
 
-constexpr auto alarms_sql = "SELECT key, code, detail, raised_at FROM csrq.alarms ORDER BY raised_at, id";
+// Of a customer: of its account or one of its requests; what is nobody's in particular concerns everybody.
+constexpr auto alarms_sql = R"sql(
+    SELECT a.key, a.code, a.detail, a.raised_at
+      FROM csrq.alarm a LEFT JOIN csrq.request r ON r.id = a.request_id
+     WHERE a.cleared_at IS NULL
+       AND ($1::text IS NULL OR a.owner IN ($1, '') OR r.customer = $1 OR num_nonnulls(a.owner, a.request_id) = 0)
+     ORDER BY a.raised_at, a.id
+)sql";
 
 constexpr auto customer_channels_sql = R"sql(
     SELECT array_to_json(csrq.notify_channels(name, $2)) FROM csrq.customer WHERE name = $1
@@ -146,11 +153,11 @@ std::vector<Undelivered> undelivered(Database& database, const std::string& cust
   return lines;
 }
 
-std::vector<OpenAlarm> open_alarms(Database& database) {
+std::vector<OpenAlarm> open_alarms(Database& database, const std::string& customer) {
   std::vector<OpenAlarm> alarms;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     alarms.clear();
-    for (const auto& row : execute(transaction, alarms_sql))
+    for (const auto& row : execute(transaction, alarms_sql, {null_if_empty(customer)}))
       alarms.push_back(
           {.key = text(row[0]), .code = text(row[1]), .detail = text(row[2]), .raised_at = text(row[3])});
   });

@@ -81,6 +81,7 @@ struct OpenAlarm {
   std::string detail{};
   std::string raised_at{};
 };
-std::vector<OpenAlarm> open_alarms(Database& database);
+/// The oldest first. `customer`: those that concern it; empty: all.
+std::vector<OpenAlarm> open_alarms(Database& database, const std::string& customer = {});
 
 }  // namespace csrq::store

@@ -74,6 +74,52 @@ TEST_CASE("check: one line with performance data, and the exit codes of a monito
   }
 }
 
+TEST_CASE(
+    "check: each open alarm is there, and those that stop a whole CA, account or machine are CRITICAL") {
+  Monitored monitored;
+  monitored.worker_lives();
+  const auto raise = [&](const std::string& key, const std::string& code) {
+    monitored.sql.run("SELECT csrq.raise_alarm('" + key + "', '" + code + "', 'a sentence')");
+  };
+  raise("name:https://ca.example/dir z.example", "name_paused");
+  const embedded::Outcome paused = monitored.check();
+  CHECK(paused.exit_code == 1);
+  CHECK(says(paused.output, "CSRQ WARNING - alarm name:https://ca.example/dir z.example | "));
+  const auto document = monitored.json({"check"});
+  CHECK(document["text"] == "alarm name:https://ca.example/dir z.example");
+  CHECK(document["alarms"] == nlohmann::json::array({{{"key", "name:https://ca.example/dir z.example"},
+                                                      {"code", "name_paused"},
+                                                      {"detail", "a sentence"}}}));
+  SUBCASE("an account") {
+    raise("account:https://ca.example/dir acme", "userActionRequired");
+    CHECK(monitored.check().exit_code == 2);
+  }
+  SUBCASE("a sealing key") {
+    raise("sealing_key:host", "sealed_key");
+    CHECK(monitored.check().exit_code == 2);
+  }
+  SUBCASE("a CA out of reach") {
+    raise("ca:https://ca.example/dir", "ca_out_of_reach");
+    CHECK(monitored.check().exit_code == 2);
+  }
+  SUBCASE("one that is over is not there") {
+    monitored.sql.run("SELECT csrq.clear_alarm('name:https://ca.example/dir z.example')");
+    CHECK(monitored.check().exit_code == 0);
+  }
+  SUBCASE("more than twenty are counted, and all are in the document") {
+    for (int i = 0; i < 25; ++i) raise("name:x n" + std::to_string(i), "name_paused");
+    CHECK(says(monitored.check().output, "; 6 more alarms, see csrq.alarms | "));
+    CHECK(monitored.json({"check"})["alarms"].size() == 26);
+  }
+  SUBCASE("another customer's is not this one's") {
+    monitored.sql.run("SELECT csrq.clear_alarm('name:https://ca.example/dir z.example')");
+    monitored.sql.run("INSERT INTO csrq.customer (name) VALUES ('acme'), ('other')");
+    monitored.sql.run("SELECT csrq.raise_alarm('account:x other', 'y', 'z', 'x', 'other')");
+    CHECK(monitored.check({"--customer", "acme"}).exit_code == 0);
+    CHECK(monitored.check({"--customer", "other"}).exit_code == 2);
+  }
+}
+
 TEST_CASE("check: what keeps it from looking is UNKNOWN, on standard output, in one line") {
   Monitored monitored;
   for (const std::vector<std::string>& words : {std::vector<std::string>{"--warnin", "3d"},
