@@ -294,6 +294,42 @@ TEST_CASE("retry says how many rows it takes, when the first and the last go, an
   CHECK(installation.json({"retry", "--everything"}).at("limited") == 3);
 }
 
+TEST_CASE("limits forget: a wait is ended, what there is not ends with 1, what is not said with 2") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  const auto hold = [&](const std::string& scope, const std::string& key) {
+    sql.run(
+        "INSERT INTO csrq.rate_hold (directory, scope, key, until, error) VALUES ('https://127.0.0.1:1/dir', "
+        "'" +
+        scope + "', '" + key + "', now() + interval '1 day', '{}')");
+  };
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"forget"},
+                                                {"forget", "account"},
+                                                {"forget", "account", "1", "--all"},
+                                                {"forget", "galaxy", "x"},
+                                                {"forget", "--all", "--customer", "acme"},
+                                                {"--all"},
+                                                {"remember"}}) {
+    std::vector<std::string> command{"limits"};
+    command.insert(command.end(), words.begin(), words.end());
+    CAPTURE(words.back());
+    CHECK(installation(command).exit_code == 2);
+  }
+  const embedded::Outcome nothing = installation({"limits", "forget", "account", "1"});
+  CHECK(nothing.exit_code == 1);
+  CHECK(says(nothing.output, "no CA has asked to wait there"));
+  hold("account", "1");
+  hold("identifier", "1 www.example.org");
+  hold("ca", "");
+  const embedded::Outcome one = installation({"limits", "forget", "account", "1"});
+  CHECK(one.exit_code == 0);
+  CHECK(one.output == "1 wait or learnt limit is forgotten; 0 rows look again\n");
+  CHECK(installation({"limits", "forget", "identifier", "1", "www.example.org"}).exit_code == 0);
+  CHECK(installation({"limits", "forget", "ca", "https://elsewhere.example/dir"}).exit_code == 1);
+  CHECK(installation.json({"limits", "forget", "--all"}) ==
+        nlohmann::json{{"forgotten", 1}, {"rows", 0}, {"last_at", nullptr}});
+}
+
 TEST_CASE("limits: nothing known is said; a line for each limit; programs get numbers") {
   const Installation installation;
   CHECK(installation({"limits"}).output == "no limit is known, and no CA has asked to wait\n");
