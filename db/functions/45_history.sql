@@ -36,6 +36,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.history(bigint) IS 'A request''s whole story in order: insert, attempts, orders, authorizations, responses, failures, certificates. Empty for whoever may not read the request.';
 
+CREATE OR REPLACE FUNCTION csrq.warn(p_worker bigint, p_request bigint, p_lease bigint, p_detail text)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
+    SELECT r.id, r.customer, 'warning', p_worker, p_lease, jsonb_build_object('detail', p_detail)
+      FROM csrq.request r WHERE r.id = p_request AND csrq.holds(p_worker, p_request, p_lease);
+END $$;
+COMMENT ON FUNCTION csrq.warn(bigint, bigint, bigint, text)
+    IS 'Writes a sentence into the history of a request: it goes on, but somebody should know. Nothing '
+       'if the lease was lost.';
+
 DROP FUNCTION IF EXISTS csrq.prune(interval);
 CREATE OR REPLACE FUNCTION csrq.prune(p_keep interval DEFAULT '90 days', p_limit int DEFAULT NULL)
 RETURNS TABLE (what text, removed bigint)

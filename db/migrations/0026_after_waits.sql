@@ -41,3 +41,14 @@ COMMENT ON COLUMN csrq.goes_first.scope IS 'Scope of that wait.';
 COMMENT ON COLUMN csrq.goes_first.key IS 'Key of that wait.';
 COMMENT ON COLUMN csrq.goes_first.until
     IS 'Nobody waits for it any longer: its worker may have died.';
+
+-- Adds to whatever the constraint allows by now.
+DO $$
+DECLARE
+    allowed text := (SELECT pg_catalog.pg_get_expr(conbin, conrelid) FROM pg_catalog.pg_constraint
+                      WHERE conrelid = 'csrq.event'::regclass AND conname = 'event_what_check');
+BEGIN
+    ALTER TABLE csrq.event DROP CONSTRAINT event_what_check;
+    EXECUTE format('ALTER TABLE csrq.event ADD CONSTRAINT event_what_check CHECK (%s OR what = %L)',
+                   allowed, 'warning');
+END $$;

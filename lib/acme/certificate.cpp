@@ -26,16 +26,15 @@ http::Response fetch_issuer(Session& session, const std::string& url) {
 
 }  // namespace
 
-std::vector<crypto::Certificate> download_chain(Session& session, const std::string& url,
-                                                const crypto::ChainDemand& demand,
-                                                const std::string& preferred_chain) {
+ChosenChain download_chain(Session& session, const std::string& url, const crypto::ChainDemand& demand,
+                           const ChainPreference& preference) {
   const CertificateSource source{
       .certificate =
           [&session](const std::string& target) {
             return session.ca.get(session.signer, target, "certificate download", accepted_certificates);
           },
       .issuer = [&session](const std::string& target) { return fetch_issuer(session, target); }};
-  return choose_chain(source, url, demand, preferred_chain);
+  return choose_chain(source, url, demand, preference);
 }
 
 }  // namespace csrq::acme

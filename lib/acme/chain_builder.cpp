@@ -117,23 +117,30 @@ class Climber {
   std::optional<LinkFailure> failure_{};
 };
 
-/// Lower-case hexadecimal without colons; empty if the text is no SHA-256 fingerprint.
-std::string fingerprint_in(std::string_view text) {
-  std::string digits = to_lower_ascii(text);
-  std::erase(digits, ':');
-  const bool is_one =
-      digits.size() == 64 && digits.find_first_not_of("0123456789abcdef") == std::string::npos;
-  return is_one ? digits : std::string();
+/// A chain, checked, and how well it fits.
+struct Candidate {
+  ChosenChain chosen{};
+  ChainFit fit{};
+};
+
+Candidate candidate(const Certificates& sent, const crypto::ChainDemand& demand,
+                    const ChainPreference& preference) {
+  Certificates chain = crypto::checked_chain(sent, demand);
+  const ChainFit fit = fit_of(chain, sent, preference);
+  const bool is_alone =
+      std::ranges::all_of(sent, [&](const Certificate& one) { return one.der() == chain.front().der(); });
+  return {.chosen = {.certificates = std::move(chain),
+                     .is_preferred = preference.issuer.empty() || fit != ChainFit::none,
+                     .is_alone = is_alone},
+          .fit = fit};
 }
 
-/// The checked chain of an alternate, if it is what was asked for.
-std::optional<Certificates> preferred_alternate(const CertificateSource& source, const std::string& url,
-                                                const crypto::ChainDemand& demand,
-                                                const std::string& preferred) {
+/// Nothing if it does not pass.
+std::optional<Candidate> alternate_candidate(const CertificateSource& source, const std::string& url,
+                                             const crypto::ChainDemand& demand,
+                                             const ChainPreference& preference) {
   try {
-    const Certificates sent = complete_chain(source.certificate(url), url, source.issuer);
-    Certificates chain = crypto::checked_chain(sent, demand);
-    if (is_preferred(chain, sent, preferred)) return chain;
+    return candidate(complete_chain(source.certificate(url), url, source.issuer), demand, preference);
   } catch (const Error& error) {
     if (error.failure().code == paced_code) throw;  // our own doing
     log::warning("an alternate chain is passed over", {{"url", url}, {"cause", error.what()}});
@@ -166,38 +173,50 @@ Certificates complete_chain(const http::Response& response, const std::string& u
   return Climber(std::move(certificates), fetch_issuer).climb(response, url);
 }
 
-bool is_preferred(const Certificates& chain, const Certificates& sent, std::string_view preferred) {
-  if (chain.empty()) return false;
-  if (chain.back().issuer_common_name() == preferred) return true;
-  const std::string fingerprint = fingerprint_in(preferred);
-  if (fingerprint.empty()) return false;
-  return std::ranges::any_of(sent, [&](const Certificate& one) {
-    return hex(one.fingerprint_sha256()) == fingerprint &&
-           (contains(chain, one) || chain.back().is_issued_by(one));
-  });
+std::string ChainPreference::fingerprint() const {
+  std::string digits = to_lower_ascii(issuer);
+  std::erase(digits, ':');
+  const bool is_one =
+      digits.size() == 64 && digits.find_first_not_of("0123456789abcdef") == std::string::npos;
+  return is_one ? digits : std::string();
 }
 
-Certificates choose_chain(const CertificateSource& source, const std::string& url,
-                          const crypto::ChainDemand& demand, const std::string& preferred_chain) {
+ChainFit fit_of(const Certificates& chain, const Certificates& sent, const ChainPreference& preference) {
+  if (chain.empty() || preference.issuer.empty()) return ChainFit::none;
+  const std::string fingerprint = preference.fingerprint();
+  const auto is_preferred_issuer = [&](const Certificate& one, const Certificate& issuer) {
+    return hex(issuer.fingerprint_sha256()) == fingerprint && one.is_issued_by(issuer);
+  };
+  const auto is_below = [&](const Certificate& one) {
+    const auto is_its_issuer = [&](const Certificate& issuer) { return is_preferred_issuer(one, issuer); };
+    return one.issuer_common_name() == preference.issuer ||
+           (!fingerprint.empty() && (std::ranges::any_of(sent, is_its_issuer) ||
+                                     std::ranges::any_of(preference.roots, is_its_issuer)));
+  };
+  if (is_below(chain.back()) || is_below(chain.front())) return ChainFit::ends;
+  return std::ranges::any_of(chain, is_below) ? ChainFit::passes : ChainFit::none;
+}
+
+ChosenChain choose_chain(const CertificateSource& source, const std::string& url,
+                         const crypto::ChainDemand& demand, const ChainPreference& preference) {
   const http::Response response = source.certificate(url);
-  Certificates chain;
+  std::optional<Candidate> best;
   std::optional<Failure> failure;
   try {
-    const Certificates sent = complete_chain(response, url, source.issuer);
-    chain = crypto::checked_chain(sent, demand);
-    if (preferred_chain.empty() || is_preferred(chain, sent, preferred_chain)) return chain;
+    best = candidate(complete_chain(response, url, source.issuer), demand, preference);
   } catch (const Error& error) {
     failure = error.failure();
   }
-  if (!preferred_chain.empty()) {
-    for (const std::string& alternate : links_of(response, "alternate", url))
-      if (std::optional<Certificates> found = preferred_alternate(source, alternate, demand, preferred_chain))
-        return *found;
+  if (!preference.issuer.empty() && (!best || best->fit != ChainFit::ends)) {
+    for (const std::string& alternate : links_of(response, "alternate", url)) {
+      std::optional<Candidate> found = alternate_candidate(source, alternate, demand, preference);
+      if (!found || found->fit <= (best ? best->fit : ChainFit::none)) continue;
+      best = std::move(found);
+      if (best->fit == ChainFit::ends) break;
+    }
   }
-  if (failure) throw Error(*failure);
-  log::warning("the CA offers no chain that is preferred_chain; its default chain is used",
-               {{"url", url}, {"preferred_chain", preferred_chain}});
-  return chain;
+  if (!best) throw Error(*failure);
+  return std::move(best->chosen);
 }
 
 }  // namespace csrq::acme

@@ -2,9 +2,9 @@
 
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "acme/certificate.hpp"
 #include "crypto/chain.hpp"
 #include "http/client.hpp"
 
@@ -33,15 +33,18 @@ std::vector<crypto::Certificate> read_certificates(const http::Response& respons
 std::vector<crypto::Certificate> complete_chain(const http::Response& response, const std::string& url,
                                                 const Fetch& fetch_issuer);
 
-/// True if the topmost certificate's issuer has the common name `preferred`, or if a certificate with the
-/// SHA-256 fingerprint `preferred` (hexadecimal, colons allowed) is in `sent` and is in the chain or issued
-/// its end.
-bool is_preferred(const std::vector<crypto::Certificate>& chain, const std::vector<crypto::Certificate>& sent,
-                  std::string_view preferred);
+/// How well a chain is what was asked for.
+enum class ChainFit {
+  none,
+  passes,  ///< the preferred issuer stands somewhere in it, with others above
+  ends,    ///< it ends below the preferred issuer, or that is the end-entity certificate's own
+};
+/// `sent`: what came with the chain, where the preferred root may be, too.
+ChainFit fit_of(const std::vector<crypto::Certificate>& chain, const std::vector<crypto::Certificate>& sent,
+                const ChainPreference& preference);
 
 /// What download_chain (acme/certificate.hpp) promises, for any source.
-std::vector<crypto::Certificate> choose_chain(const CertificateSource& source, const std::string& url,
-                                              const crypto::ChainDemand& demand,
-                                              const std::string& preferred_chain);
+ChosenChain choose_chain(const CertificateSource& source, const std::string& url,
+                         const crypto::ChainDemand& demand, const ChainPreference& preference);
 
 }  // namespace csrq::acme

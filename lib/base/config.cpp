@@ -133,6 +133,7 @@ void read_ca(Section section, CaConfig& ca, const std::string& file) {
   if (has_eab) read_eab(std::move(eab), ca.eab, file);
   section.text("profile", ca.profile);
   section.text("preferred_chain", ca.preferred_chain);
+  section.path("roots_file", ca.roots_file, file);
   section.text("fallback_ca", ca.fallback_ca);
   section.number("max_names", ca.max_names, 1, 10'000);
   ca.accepts = accepted_by(ca.directory);

@@ -83,7 +83,8 @@ struct CaConfig {
   bool terms_of_service_agreed{false};
   std::optional<ExternalAccountBindingConfig> eab{};
   std::string profile{};
-  std::string preferred_chain{};  ///< issuer CN, or SHA-256 fingerprint of the root in hexadecimal
+  std::string preferred_chain{};  ///< an issuer's CN, or SHA-256 fingerprint of a root in hexadecimal
+  std::string roots_file{};       ///< roots of what the CA issues, PEM; empty: those of the system
   std::string fallback_ca{};      ///< name of another one; empty: none
   int max_names{100};             ///< names a certificate may have
   AcceptsConfig accepts{};        ///< by default what csrq knows of the CA

@@ -175,6 +175,12 @@ bool Certificate::is_ca() const {
   return is_ca;
 }
 
+bool Certificate::says_ca() const {
+  const bool says_ca = (X509_get_extension_flags(parsed_->x509.get()) & EXFLAG_CA) != 0;
+  take_openssl_error();
+  return says_ca;
+}
+
 std::vector<Certificate> read_pem_chain(std::string_view pem) {
   static IssuerCache issuers;
   std::vector<PemBlock> blocks;

@@ -35,7 +35,8 @@ class Certificate {
   bool is_self_signed() const;  ///< subject = issuer and the signature verifies with its own key
   /// True if `issuer`'s subject is this certificate's issuer and its key made this certificate's signature.
   bool is_issued_by(const Certificate& issuer) const;
-  bool is_ca() const;  ///< basicConstraints CA:TRUE
+  bool is_ca() const;    ///< may issue: basicConstraints CA:TRUE, and its key usage does not speak against it
+  bool says_ca() const;  ///< basicConstraints CA:TRUE, whatever else it says
 
  private:
   struct Parsed;

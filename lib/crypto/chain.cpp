@@ -44,6 +44,8 @@ void check_end_entity(const Certificate& certificate, const ChainDemand& demand)
     refuse("the certificate's names are not those of the order: it has " + joined(names) + ", ordered were " +
            joined(demand.names));
   if (certificate.is_self_signed()) refuse("the certificate is signed by its own key, not by a CA");
+  if (certificate.says_ca())
+    refuse("the certificate says CA:TRUE: whoever has its key could issue others, so it is no end entity's");
 }
 
 void check_validity(const Certificate& certificate, Time at) {
@@ -85,6 +87,16 @@ std::vector<Certificate> checked_chain(const std::vector<Certificate>& certifica
       std::ranges::all_of(certificates, [&](const Certificate& one) { return same(one, leaf); });
   if (chain.size() == 1 && !reached_root && !alone)
     refuse("none of the certificates that the CA sent along has issued the end-entity certificate");
+  return chain;
+}
+
+std::vector<Certificate> continued_chain(std::vector<Certificate> chain,
+                                         const std::vector<Certificate>& known, Time at) {
+  while (chain.size() < max_chain_length) {
+    const Certificate* issuer = issuer_of(chain, known, at);
+    if (!issuer || issuer->is_self_signed() || !covers(*issuer, at)) break;
+    chain.push_back(*issuer);
+  }
   return chain;
 }
 

@@ -33,7 +33,14 @@ PooledCa::PooledCa(const CaConfig& ca_config)
       is_limited(!limits_of(ca_config).empty()),
       client(http::ClientOptions{.ca_file = ca_config.ca_file, .connections = ca_config.connections}),
       ca(ca_config.name, ca_config.directory, client, request_rates_of(ca_config)),
+      roots(ca_config),
       free_slots_(ca_config.orders_in_flight) {}
+
+bool PooledCa::is_news_of_chain(const std::string& preferred_chain) {
+  constexpr std::size_t most_told = 1'000;  // rows may ask for anything
+  const std::scoped_lock lock(told_of_chains_mutex_);
+  return told_of_chains_.size() < most_told && told_of_chains_.insert(preferred_chain).second;
+}
 
 OrderSlot PooledCa::try_take_slot() {
   int free = free_slots_.load();

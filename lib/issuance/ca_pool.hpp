@@ -3,6 +3,8 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "acme/ca.hpp"
 #include "base/config.hpp"
 #include "http/client.hpp"
+#include "issuance/known_roots.hpp"
 #include "issuance/outage.hpp"
 #include "issuance/poll_pace.hpp"
 
@@ -46,12 +49,18 @@ class PooledCa {
   PollPace validation_pace{};  ///< from answering challenges to the order leaving `pending`
   PollPace issuance_pace{};    ///< from finalize to the order leaving `processing`
   Outage outage{};
+  KnownRoots roots;
+
+  /// Whether nobody of this process has been told yet that the CA offers no such chain.
+  bool is_news_of_chain(const std::string& preferred_chain);
 
   /// An empty slot if as many orders as configured are under way.
   OrderSlot try_take_slot();
 
  private:
   std::atomic<int> free_slots_;
+  std::mutex told_of_chains_mutex_{};
+  std::set<std::string> told_of_chains_{};
 };
 
 /// How requests to one CA were paced.
@@ -63,7 +72,7 @@ struct CaPace {
 /// Every configured CA, ready to use. Nothing is requested before a CA is first used.
 class CaPool {
  public:
-  /// Throws UsageError if a CA's `ca_file` cannot be used.
+  /// Throws UsageError if a CA's `ca_file` or `roots_file` cannot be used.
   explicit CaPool(const Config& config);
 
   /// The CA of that name, the default one for an empty name. Throws Error{permanent, "unknown_ca"}.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "acme/certificate.hpp"
 #include "acme/revocation.hpp"
 #include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
@@ -265,10 +264,7 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
 /// The chain is checked before it is written; what does not pass leaves the order open, and it is downloaded
 /// again.
 Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order& order) {
-  const crypto::ChainDemand demand{
-      .spki_sha256 = task.csr->spki_sha256, .names = task.csr->names, .at = now()};
-  const std::vector<crypto::Certificate> chain =
-      acme::download_chain(session, order.certificate, demand, wanted_chain(task));
+  const auto [chain, warning] = deliver(task, session, order);
   const crypto::Certificate& leaf = chain.front();
   const double jitter = stable_share(task.claim.fence.request);
   const bool written = store::complete(
@@ -284,7 +280,8 @@ Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order&
        .renew_at =
            std::max(renewal_time(leaf.not_before(), leaf.not_after(), config_.renewal.at_remaining, jitter),
                     // Not at once again, however old the certificate is that the CA hands out.
-                    now() + std::min<Duration>(24h, (leaf.not_after() - now()) / 10))});
+                    now() + std::min<Duration>(24h, (leaf.not_after() - now()) / 10)),
+       .warning = warning});
   return {.kind = written ? Progress::Kind::issued : Progress::Kind::dropped,
           .wait = {},
           .failure = std::nullopt};

@@ -8,6 +8,7 @@
 #include "base/config.hpp"
 #include "base/error.hpp"
 #include "challenges/solver.hpp"
+#include "crypto/chain.hpp"
 #include "dns/resolver.hpp"
 #include "issuance/accounts.hpp"
 #include "issuance/ca_pool.hpp"
@@ -73,6 +74,12 @@ inline constexpr Duration longest_wait_before_fallback = std::chrono::hours(1);
 /// `wait`, or less if there is a fallback to be thought of.
 Duration with_fallback(const Task& task, Duration wait);
 
+/// A chain as it goes into the row.
+struct Delivery {
+  std::vector<crypto::Certificate> chain{};
+  std::string warning{};  ///< for the row's history; empty: none
+};
+
 /// How far a step came.
 struct Progress {
   enum class Kind {
@@ -132,6 +139,11 @@ class Issuance {
   Progress wait_for(Task& task, Task::Phase phase, const acme::Order& order);
   Progress finish(Task& task, acme::Session& session, const acme::Order& order);
   Progress revoke(Task& task);
+
+  // delivery.cpp
+  Delivery deliver(Task& task, acme::Session& session, const acme::Order& order);
+  Delivery completed(const Task& task, const crypto::ChainDemand& demand,
+                     std::vector<crypto::Certificate> alone);
 
   // authorize.cpp
   void authorize(Task& task, acme::Session& session, const acme::Order& order);

@@ -114,10 +114,18 @@ void notify_changes(Database& database) {
 }
 
 bool complete(Database& database, const Fence& fence, const Issued& issued) {
-  return still_held(database, complete_sql,
-                    {fence.worker, fence.request, fence.lease, issued.order, octets(issued.der), issued.chain,
-                     issued.issuers, issued.serial, null_if_empty(issued.renewal_info_id), issued.not_before,
-                     issued.not_after, issued.renew_at});
+  bool held = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    if (!issued.warning.empty())
+      execute(transaction, "SELECT csrq.warn($1, $2, $3, $4)",
+              {fence.worker, fence.request, fence.lease, issued.warning});
+    held = execute(transaction, complete_sql,
+                   {fence.worker, fence.request, fence.lease, issued.order, octets(issued.der), issued.chain,
+                    issued.issuers, issued.serial, null_if_empty(issued.renewal_info_id), issued.not_before,
+                    issued.not_after, issued.renew_at})[0][0]
+               .as<bool>();
+  });
+  return held;
 }
 
 bool complete_revocation(Database& database, const Fence& fence) {

@@ -45,6 +45,7 @@ struct Issued {
   Time not_before{};
   Time not_after{};
   Time renew_at{};
+  std::string warning{};  ///< for the history; empty: none
 };
 
 WorkerId worker_start(Database& database, const std::string& host, int pid, const std::string& version);

@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <fstream>
+
 #include "crypto/certificate.hpp"
+#include "issuance/known_roots.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;
@@ -107,6 +110,7 @@ TEST_CASE("a certificate that does not fit the order is never written, and the r
       {Flaw::other_key, "not for the key of the CSR"},
       {Flaw::missing_name, "names are not those of the order"},
       {Flaw::extra_name, "extra.stub.example"},
+      {Flaw::says_ca, "says CA:TRUE"},
       {Flaw::expired, "does not cover the present"},
       {Flaw::not_yet_valid, "does not cover the present"}};
   for (const auto& [flaw, words] : flaws) {
@@ -222,6 +226,90 @@ TEST_CASE("the preferred chain is found by the fingerprint of a root that the CA
   world.run();
   CHECK(world.chain_error(world.row(id).chain, names, 1) == "");
   CHECK(crypto::read_pem_chain(world.row(id).chain).size() == 2);
+}
+
+TEST_CASE("the preferred chain is found by the fingerprint of a root in the CA's roots_file or ca_file") {
+  for (std::string CaConfig::*file : {&CaConfig::roots_file, &CaConfig::ca_file}) {
+    StubIssuing world(StubOptions{.intermediates = 2, .alternate_roots = 1});
+    world.stub.change([](StubBehaviour& ca) { ca.delivery.alternates = {Alternate::good}; });
+    const std::string roots = (run_folder() / "roots.pem").string();
+    std::ofstream(roots) << std::ifstream(world.stub.ca_file()).rdbuf() << world.stub.root_pem(0)
+                         << world.stub.root_pem(1);
+    world.ca_config().*file = roots;
+    world.ca_config().preferred_chain = world.stub.root_fingerprint(1);
+    const auto id = world.submit(names);
+    world.run();
+    CHECK(world.chain_error(world.row(id).chain, names, 1) == "");
+  }
+}
+
+TEST_CASE("a roots_file without a certificate is a mistake of the configuration") {
+  const std::string file = (run_folder() / "no-roots.pem").string();
+  std::ofstream(file) << "nothing";
+  CHECK_THROWS_WITH_AS(issuance::KnownRoots({.roots_file = file}), doctest::Contains("no-roots.pem"),
+                       UsageError);
+  CHECK_THROWS_AS(issuance::KnownRoots({.roots_file = "/nowhere.pem"}), UsageError);
+}
+
+TEST_CASE("a chain that has the preferred issuer's common name anywhere is the preferred one") {
+  Delivered world({.alternates = {Alternate::good}}, {.intermediates = 2, .alternate_roots = 1},
+                  "Stub Issuer 1");
+  world.expect_chain(3, 0);
+  CHECK(world.worker().cas.find("").is_news_of_chain("Stub Issuer 1"));
+}
+
+TEST_CASE("a preferred chain that the CA does not have is warned of once, however many rows want it") {
+  Delivered world({}, {.intermediates = 2}, "Some Other Root");
+  issuance::PooledCa& ca = world.worker().cas.find("");
+  CHECK_FALSE(ca.is_news_of_chain("Some Other Root"));
+  CHECK(ca.is_news_of_chain("Yet Another Root"));
+  CHECK_FALSE(ca.is_news_of_chain("Yet Another Root"));
+}
+
+TEST_CASE("an end-entity certificate that comes alone is completed by issuers that the CA has sent before") {
+  StubIssuing world(StubOptions{.intermediates = 2});
+  world.submit({"first.example"});
+  world.run();
+  world.stub.change([](StubBehaviour& ca) { ca.delivery.oddity = Oddity::leaf_only; });
+  const auto id = world.submit(names);
+  CHECK(world.run().issued == 1);
+  CHECK(world.chain_error(world.row(id).chain, names) == "");
+  CHECK(crypto::read_pem_chain(world.row(id).chain).size() == 3);
+  CHECK(world.count("event WHERE what = 'warning'") == "0");
+}
+
+TEST_CASE("issuers of another CA, and those that have not signed it, complete nothing") {
+  StubIssuing world(StubOptions{.intermediates = 2});
+  world.submit({"first.example"});
+  world.run();
+  SUBCASE("another CA's") {
+    world.sql.run("UPDATE csrq.acme_account SET directory = 'https://other.example/directory'");
+  }
+  SUBCASE("strangers, and what cannot be read") {
+    const std::string stranger = AcmeStub(StubOptions{}).root_pem();
+    world.sql.run("UPDATE csrq.issuer_chain SET chain = '-----BEGIN CERTIFICATE-----'");
+    world.sql.run("INSERT INTO csrq.issuer_chain (sha256, chain) VALUES (sha256('x'), '" + stranger + "')");
+    world.sql.run("UPDATE csrq.certificate SET issuer_chain_id = (SELECT max(id) FROM csrq.issuer_chain)");
+  }
+  world.stub.change([](StubBehaviour& ca) { ca.delivery.oddity = Oddity::leaf_only; });
+  const auto id = world.submit(names, "other");
+  CHECK(world.run().issued == 1);
+  CHECK(crypto::read_pem_chain(world.row(id).chain).size() == 1);
+  CHECK(world.sql
+            .value("SELECT detail ->> 'detail' FROM csrq.history(" + std::to_string(store::number(id)) +
+                   ") WHERE what = 'warning'")
+            .find("Stub Issuer 1") != std::string::npos);
+}
+
+TEST_CASE("a certificate that comes alone, issued by a root that is known, needs no warning") {
+  StubIssuing world(StubOptions{.intermediates = 0});
+  world.stub.change([](StubBehaviour& ca) { ca.delivery.oddity = Oddity::leaf_only; });
+  const std::string roots = (run_folder() / "root.pem").string();
+  std::ofstream(roots) << world.stub.root_pem();
+  world.ca_config().roots_file = roots;
+  world.submit(names);
+  CHECK(world.run().issued == 1);
+  CHECK(world.count("event WHERE what = 'warning'") == "0");
 }
 
 TEST_CASE("an alternate that fails never loses the good chain, nor hides the next alternate") {

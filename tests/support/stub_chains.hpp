@@ -23,7 +23,7 @@ struct ChainDelivery {
     oversize,
   };
   /// What is wrong with the end-entity certificate.
-  enum class Flaw { none, other_key, missing_name, extra_name, expired, not_yet_valid };
+  enum class Flaw { none, other_key, missing_name, extra_name, expired, not_yet_valid, says_ca };
   /// What is odd about a chain in PEM.
   enum class Oddity {
     none,

@@ -214,8 +214,12 @@ StubIssued StubPki::issue(const StubCsr& csr, ChainDelivery::Flaw flaw, Duration
       blank(wrong_key ? other_key_.get() : X509_REQ_get0_pubkey(csr.request.get()));
   must(X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer_.get())) == 1, "issuer");
   set_leaf_validity(certificate.get(), flaw, valid_since, valid_for);
-  for (const ExtensionPtr* one : {&key_usage_, &extended_key_usage_, &basic_constraints_, &authority_key_id_})
+  for (const ExtensionPtr* one : {&key_usage_, &extended_key_usage_, &authority_key_id_})
     add(certificate.get(), *one);
+  if (flaw == ChainDelivery::Flaw::says_ca)
+    add(certificate.get(), NID_basic_constraints, "critical,CA:TRUE");
+  else
+    add(certificate.get(), basic_constraints_);
   add_names(certificate.get(), csr.names, flaw);
   sign(certificate.get(), issuer_key_.get());
   return {.serial = serial_of(certificate.get()), .der = der_of(certificate)};

@@ -206,32 +206,45 @@ TEST_CASE("complete_chain") {
   }
 }
 
-TEST_CASE("is_preferred") {
+TEST_CASE("fit_of") {
   const Certificates chain = read_pem_chain(std::string(leaf_pem) + issuer_pem + middle_pem);
   const Certificate root = certificate(root_one_pem);
+  const std::string fingerprint = csrq::hex(root.fingerprint_sha256());
   Certificates sent = chain;
+  const auto fit = [&](const std::string& issuer, const Certificates& roots = {}) {
+    return fit_of(chain, sent, {.issuer = issuer, .roots = roots});
+  };
 
-  SUBCASE("by the common name of the topmost certificate's issuer, not of those below") {
-    CHECK(is_preferred(chain, sent, "Test Root One"));
-    CHECK(!is_preferred(chain, sent, "Test Root Two"));
-    CHECK(!is_preferred(chain, sent, "Test Middle"));
-    CHECK(!is_preferred({}, sent, "Test Root One"));
+  SUBCASE("by the common name of any issuer: best of the topmost certificate's, or the end entity's own") {
+    CHECK(fit("Test Root One") == ChainFit::ends);
+    CHECK(fit("Test Middle") == ChainFit::passes);
+    CHECK(fit("Test Issuer") == ChainFit::ends);
+    CHECK(fit("Test Root Two") == ChainFit::none);
+    CHECK(fit("a.example") == ChainFit::none);
+    CHECK(fit("") == ChainFit::none);
+    CHECK(fit_of({}, sent, {.issuer = "Test Root One"}) == ChainFit::none);
   }
   SUBCASE("by the fingerprint of a root that was sent, in any spelling") {
-    const std::string fingerprint = csrq::hex(root.fingerprint_sha256());
-    CHECK(!is_preferred(chain, sent, fingerprint));
+    CHECK(fit(fingerprint) == ChainFit::none);
     sent.push_back(root);
-    CHECK(is_preferred(chain, sent, fingerprint));
+    CHECK(fit(fingerprint) == ChainFit::ends);
     std::string spelled;
     for (std::size_t at = 0; at < fingerprint.size(); ++at) {
       if (at > 0 && at % 2 == 0) spelled += ':';
       spelled += fingerprint[at] >= 'a' ? static_cast<char>(fingerprint[at] - 'a' + 'A') : fingerprint[at];
     }
-    CHECK(is_preferred(chain, sent, spelled));
+    CHECK(fit(spelled) == ChainFit::ends);
   }
-  SUBCASE("a stranger's fingerprint does not match, though it was sent") {
-    sent.push_back(certificate(root_two_pem));
-    CHECK(!is_preferred(chain, sent, csrq::hex(certificate(root_two_pem).fingerprint_sha256())));
+  SUBCASE("by the fingerprint of a root that is known") {
+    CHECK(fit(fingerprint, {certificate(root_two_pem), root}) == ChainFit::ends);
+  }
+  SUBCASE("by the fingerprint of a certificate that stands in the chain") {
+    CHECK(fit(csrq::hex(certificate(middle_pem).fingerprint_sha256())) == ChainFit::passes);
+  }
+  SUBCASE("a stranger's fingerprint does not match, though it was sent or is known") {
+    const Certificate stranger = certificate(root_two_pem);
+    sent.push_back(stranger);
+    CHECK(fit(csrq::hex(stranger.fingerprint_sha256()), {stranger}) == ChainFit::none);
   }
 }
 
@@ -240,7 +253,10 @@ TEST_CASE("choose_chain") {
   const std::string first = std::string(leaf_pem) + issuer_pem + middle_pem;
   const std::string second = std::string(leaf_pem) + cross_pem;
   const auto choose = [&](const std::string& preferred) {
-    return names(choose_chain(ca.source(), url, demand(), preferred));
+    return names(choose_chain(ca.source(), url, demand(), {.issuer = preferred}).certificates);
+  };
+  const auto is_preferred = [&](const std::string& preferred) {
+    return choose_chain(ca.source(), url, demand(), {.issuer = preferred}).is_preferred;
   };
   ca.answers[url] =
       pem_answer(first, R"(</gone>;rel="alternate", </broken>;rel="alternate", </second>;rel="alternate")");
@@ -249,6 +265,7 @@ TEST_CASE("choose_chain") {
 
   SUBCASE("alternates are looked at only when one is asked for") {
     CHECK(choose("") == "leaf issuer middle");
+    CHECK(is_preferred(""));
     CHECK(ca.asked.size() == 1);
   }
   SUBCASE("the default chain is kept if it is what was asked for") {
@@ -258,7 +275,19 @@ TEST_CASE("choose_chain") {
   SUBCASE("the alternate that fits is taken, whatever is wrong with those before it") {
     CHECK(choose("Test Root Two") == "leaf cross");
   }
+  SUBCASE("a chain that has the preferred issuer below others serves where none ends there") {
+    CHECK(choose("Test Middle") == "leaf issuer middle");
+    CHECK(is_preferred("Test Middle"));
+    ca.answers["https://ca.example/second"] = pem_answer(std::string(leaf_pem) + issuer_pem);
+    CHECK(choose("Test Middle") == "leaf issuer");
+  }
+  SUBCASE("the end entity's own issuer is that of every chain") {
+    CHECK(choose("Test Issuer") == "leaf issuer middle");
+    CHECK(ca.asked.size() == 1);
+  }
   SUBCASE("nothing fits: the default chain is used") {
+    CHECK_FALSE(is_preferred("No Such Root"));
+    ca.asked.clear();
     CHECK(choose("No Such Root") == "leaf issuer middle");
     CHECK(ca.asked.size() == 4);
   }
@@ -272,4 +301,15 @@ TEST_CASE("choose_chain") {
     CHECK(code_of([&] { choose(""); }) == "bad_chain");
     CHECK(code_of([&] { choose("No Such Root"); }) == "bad_chain");
   }
+}
+
+TEST_CASE("a certificate is alone if the CA sent neither an issuer nor a link to one") {
+  FakeCa ca;
+  const auto is_alone = [&](const Response& response) {
+    ca.answers[url] = response;
+    return choose_chain(ca.source(), url, demand(), {}).is_alone;
+  };
+  CHECK(is_alone(pem_answer(leaf_pem)));
+  CHECK(is_alone(pem_answer(std::string(leaf_pem) + leaf_pem)));
+  CHECK_FALSE(is_alone(pem_answer(std::string(leaf_pem) + issuer_pem)));
 }

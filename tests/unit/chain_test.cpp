@@ -74,6 +74,21 @@ TEST_CASE("an end-entity certificate alone is a chain if the CA sent nothing els
         "none of the certificates that the CA sent along has issued the end-entity certificate");
 }
 
+TEST_CASE("an end-entity certificate that says CA:TRUE is refused") {
+  CHECK(checked({middle, root_one}, {.spki_sha256 = middle.spki_sha256(), .names = {}, .at = demand().at}) ==
+        "the certificate says CA:TRUE: whoever has its key could issue others, so it is no end entity's");
+}
+
+TEST_CASE("a chain is continued by known issuers that have signed its end and are valid, below the root") {
+  const auto continued = [](const Certificates& known, Time time = demand().at) {
+    return crypto::continued_chain({leaf}, known, time).size();
+  };
+  CHECK(continued({root_two, middle, issuer, root_one}) == 3);
+  CHECK(continued({middle, root_one}) == 1);
+  CHECK(continued({}) == 1);
+  CHECK(continued({issuer, middle}, at("2200-01-01T00:00:00Z")) == 1);
+}
+
 TEST_CASE("a certificate for another key is refused") {
   auto wanted = demand();
   wanted.spki_sha256 = std::string(32, 'x');

@@ -94,6 +94,7 @@ cas:
     eab: { kid: "17", hmac_key_file: /secrets/eab }
     profile: shortlived
     preferred_chain: Some Root
+    roots_file: roots.pem
     fallback_ca: other
     max_names: 25
     accepts:
@@ -142,6 +143,7 @@ log: { level: debug, format: json }
   CHECK(le.eab->hmac_key_file == "/secrets/eab");
   CHECK(le.profile == "shortlived");
   CHECK(le.preferred_chain == "Some Root");
+  CHECK(le.roots_file == "/etc/csrq/roots.pem");
   CHECK(le.fallback_ca == "other");
   CHECK(le.max_names == 25);
   CHECK(le.accepts.keys == std::vector<CertificateKey>{CertificateKey::ec_p521, CertificateKey::ed25519,

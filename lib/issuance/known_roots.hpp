@@ -1,0 +1,28 @@
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/config.hpp"
+#include "crypto/certificate.hpp"
+
+namespace csrq::issuance {
+
+/// The roots that a CA's chains may lead to, as far as the configuration says: those of its `roots_file`,
+/// else of the system; and of its `ca_file`, since a private CA's API and certificates are often below one
+/// root. Read when first asked for. Thread-safe.
+class KnownRoots {
+ public:
+  /// Throws UsageError if `roots_file` cannot be read or holds no certificate.
+  explicit KnownRoots(const CaConfig& ca);
+
+  const std::vector<crypto::Certificate>& all() const;
+
+ private:
+  std::vector<std::string> files_{};
+  mutable std::once_flag read_{};
+  mutable std::vector<crypto::Certificate> roots_{};
+};
+
+}  // namespace csrq::issuance
