@@ -156,9 +156,10 @@ std::optional<Duration> parse_retry_after(std::string_view value, Time now) {
 }
 
 std::optional<Duration> retry_after_of(const Response& response, Time now) {
+  const Time sent = parse_http_date(response.header("date"), now).value_or(now);
   std::optional<Duration> longest;
   for (const std::string& value : response.headers_named("retry-after"))
-    longest = std::max(longest, parse_retry_after(value, now));  // nothing is less than anything
+    longest = std::max(longest, parse_retry_after(value, sent));  // nothing is less than anything
   return longest;
 }
 

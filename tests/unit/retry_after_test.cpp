@@ -80,6 +80,15 @@ TEST_CASE("an HTTP-date is read whether it is ahead or behind") {
   CHECK(csrq::http::parse_http_date("120", example) == std::nullopt);
 }
 
+TEST_CASE("a date counts from the answer's own Date, whatever time it is here") {
+  csrq::http::Response response;
+  response.headers = {{"retry-after", "Sun, 06 Nov 1994 08:51:07 GMT"}};
+  CHECK(csrq::http::retry_after_of(response, example) == Duration(90s));
+  response.headers.emplace_back("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+  CHECK(csrq::http::retry_after_of(response, example + 2h) == Duration(90s));
+  CHECK(csrq::http::retry_after_of(response, example - 2h) == Duration(90s));
+}
+
 TEST_CASE("nonsense and negative numbers are nothing") {
   for (const char* text : {"",
                            " ",
