@@ -24,7 +24,10 @@ END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
 
 CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(p_error ->> 'code' IN ('ca_out_of_reach', 'on_hold', 'name_paused', 'rate_limit', 'recent_failure', 'split_waits', 'same_request_under_way', 'paced', 'account_busy'), false) $$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(p_error ->> 'code' IN ('account_busy', 'ca_full', 'ca_out_of_reach', 'name_paused',
+        'on_hold', 'paced', 'rate_limit', 'recent_failure', 'same_request_under_way', 'split_waits'), false)
+$$;
 COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
 
 CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
@@ -205,9 +208,10 @@ BEGIN
     UPDATE csrq.job j SET status = CASE WHEN p_permanent THEN 'parked' ELSE 'ready' END,
            parked_because = CASE WHEN p_permanent THEN 'failed' END,
            failures = least(j.failures + 1, 32000)::smallint, rescues = 0,
-           run_at = greatest(now() + p_schedule[least(j.failures + 1, cardinality(p_schedule))] * (0.97 + random() * 0.06),
-                             now() + p_retry_after),
-           worker_id = NULL, lease_number = NULL, lease_until = NULL
+           run_at = CASE WHEN j.retry_requested THEN now()
+                         ELSE greatest(now() + p_schedule[least(j.failures + 1, cardinality(p_schedule))] * (0.97 + random() * 0.06),
+                                       now() + p_retry_after) END,
+           retry_requested = false, worker_id = NULL, lease_number = NULL, lease_until = NULL
      WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested
     RETURNING * INTO failed;
     IF NOT FOUND THEN
@@ -239,7 +243,8 @@ DECLARE
     waiting csrq.job;
     goes_on boolean := NOT p_error ? 'request' AND (SELECT r.error ->> 'code' = p_error ->> 'code' FROM csrq.request r WHERE r.id = p_request);
 BEGIN
-    UPDATE csrq.job j SET status = 'ready', run_at = now() + p_wait, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL,
+    UPDATE csrq.job j SET status = 'ready', run_at = CASE WHEN j.retry_requested THEN now() ELSE now() + p_wait END,
+           retry_requested = false, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL,
            attempt = j.attempt - CASE WHEN goes_on THEN 1 ELSE 0 END
      WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested
     RETURNING * INTO waiting;
@@ -258,6 +263,36 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.put_off(bigint, bigint, bigint, interval, jsonb)
     IS 'Gives a row back until later without counting a failure: a long wait, a rate limit. One that goes on waiting, without having asked the CA, is no event and no attempt. False: the lease was lost.';
+
+CREATE OR REPLACE FUNCTION csrq.explain_wait(p_worker bigint, p_request bigint, p_lease bigint, p_error jsonb) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
+        RETURN false;
+    END IF;
+    UPDATE csrq.request SET error = p_error WHERE id = p_request AND error IS DISTINCT FROM p_error;
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.explain_wait(bigint, bigint, bigint, jsonb)
+    IS 'A row that waits while its worker keeps it says why. False: the lease was lost.';
+
+CREATE OR REPLACE FUNCTION csrq.take_retries(p_worker bigint)
+RETURNS TABLE (request_id bigint, lease_number bigint, asks_anew boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH wanted AS MATERIALIZED (
+        SELECT j.request_id FROM csrq.job j
+         WHERE j.worker_id = p_worker AND j.retry_requested AND j.status = 'leased'
+           FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE csrq.job j SET retry_requested = false
+      FROM wanted w LEFT JOIN csrq.acme_order o ON o.request_id = w.request_id AND o.closed_at IS NULL
+     WHERE j.request_id = w.request_id
+    RETURNING j.request_id, j.lease_number, coalesce(o.finalize_at IS NULL OR o.retried_at > o.finalize_at, false);
+END $$;
+COMMENT ON FUNCTION csrq.take_retries(bigint)
+    IS 'Rows that this worker holds and that csrq.retry() was called for since it last asked; asks_anew: the CA is asked anew for what it is at work on, be it with another order.';
 
 CREATE OR REPLACE FUNCTION csrq.drop_cancelled(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -89,7 +89,7 @@ DECLARE
 BEGIN
     WITH leased AS (
         UPDATE csrq.job j SET status = 'leased', worker_id = p_worker, lease_number = nextval('csrq.lease_number'),
-               lease_until = now() + p_lease, attempt = j.attempt + 1
+               lease_until = now() + p_lease, attempt = j.attempt + 1, retry_requested = false
          WHERE j.request_id = ANY (p_requests) RETURNING j.request_id)
     SELECT coalesce(array_agg(request_id), '{}') INTO now_leased FROM leased;
     RETURN now_leased;

@@ -137,6 +137,22 @@ END $$;
 COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[], int)
     IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted; charged: the CA has limits). Not held: the lease was lost. A hold: the CA asked to wait, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
 
+CREATE OR REPLACE FUNCTION csrq.asked(p_order bigint) RETURNS TABLE (seconds double precision, anew boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+    SELECT extract(epoch FROM now() - greatest(w.at, CASE WHEN o.finalize_at IS NULL THEN j.retried_at END))::double precision,
+           coalesce(CASE WHEN o.finalize_at IS NULL THEN j.retried_at ELSE o.retried_at END > w.at, false)
+      FROM csrq.acme_order o JOIN csrq.job j ON j.request_id = o.request_id
+     CROSS JOIN LATERAL (
+           SELECT coalesce(o.finalize_at, greatest(o.created_at, max(c.presented_at))) AS at
+             FROM csrq.acme_order_authorization oa JOIN csrq.acme_challenge c ON c.authorization_id = oa.authorization_id
+            WHERE oa.order_id = o.id) w
+     WHERE o.id = p_order;
+END $$;
+COMMENT ON FUNCTION csrq.asked(bigint)
+    IS 'How long ago the CA was asked to go on with an order: to look at its challenges, or, once that was sent, to finalize it. anew: csrq.retry() wants that asked once more.';
+
 CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text,
     p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -154,8 +170,11 @@ BEGIN
             RETURN 'lost';
         END IF;
         p_order := this_order.id;
-    ELSIF EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at IS NULL AND o.id <> p_order) THEN
-        UPDATE csrq.acme_order SET status = 'lost', closed_at = now(), updated_at = now() WHERE id = p_order;
+    ELSIF EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.id <> p_order
+                     AND (o.closed_at IS NULL OR o.finalize_at IS NOT NULL AND o.request_id <> p_request)) THEN
+        UPDATE csrq.acme_order SET status = 'lost', closed_at = now(), updated_at = now(),
+               names_sha256 = (SELECT csrq.name_set_sha256(r.names) FROM csrq.request r WHERE r.id = p_request)
+         WHERE id = p_order;
         RETURN 'taken';
     END IF;
     UPDATE csrq.acme_order SET status = p_status, url = p_url, finalize_url = p_finalize_url,
@@ -171,7 +190,7 @@ BEGIN
     RETURN CASE WHEN is_held THEN 'recorded' ELSE 'lost' END;
 END $$;
 COMMENT ON FUNCTION csrq.record_order(bigint, bigint, bigint, bigint, text, text, text, text, timestamptz, text[])
-    IS 'Writes down what newOrder answered, authorizations included: recorded, lost (the lease was; the order is written down closed), or taken (the CA handed out an order that another request is working on).';
+    IS 'Writes down what newOrder answered, authorizations included: recorded, lost (the lease was; the order is written down closed), or taken (the CA handed out an order that another request is working on, or has finalized for its own key).';
 
 CREATE OR REPLACE FUNCTION csrq.record_authorizations(p_worker bigint, p_request bigint, p_lease bigint, p_authorizations jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -248,7 +267,7 @@ BEGIN
     IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
         RETURN false;
     END IF;
-    UPDATE csrq.acme_order SET finalize_at = now(), updated_at = now() WHERE id = p_order AND finalize_at IS NULL;
+    UPDATE csrq.acme_order SET finalize_at = now(), updated_at = now() WHERE id = p_order;
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.begin_finalize(bigint, bigint, bigint, bigint)
@@ -267,7 +286,42 @@ BEGIN
     PERFORM csrq.remove_responses(p_order);
     RETURN true;
 END $$;
-COMMENT ON FUNCTION csrq.close_order(bigint, bigint, bigint, bigint, text, jsonb) IS 'The CA says that an order is invalid, or no longer knows it. False: the lease was lost.';
+COMMENT ON FUNCTION csrq.close_order(bigint, bigint, bigint, bigint, text, jsonb)
+    IS 'An order is of no use any more: the CA says that it is invalid, no longer knows it, or does not finish with it. False: the lease was lost.';
+
+-- A CA may hand out one order to several rows for the same names. Those that have to wait are called one at a time: each has the
+-- names to itself for as long as its order is open.
+CREATE OR REPLACE FUNCTION csrq.wait_for_order(p_worker bigint, p_request bigint, p_lease bigint, p_url text, p_error jsonb)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Whoever closes it from here on finds this row waiting.
+    PERFORM FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at IS NULL FOR SHARE;
+    IF NOT FOUND AND EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at > now() - interval '1 minute') THEN
+        RETURN 'over';
+    END IF;
+    RETURN CASE WHEN csrq.put_off(p_worker, p_request, p_lease, interval '2 minutes', p_error) THEN 'waits' ELSE 'lost' END;
+END $$;
+COMMENT ON FUNCTION csrq.wait_for_order(bigint, bigint, bigint, text, jsonb)
+    IS 'Puts a row off that was handed another one''s order, until that is closed: waits, lost (the lease was), or over (it has just been closed: the row goes on).';
+
+CREATE OR REPLACE FUNCTION csrq.call_next_for_order() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- One that is missed here looks again by itself within two minutes.
+    UPDATE csrq.job SET run_at = now()
+     WHERE request_id = (
+        SELECT j.request_id
+          FROM csrq.acme_order t JOIN csrq.request r ON r.id = t.request_id JOIN csrq.job j ON j.request_id = r.id
+         WHERE t.account_id = NEW.account_id AND t.status = 'lost' AND t.names_sha256 IS NOT NULL
+           AND t.names_sha256 = (SELECT csrq.name_set_sha256(mine.names) FROM csrq.request mine WHERE mine.id = NEW.request_id)
+           AND r.error ->> 'code' = 'order_taken' AND j.status = 'ready' AND j.run_at > now()
+         ORDER BY t.id LIMIT 1 FOR NO KEY UPDATE OF j SKIP LOCKED);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.call_next_for_order() IS 'An order is closed: of the rows for the same names that were handed it, too, the first goes on.';
+CREATE OR REPLACE TRIGGER call_next_for_order AFTER UPDATE OF closed_at ON csrq.acme_order FOR EACH ROW
+    WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NEW.url IS NOT NULL)
+    EXECUTE FUNCTION csrq.call_next_for_order();
 
 CREATE OR REPLACE FUNCTION csrq.key_authorization(p_token text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -150,7 +150,11 @@ BEGIN
     PERFORM FROM csrq.acme_account c WHERE c.id = (SELECT a.account_id FROM csrq.acme_authorization a WHERE a.id = p_authorization) FOR UPDATE;
     UPDATE csrq.acme_authorization a SET deactivation_at = clock_timestamp()
      WHERE a.id = p_authorization AND a.status IN ('pending', 'valid') AND NOT csrq.is_needed(a.id);
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        UPDATE csrq.acme_authorization a SET deactivation_at = NULL WHERE a.id = p_authorization AND a.deactivation_tries = 1;
+        RETURN false;
+    END IF;
+    RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.begin_settling(bigint)
     IS 'Right before the CA is asked to deactivate: false if an order needs the authorization by now, or it is over. New orders for its name wait from here on until it is settled, three minutes at most.';
@@ -164,6 +168,8 @@ BEGIN
     UPDATE csrq.acme_authorization a SET updated_at = now(),
            status = CASE WHEN EXISTS (SELECT FROM csrq.legal_move m WHERE m.subject = 'acme_authorization'
                                          AND m.from_state = a.status AND m.to_state = p_status) THEN p_status ELSE a.status END,
+           -- What the CA says is valid, or over without us, costs nothing and holds nobody back.
+           deactivation_at = CASE WHEN p_status <> 'deactivated' THEN NULL ELSE a.deactivation_at END,
            deactivation_error = CASE WHEN p_error IS NOT NULL AND NOT (p_again AND a.deactivation_tries < most_tries) THEN p_error END
      WHERE a.id = p_authorization RETURNING * INTO its;
     IF its.id IS NULL OR (its.deactivation_error IS NULL AND its.status IN ('pending', 'valid')) THEN

@@ -64,8 +64,10 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH pick AS MATERIALIZED (
-        SELECT j.request_id, j.lane, r.run_after FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
-         WHERE (j.status = 'ready' AND j.run_at > now() OR j.status = 'parked' AND j.parked_because <> 'suspended')
+        SELECT j.request_id, j.lane, j.status = 'leased' AS is_leased FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
+         WHERE (j.status = 'ready' AND j.run_at > now() OR j.status = 'parked' AND j.parked_because <> 'suspended'
+                -- A worker has it: it may be waiting, too.
+                OR j.status = 'leased' AND NOT j.cancel_requested AND (retry_rows.id IS NOT NULL OR r.error IS NOT NULL))
            AND (retry_rows.id IS NULL OR j.request_id = retry_rows.id)
            AND (retry_rows.customer IS NULL OR j.customer = retry_rows.customer)
            AND (below IS NULL OR j.request_id = ANY (below))
@@ -77,16 +79,26 @@ BEGIN
            AND (everyone OR j.customer = ANY (mine))
          FOR NO KEY UPDATE OF j SKIP LOCKED),
     placed AS (
-        SELECT p.request_id, row_number() OVER (ORDER BY p.lane, p.request_id) - 1 AS place, count(*) OVER () AS of_all FROM pick p),
+        SELECT p.request_id, row_number() OVER (ORDER BY p.lane, p.request_id) - 1 AS place, count(*) OVER () AS of_all FROM pick p
+         WHERE NOT p.is_leased),
     due AS (
         UPDATE csrq.job j SET status = 'ready', parked_because = NULL, rescues = 0, failures = 0, retried_at = now(),
                run_at = now() + p.place * coalesce(retry_rows.spread, CASE WHEN p.of_all > at_once THEN p.of_all * interval '1 minute' / per_minute
                                                                            ELSE interval '0' END) / p.of_all
           FROM placed p WHERE j.request_id = p.request_id RETURNING j.request_id, j.customer, j.run_at),
+    hurried AS (
+        UPDATE csrq.job j SET retry_requested = true, failures = 0, retried_at = now()
+          FROM pick p WHERE p.is_leased AND j.request_id = p.request_id RETURNING j.request_id, j.customer, now()),
+    retried AS (SELECT * FROM due UNION ALL SELECT * FROM hurried),
+    -- Another order for what a CA is at work on may cost a token and a certificate: not for whoever just retries everything.
+    ordered_anew AS (
+        UPDATE csrq.acme_order o SET retried_at = now()
+          FROM retried d WHERE o.request_id = d.request_id AND o.closed_at IS NULL AND o.finalize_at IS NOT NULL
+           AND (retry_rows.id IS NOT NULL OR retry_rows.code IS NOT NULL OR o.finalize_at < now() - interval '10 minutes')),
     reopened AS (UPDATE csrq.request r SET status = 'pending' FROM due WHERE r.id = due.request_id AND r.status = 'failed'),
     told AS (INSERT INTO csrq.event (request_id, customer, what, detail)
-             SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user, 'next_attempt_at', run_at) FROM due)
-    SELECT request_id FROM due;
+             SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user, 'next_attempt_at', run_at) FROM retried)
+    SELECT request_id FROM retried;
     PERFORM csrq.park_suspended();
 END $$;
 COMMENT ON FUNCTION csrq.retry_rows(bigint, text, text, boolean, interval, text, text) IS 'What csrq.retry() and csrq.retry_report() do: returns the rows.';
@@ -157,7 +169,7 @@ BEGIN
          GROUP BY o.id),
     in_line AS (SELECT u.id, max(i.come_back_at) AS until FROM uses u JOIN csrq.account_in_line i ON i.account_id = u.account_id GROUP BY u.id),
     line AS (
-        SELECT s.next_attempt_at, greatest(s.earliest_issue_at, held.until, charged.until, in_line.until) AS issue_at
+        SELECT CASE WHEN s.worker IS NOT NULL THEN now() ELSE s.next_attempt_at END AS next_attempt_at, greatest(s.earliest_issue_at, held.until, charged.until, in_line.until) AS issue_at
           FROM csrq.status s LEFT JOIN held ON held.id = s.id LEFT JOIN charged ON charged.id = s.id LEFT JOIN in_line ON in_line.id = s.id WHERE s.id = ANY (retried))
     SELECT count(*), min(l.next_attempt_at), max(l.next_attempt_at), max(l.issue_at),
            count(*) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now())),

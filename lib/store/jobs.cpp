@@ -97,6 +97,20 @@ std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vec
   return to_drop;
 }
 
+std::vector<RetryWish> take_retries(Database& database, WorkerId worker) {
+  std::vector<RetryWish> wishes;
+  database.run([&](pqxx::transaction_base& transaction) {
+    wishes.clear();
+    for (const auto& row : execute(
+             transaction, "SELECT request_id, lease_number, asks_anew FROM csrq.take_retries($1)", {worker}))
+      wishes.push_back({.fence = {.worker = worker,
+                                  .request = RequestId{row[0].as<std::int64_t>()},
+                                  .lease = LeaseNumber{row[1].as<std::int64_t>()}},
+                        .asks_anew = row[2].as<bool>()});
+  });
+  return wishes;
+}
+
 int live_workers(Database& database) {
   return static_cast<int>(call_for_number(database, "SELECT csrq.live_workers()"));
 }
@@ -144,6 +158,11 @@ bool put_off(Database& database, const Fence& fence, Duration wait, const Failur
   return still_held(database, "SELECT csrq.put_off($1, $2, $3, $4, $5)",
                     {fence.worker, fence.request, fence.lease, wait,
                      why == nullptr ? Parameter(std::nullopt) : Parameter(error_json(*why))});
+}
+
+bool explain_wait(Database& database, const Fence& fence, const Failure& why) {
+  return still_held(database, "SELECT csrq.explain_wait($1, $2, $3, $4)",
+                    {fence.worker, fence.request, fence.lease, error_json(why)});
 }
 
 bool drop_cancelled(Database& database, const Fence& fence) {

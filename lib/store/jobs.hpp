@@ -65,6 +65,13 @@ std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duratio
 /// Prolongs these leases; returns those that the worker must drop: lost, or their rows cancelled.
 std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held,
                              Duration lease);
+/// csrq.retry() was called for a row while a worker had it.
+struct RetryWish {
+  Fence fence{};
+  bool asks_anew{};  ///< the CA is asked once more for what it is at work on, be it with another order
+};
+/// Since the last call; each is told once.
+std::vector<RetryWish> take_retries(Database& database, WorkerId worker);
 /// Worker processes that are not taken for dead; at least 1.
 int live_workers(Database& database);
 /// Takes leases from dead workers; returns how many.
@@ -84,6 +91,8 @@ void notify_changes(Database& database);
                         const std::vector<Duration>& schedule);
 /// Back into the queue for later, not counted. `why`: null if there is nothing to tell.
 [[nodiscard]] bool put_off(Database& database, const Fence& fence, Duration wait, const Failure* why);
+/// What a row waits for that its worker keeps.
+[[nodiscard]] bool explain_wait(Database& database, const Fence& fence, const Failure& why);
 /// False if the row was not cancelled after all.
 [[nodiscard]] bool drop_cancelled(Database& database, const Fence& fence);
 

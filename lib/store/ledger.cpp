@@ -24,6 +24,15 @@ constexpr auto certificate_to_revoke_sql = R"sql(
 constexpr std::string_view token_alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/// Of an order that an earlier step has opened.
+void read_asked(pqxx::transaction_base& transaction, OpenOrder& order) {
+  const auto rows = execute(transaction, "SELECT (seconds * 1000000)::bigint, anew FROM csrq.asked($1)",
+                            {number(order.id)});
+  if (rows.empty()) return;
+  order.asked_ago = Duration(rows[0][0].as<std::int64_t>());
+  order.asks_anew = rows[0][1].as<bool>();
+}
+
 nlohmann::json text_or_null(const std::string& text) {
   return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
 }
@@ -78,6 +87,7 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
                                .url = text(row[2]),
                                .fresh = row[3].as<bool>(),
                                .is_charged = row[4].as<bool>()};
+      if (!answer.order->fresh && !answer.order->url.empty()) read_asked(transaction, *answer.order);
     }
   };
   rules.is_limited ? database.run_alone(work) : database.run(work);
@@ -95,6 +105,17 @@ bool record_order(Database& database, const Fence& fence, const OrderRecord& ord
   });
   if (answer == "lost") lease_lost(fence);
   return answer == "recorded";
+}
+
+WaitForOther wait_for_order(Database& database, const Fence& fence, const std::string& url,
+                            const Failure& why) {
+  std::string answer;
+  database.run([&](pqxx::transaction_base& transaction) {
+    answer = text(execute(transaction, "SELECT csrq.wait_for_order($1, $2, $3, $4, $5)",
+                          {fence.worker, fence.request, fence.lease, url, error_json(why)})[0][0]);
+  });
+  if (answer == "lost") lease_lost(fence);
+  return answer == "over" ? WaitForOther::over : WaitForOther::waits;
 }
 
 void record_authorizations(Database& database, const Fence& fence,

@@ -30,6 +30,10 @@ struct OpenOrder {
   std::string url{};  ///< empty: newOrder was not answered, as far as we know
   bool fresh{};       ///< its intent was written by this call: no newOrder was sent for it yet
   bool is_charged{};  ///< to limits of the CA
+  /// How long ago the CA was asked to go on with it: to look at its challenges, or, after that, to finalize
+  /// it.
+  std::optional<Duration> asked_ago{};
+  bool asks_anew{};  ///< csrq.retry() wants that asked once more
   /// A cancelled row had left it at the CA, and this call took it over: it may be dead by now.
   bool is_adopted() const { return fresh && !url.empty(); }
 };
@@ -60,9 +64,15 @@ struct OrderRecord {
   std::optional<Time> expires{};
   std::vector<std::string> authorizations{};
 };
-/// False: the CA handed out an order that another request is working on; ours is closed. Throws LeaseLost;
-/// the order is written down even then, closed, so that nothing at the CA is unknown.
+/// False: the CA handed out another request's order; ours is closed. Throws LeaseLost; the order is written
+/// down even then, closed, so that nothing at the CA is unknown.
 [[nodiscard]] bool record_order(Database& database, const Fence& fence, const OrderRecord& order);
+
+enum class WaitForOther { waits, over };
+/// After record_order() has said false: puts the row off until the order with this URL is closed; over: it
+/// has just been closed, nothing was written. Throws LeaseLost.
+[[nodiscard]] WaitForOther wait_for_order(Database& database, const Fence& fence, const std::string& url,
+                                          const Failure& why);
 
 struct ChallengeRecord {
   std::string type{};
@@ -91,7 +101,7 @@ std::vector<std::string> unknown_orders(Database& database, const std::vector<st
 /// cancelled.
 void begin_finalize(Database& database, const Fence& fence, OrderId order);
 
-/// The order is dead (invalid, lost): the next attempt opens another. Throws LeaseLost.
+/// The order is dead (invalid, lost), or given up: the next attempt opens another. Throws LeaseLost.
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
                  const Failure& why);
 

@@ -192,6 +192,34 @@ TEST_CASE("a new order waits while an authorization for its name is being deacti
 }
 
 TEST_CASE(
+    "an authorization that is found valid, or over, holds back no order and spends nothing of the budget") {
+  for (const AuthorizationStatus found : {AuthorizationStatus::valid, AuthorizationStatus::expired}) {
+    Ledger ledger(AbandonedPolicy::deactivate, 1);
+    ledger.abandon(ledger.order("a.example"));
+    const auto due = ledger.due();
+    REQUIRE(due.size() == 1);
+    REQUIRE(store::begin_settling(ledger.database, due[0].id));
+    store::settled(ledger.database, due[0].id, {.status = found});
+    CHECK(ledger.status() == to_string(found));
+    ledger.abandon(ledger.order("a.example"));
+    CHECK(ledger.due().size() == 1);
+  }
+}
+
+TEST_CASE(
+    "an authorization that an order needs by the time it is to be deactivated holds back no other order") {
+  Ledger ledger;
+  ledger.abandon(ledger.order("a.example"));
+  const auto due = ledger.due();
+  REQUIRE(due.size() == 1);
+  ledger.sql.run("UPDATE csrq.acme_order SET closed_at = NULL");
+  CHECK_FALSE(store::begin_settling(ledger.database, due[0].id));
+  ledger.submit();
+  const auto claim = ledger.claim_one();
+  CHECK(store::open_order(ledger.database, claim.fence, ledger.account, {"a.example"}, {}).order);
+}
+
+TEST_CASE(
     "the valid authorizations of a customer that leaves are deactivated, nobody else's, and none that is in "
     "use") {
   Ledger ledger;

@@ -70,6 +70,93 @@ TEST_CASE("an order that the CA hands out to a second request stays with the fir
         second.id);
 }
 
+namespace {
+
+/// Two rows for the same names: the first has an order, the second was handed the same one.
+struct OneOrderForTwo : Store {
+  OneOrderForTwo() {
+    for (int i = 0; i < 2; ++i) submit();
+    claims = store::claim(database, worker, 2, lease);
+    order = ready_order(claims[0].fence);
+    REQUIRE_FALSE(hand_out_again(claims[1].fence));
+  }
+
+  bool hand_out_again(const store::Fence& fence) {
+    const auto account = store::find_or_create_account(database, some_owner(), some_key('a')).id;
+    const auto opened = store::open_order(database, fence, account, {"a.example"}, {}).order.value();
+    return store::record_order(database, fence, Store::order_record(opened.id, url()));
+  }
+
+  std::string url() const { return "https://ca.example/order/" + std::to_string(store::number(order)); }
+
+  store::WaitForOther second_waits() {
+    return store::wait_for_order(
+        database, claims[1].fence, url(),
+        {.failure_class = FailureClass::limited, .code = "order_taken", .detail = "taken"});
+  }
+
+  std::string second_is_due() { return job(claims[1].fence.request, "status = 'ready' AND run_at <= now()"); }
+
+  std::vector<store::Claim> claims{};
+  store::OrderId order{};
+};
+
+}  // namespace
+
+TEST_CASE("a row that waits for another one's order goes on as soon as that is closed, however it ends") {
+  OneOrderForTwo rows;
+  REQUIRE(rows.second_waits() == store::WaitForOther::waits);
+  CHECK(rows.second_is_due() == "f");
+  const store::Fence& first = rows.claims[0].fence;
+  SUBCASE("issued") {
+    CHECK(store::complete(rows.database, first, Store::issued(rows.order, "01")));
+  }
+  SUBCASE("dead") {
+    store::close_order(rows.database, first, rows.order, OrderStatus::invalid,
+                       some_failure(FailureClass::validation));
+  }
+  SUBCASE("cancelled") {
+    store::cancel(rows.database, first.request);
+    CHECK(store::drop_cancelled(rows.database, first));
+  }
+  CHECK(rows.second_is_due() == "t");
+}
+
+TEST_CASE("a row that was handed an order which is closed by now does not wait for it") {
+  OneOrderForTwo rows;
+  REQUIRE(store::complete(rows.database, rows.claims[0].fence, Store::issued(rows.order, "01")));
+  CHECK(rows.second_waits() == store::WaitForOther::over);
+  CHECK(rows.job(rows.claims[1].fence.request, "status") == "leased");
+}
+
+TEST_CASE("an order that was finalized for another row's key is not taken, though it is closed") {
+  OneOrderForTwo rows;
+  store::begin_finalize(rows.database, rows.claims[0].fence, rows.order);
+  REQUIRE(store::complete(rows.database, rows.claims[0].fence, Store::issued(rows.order, "01")));
+  CHECK_FALSE(rows.hand_out_again(rows.claims[1].fence));
+}
+
+TEST_CASE(
+    "an open order tells since when its CA is at work on it, and whether somebody wants that asked again") {
+  Store store;
+  store.submit();
+  const auto claim = store.claim_one();
+  const store::OrderId order = store.ready_order(claim.fence);
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  const auto reopened = [&] {
+    return store::open_order(store.database, claim.fence, account, {"a.example"}, {}).order.value();
+  };
+  store.sql.run("UPDATE csrq.acme_order SET created_at = now() - interval '3 hours'");
+  CHECK(reopened().asked_ago.value() > std::chrono::minutes(179));
+  store::begin_finalize(store.database, claim.fence, order);
+  CHECK(reopened().asked_ago.value() < std::chrono::minutes(1));
+  CHECK_FALSE(reopened().asks_anew);
+  CHECK(store::retry(store.database, {.id = claim.fence.request}) == 1);
+  CHECK(reopened().asks_anew);
+  store::begin_finalize(store.database, claim.fence, order);
+  CHECK_FALSE(reopened().asks_anew);
+}
+
 TEST_CASE("responses are served while they are in place, and gone once the order is closed") {
   Store store;
   store.submit();

@@ -228,3 +228,46 @@ TEST_CASE("a retry of nothing reports nothing") {
   CHECK(report.first_at.empty());
   CHECK(report.limited == 0);
 }
+
+TEST_CASE("a row that a worker has is retried, too: the worker hears of it once, and its wait ends") {
+  Retries store;
+  const auto id = store.submit();
+  const auto claim = store.claim_one();
+  CHECK(store::take_retries(store.database, store.worker).empty());
+  const store::RetryReport report = store::retry_report(store.database, {.id = id});
+  CHECK(report.rows == 1);
+  CHECK(report.first_is_due);
+  const auto wishes = store::take_retries(store.database, store.worker);
+  REQUIRE(wishes.size() == 1);
+  CHECK(wishes[0].fence == claim.fence);
+  CHECK(wishes[0].asks_anew);
+  CHECK(store::take_retries(store.database, store.worker).empty());
+}
+
+TEST_CASE("a retry that came while a worker was about to give the row back ends that wait") {
+  for (const bool fails : {false, true}) {
+    Retries store;
+    const auto id = store.submit();
+    const auto claim = store.claim_one();
+    REQUIRE(store::retry(store.database, {.id = id}) == 1);
+    const Failure why = some_failure(FailureClass::transient);
+    REQUIRE((fails ? store::fail(store.database, claim.fence, why, schedule)
+                   : store::put_off(store.database, claim.fence, std::chrono::hours(1), &why)));
+    CHECK(store.job(id, "run_at <= now()") == "t");
+    CHECK(store.claim_one().fence.request == id);
+    CHECK(store::take_retries(store.database, store.worker).empty());
+  }
+}
+
+TEST_CASE("of the rows that workers have, a retry of many takes only those that wait for something") {
+  Retries store;
+  const auto id = store.submit();
+  const auto claim = store.claim_one();
+  CHECK(store::retry(store.database, {.everything = true}) == 0);
+  CHECK(store::explain_wait(store.database, claim.fence, some_failure(FailureClass::validation)));
+  CHECK(store.request(id, "error ->> 'code'") == "dns");
+  CHECK(store::retry(store.database, {.everything = true}) == 1);
+  store.sql.run("UPDATE csrq.job SET lease_number = lease_number + 1");
+  CHECK_FALSE(store::explain_wait(store.database, claim.fence, some_failure(FailureClass::transient)));
+  CHECK(store.request(id, "error ->> 'code'") == "dns");
+}
