@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 
 constexpr auto heartbeat_interval = 15s;
 constexpr auto rescue_interval = 30s;
+/// csrq.retry() ends the waits of this process within about this.
+constexpr auto retry_interval = 2s;
 constexpr auto notify_interval = 200ms;
 constexpr auto tick_interval = 200ms;
 /// A task whose step the database did not let end is tried again after this.
@@ -38,7 +40,7 @@ Issuer::Issuer(const Config& config, store::Database& database, issuance::CaPool
     : config_(config),
       database_(database),
       cas_(cas),
-      issuance_(config, database, cas, accounts),
+      issuance_(config, database, clock_, cas, accounts),
       observer_(std::move(observer)),
       capacity_(capacity_of(config, cas)) {}
 
@@ -109,10 +111,11 @@ void Issuer::coordinate() {
   }
 }
 
-/// Heartbeats, rescue of dead workers' rows, due renewals, notification.
+/// Heartbeats, waits that somebody has ended, rescue of dead workers' rows, due renewals, notification.
 void Issuer::keep_house() {
   const Clock::time_point now = Clock::now();
   if (now >= next_beat_) beat();
+  if (now >= next_retries_) hear_of_retries();
   if (now >= next_rescue_) {
     next_rescue_ = now + rescue_interval;
     store::rescue(database_);
@@ -141,8 +144,19 @@ void Issuer::beat() {
   const std::vector<store::Fence> held = leases_.held();
   leases_.mark_dropped(store::heartbeat(database_, worker_, held, config_.worker.lease));
   next_beat_ = Clock::now() + heartbeat_interval;
+  clock_.read(database_);
   live_workers_ = store::live_workers(database_);
   cas_.share_among(live_workers_);
+}
+
+void Issuer::hear_of_retries() {
+  next_retries_ = Clock::now() + retry_interval;
+  if (leases_.size() == 0) return;
+  const std::vector<store::RetryWish> wishes = store::take_retries(database_, worker_);
+  leases_.mark_retried(wishes);
+  std::vector<store::Fence> fences;
+  for (const store::RetryWish& wish : wishes) fences.push_back(wish.fence);
+  if (!fences.empty()) queue_.hasten(fences);
 }
 
 /// In bunches, so that a worker that is nearly full does not claim row by row.
@@ -209,6 +223,7 @@ bool Issuer::batch_is_done() const {
 
 void Issuer::wait_for_news() {
   Clock::time_point until = std::min(next_beat_, next_rescue_);
+  if (leases_.size() > 0) until = std::min(until, next_retries_);
   if (observer_.tick) until = std::min(until, next_tick_);
   if (wants_more()) until = std::min(until, next_claim_);
   if (database_away_) until = Clock::now() + 1s;
@@ -259,13 +274,17 @@ void Issuer::step_tasks() {
 }
 
 void Issuer::step(std::unique_ptr<issuance::Task> task) {
+  if (const std::optional<store::RetryWish> wish = leases_.take_retry(task->claim.fence))
+    task->retry(wish->asks_anew);
   try {
     const issuance::Progress progress =
         leases_.is_dropped(task->claim.fence)
             ? issuance::Progress{.kind = issuance::Progress::Kind::dropped, .wait = {}, .failure = {}}
             : issuance_.advance(*task);
     if (progress.kind == issuance::Progress::Kind::waiting) {
+      const store::Fence fence = task->claim.fence;
       queue_.put(std::move(task), Clock::now() + progress.wait);
+      if (leases_.is_retried(fence)) queue_.hasten({fence});
       return;
     }
     if (progress.kind == issuance::Progress::Kind::dropped)

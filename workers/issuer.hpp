@@ -73,6 +73,7 @@ class Issuer {
   bool may_be_full(std::size_t held) const;
   bool batch_is_done() const;
   void beat();
+  void hear_of_retries();
   void wait_for_news();
   void close();
   void step_tasks();
@@ -83,6 +84,7 @@ class Issuer {
   const Config& config_;
   store::Database& database_;
   issuance::CaPool& cas_;
+  store::DatabaseClock clock_{};
   issuance::Issuance issuance_;
   IssuerObserver observer_;
   const std::size_t capacity_;
@@ -98,6 +100,7 @@ class Issuer {
   Clock::time_point next_claim_{};
   Clock::time_point next_beat_{};
   Clock::time_point next_rescue_{};
+  Clock::time_point next_retries_{};
   Clock::time_point next_tick_{};
   Clock::time_point next_notify_{};
   int live_workers_{1};

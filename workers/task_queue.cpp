@@ -20,6 +20,16 @@ void TaskQueue::put(std::unique_ptr<issuance::Task> task, Clock::time_point due)
   }
 }
 
+void TaskQueue::hasten(const std::vector<store::Fence>& fences) {
+  const std::scoped_lock lock(mutex_);
+  const Clock::time_point now = Clock::now();
+  for (Entry& entry : heap_)
+    if (std::ranges::find(fences, entry.task->claim.fence) != fences.end())
+      entry.due = std::min(entry.due, now);
+  std::ranges::make_heap(heap_, later);
+  leader_.notify_one();
+}
+
 std::unique_ptr<issuance::Task> TaskQueue::take() {
   std::unique_lock lock(mutex_);
   for (;;) {

@@ -47,6 +47,16 @@ store::Alarm name_alarm(const Task& task, const Failure& failure) {
           .request = store::number(task.claim.fence.request)};
 }
 
+/// Over when this row is issued: then the CA finishes with orders again, as far as it is known.
+store::Alarm stuck_orders_alarm(const Task& task, const Failure& failure) {
+  return {.key = "orders:" + task.ca->config.directory,
+          .code = failure.code,
+          .detail = task.ca->config.name + " does not finish with orders: " + failure.detail,
+          .directory = task.ca->config.directory,
+          .owner = std::nullopt,
+          .request = store::number(task.claim.fence.request)};
+}
+
 }  // namespace
 
 void raise_alarm(store::Database& database, const Accounts& accounts, const Task& task,
@@ -58,6 +68,8 @@ void raise_alarm(store::Database& database, const Accounts& accounts, const Task
                                   .directory = {},
                                   .owner = std::nullopt,
                                   .request = std::nullopt});
+  } else if (failure.code == "order_stuck") {
+    store::raise_alarm(database, stuck_orders_alarm(task, failure));
   } else if (task.ca && task.csr && !task.csr->names.empty()) {
     store::raise_alarm(database, is_about_names(failure) ? name_alarm(task, failure)
                                                          : account_alarm(accounts, task, failure));

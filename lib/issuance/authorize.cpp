@@ -72,23 +72,22 @@ std::vector<store::AuthorizationRecord> records_of(const std::vector<acme::Autho
   return records;
 }
 
-struct PendingChallenge {
+struct OpenChallenge {
   const acme::Authorization* authorization{};
   const acme::Challenge* challenge{};
 };
 
-/// What has to be answered still. The pointers lead into `authorizations`.
-std::vector<PendingChallenge> pending_challenges(const std::vector<acme::Authorization>& authorizations,
-                                                 std::string_view type) {
-  std::vector<PendingChallenge> pending;
+/// What the CA has not decided on. The pointers lead into `authorizations`.
+std::vector<OpenChallenge> open_challenges(const std::vector<acme::Authorization>& authorizations,
+                                           std::string_view type) {
+  std::vector<OpenChallenge> open;
   for (const acme::Authorization& authorization : authorizations) {
     if (authorization.status != AuthorizationStatus::pending) continue;
     const acme::Challenge* challenge = usable_challenge(authorization, type);
     if (!challenge) fail_without_challenge(authorization, type);
-    if (challenge->status == ChallengeStatus::pending)
-      pending.push_back({.authorization = &authorization, .challenge = challenge});
+    open.push_back({.authorization = &authorization, .challenge = challenge});
   }
-  return pending;
+  return open;
 }
 
 bool is_dead(const acme::Authorization& authorization) {
@@ -99,16 +98,22 @@ bool is_dead(const acme::Authorization& authorization) {
 }  // namespace
 
 /// Puts every response in place, in one commit, then tells the CA of all of them: only then the first wait
-/// begins.
+/// begins. Called again while the CA is at work on them, it sees what the CA says by then, and tells it
+/// again.
 void Issuance::authorize(Task& task, acme::Session& session, const acme::Order& order) {
-  if (task.answered) return;
+  CaWork& work = task.work;
+  if (work.read_at && CaWork::since(*work.read_at) < between_readings) return;
   const std::vector<acme::Authorization> authorizations = read_all(session, order);
   store::record_authorizations(database_, task.claim.fence, records_of(authorizations, task));
   if (std::ranges::any_of(authorizations, is_dead)) close_dead_order(task, order, authorizations);
-  const std::vector<PendingChallenge> pending = pending_challenges(authorizations, task.solver->type());
-  for (const PendingChallenge& one : pending) self_check(task, *one.authorization, *one.challenge);
-  for (const PendingChallenge& one : pending) acme::respond(session, *one.challenge);
-  task.answered = true;
+  work.noted = open_failure(authorizations);
+  std::vector<OpenChallenge> open = open_challenges(authorizations, task.solver->type());
+  std::erase_if(open, [&](const OpenChallenge& one) { return !wants_answer(*one.challenge, work); });
+  for (const OpenChallenge& one : open) self_check(task, *one.authorization, *one.challenge);
+  for (const OpenChallenge& one : open) acme::respond(session, *one.challenge);
+  work.read_at = CaWork::Clock::now();
+  if (!work.asked_at) work.asked_at = work.read_at;
+  if (!open.empty()) work.answered_at = work.read_at;
 }
 
 void Issuance::self_check(const Task& task, const acme::Authorization& authorization,

@@ -48,7 +48,7 @@ std::vector<Certificate> former_issuers(store::Database& database, const std::st
 
 Delivery Issuance::deliver(Task& task, acme::Session& session, const acme::Order& order) {
   const crypto::ChainDemand demand{
-      .spki_sha256 = task.csr->spki_sha256, .names = task.csr->names, .at = now()};
+      .spki_sha256 = task.csr->spki_sha256, .names = task.csr->names, .at = clock_.now()};
   const acme::ChainPreference preference = preference_of(task);
   acme::ChosenChain chosen = acme::download_chain(session, order.certificate, demand, preference);
   if (!chosen.is_preferred) warn_of_missing_chain(*task.ca, preference);

@@ -6,6 +6,7 @@
 #include "acme/revocation.hpp"
 #include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
+#include "issuance/alarms.hpp"
 #include "issuance/order_failure.hpp"
 #include "issuance/rate_limits.hpp"
 #include "issuance/renewal_time.hpp"
@@ -19,6 +20,9 @@ using namespace std::chrono_literals;
 constexpr Duration short_wait = 100ms;
 /// Clocks differ: an order counts as expired this long after its time.
 constexpr Duration expiry_tolerance = 1min;
+/// A CA that has not finished with an order by then has lost it (Boulder calls such orders `processing` for
+/// ever), unless it has asked to wait for longer.
+constexpr Duration longest_processing = 1h;
 
 Progress waiting(Duration wait) {
   return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
@@ -59,14 +63,20 @@ Failure about_names(Failure failure, const Task& task) {
   return failure;
 }
 
-bool has_expired(const acme::Order& order) {
-  return order.expires && *order.expires + expiry_tolerance < now();
+bool has_expired(const acme::Order& order, Time now) {
+  return order.expires && *order.expires + expiry_tolerance < now;
 }
 
 }  // namespace
 
-Issuance::Issuance(const Config& config, store::Database& database, CaPool& cas, Accounts& accounts)
-    : config_(config), database_(database), cas_(cas), accounts_(accounts), resolver_(config.dns.server) {
+Issuance::Issuance(const Config& config, store::Database& database, const store::DatabaseClock& clock,
+                   CaPool& cas, Accounts& accounts)
+    : config_(config),
+      database_(database),
+      clock_(clock),
+      cas_(cas),
+      accounts_(accounts),
+      resolver_(config.dns.server) {
   if (config.challenges.http_01.self_check)
     self_check_client_.emplace(
         http::ClientOptions{.total_timeout = 15s, .max_body = 64 << 10, .plain_http = true});
@@ -109,15 +119,7 @@ Progress Issuance::issue(Task& task) {
   acme::Session session{.ca = task.ca->ca, .signer = task.account->signer};
   if (task.order->is_adopted() && !keeps_adopted_order(task, session)) return waiting({});
   std::optional<acme::Order> order = current_order(task, session);
-  if (!order && !task.order) return waiting({});
-  if (!order)
-    return put_off(task, 2 * longest_leased_wait,
-                   {.failure_class = FailureClass::limited,
-                    .code = "order_taken",
-                    .detail = "the CA hands out the order that another row for the same names is working on; "
-                              "waiting for it to finish",
-                    .problem = {},
-                    .retry_after = {}});
+  if (!order) return task.order ? wait_for_order_of_other(task) : waiting({});
   return take_order_further(task, session, std::move(*order));
 }
 
@@ -149,6 +151,8 @@ std::optional<Progress> Issuance::open_order(Task& task) {
       {.most_in_flight = config_.accounts.in_flight, .is_limited = task.ca->is_limited});
   if (result.hold) return hold_back(task, *result.hold);
   task.order = std::move(result.order.value());
+  if (task.order->asked_ago) task.work.asked_at = CaWork::Clock::now() - *task.order->asked_ago;
+  task.work.asks_anew = task.order->asks_anew;
   if (task.order->is_charged) task.ca->is_limited = true;
   if (!has_lost_answer(task)) return std::nullopt;
   give_up_intent(task);
@@ -166,14 +170,33 @@ Progress Issuance::hold_back(Task& task, const store::Hold& hold) {
   return wait_for_hold(task, hold.wait, std::move(why));
 }
 
+/// It is called when that one is done. If it is done already, the CA makes another order.
+Progress Issuance::wait_for_order_of_other(Task& task) {
+  Failure why{.failure_class = FailureClass::limited,
+              .code = "order_taken",
+              .detail =
+                  "the CA hands out the order that another row for the same names is working on; "
+                  "waiting for it to finish",
+              .problem = {},
+              .retry_after = {}};
+  const std::string url = task.unrecorded->url;
+  task.forget_order();
+  if (store::wait_for_order(database_, task.claim.fence, url, why) == store::WaitForOther::over)
+    return waiting(1s);
+  return {.kind = Progress::Kind::put_off, .wait = 2 * longest_leased_wait, .failure = std::move(why)};
+}
+
 /// A row that finds its CA busy for long makes room for those of other CAs.
 Progress Issuance::wait_for_slot(Task& task) {
   constexpr int most_looks = 20;
   if (++task.looks_for_slot <= most_looks) return waiting(short_wait);
-  const bool written = store::put_off(database_, task.claim.fence, 5s, nullptr);
-  return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,
-          .wait = 5s,
-          .failure = std::nullopt};
+  return back_to_queue(task, 5s,
+                       {.failure_class = FailureClass::limited,
+                        .code = "ca_full",
+                        .detail = "as many orders are under way at the CA " + task.ca->config.name +
+                                  " as this worker may have there (orders_in_flight)",
+                        .problem = {},
+                        .retry_after = {}});
 }
 
 /// While a CA is out of reach its rows wait without asking, and without a failure counted.
@@ -221,13 +244,15 @@ std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& se
 
 Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::Order order) {
   ca_answers(*task.ca);
-  if (task.looks == 1) {  // the first look after a wait tells whether the wait was well chosen
+  // The first look after a wait tells whether the wait was well chosen.
+  if (task.looks == 1 && !task.order->asked_ago) {
     if (task.phase == Task::Phase::validation)
       task.ca->validation_pace.learn(order.status != OrderStatus::pending);
     if (task.phase == Task::Phase::issuance)
       task.ca->issuance_pace.learn(order.status != OrderStatus::processing);
   }
-  if (order.status != OrderStatus::valid && (order.status == OrderStatus::invalid || has_expired(order)))
+  if (order.status != OrderStatus::valid &&
+      (order.status == OrderStatus::invalid || has_expired(order, clock_.now())))
     give_up_order(task, session, order);
   if (order.status == OrderStatus::pending) {
     authorize(task, session, order);
@@ -235,6 +260,7 @@ Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::
   }
   if (order.status == OrderStatus::ready) {
     store::begin_finalize(database_, task.claim.fence, task.order->id);
+    if (task.phase != Task::Phase::issuance) task.work = {.asked_at = CaWork::Clock::now()};
     order = acme::finalize(session, order, task.csr->der);
   }
   if (order.status == OrderStatus::invalid) give_up_order(task, session, order);
@@ -248,17 +274,46 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
     task.looks = 0;
     task.unanswered = 0;
   }
+  if (!task.work.asked_at) task.work.asked_at = CaWork::Clock::now();
+  if (phase == Task::Phase::issuance &&
+      (task.work.asks_anew ||
+       task.work.lasting() >= std::max(longest_processing, order.retry_after.value_or(0s))))
+    return order_another(task, order);
+  task.work.asks_anew = false;
   const PollPace& pace = phase == Task::Phase::validation ? task.ca->validation_pace : task.ca->issuance_pace;
   // A CA may ask to wait longer than csrq would by itself, not to be asked without end.
-  const Duration patience = next_wait(pace.first_wait(), task.looks);
-  const Duration wait = std::clamp<Duration>(order.retry_after.value_or(patience), patience, 24h);
+  const Duration patience = next_wait(pace.first_wait(), task.work.lasting());
+  Duration wait = std::clamp<Duration>(order.retry_after.value_or(patience), patience, 24h);
+  // However long the CA asks to wait: what has become of an answer is seen within a minute at first.
+  if (const std::optional<Duration> answered = task.work.answered_ago();
+      answered && *answered < between_readings)
+    wait = std::min(wait, std::max(patience, between_readings - *answered));
   ++task.looks;
+  if (task.work.noted) return tell_and_wait(task, wait, *task.work.noted);
   return put_off(task, wait,
                  {.failure_class = FailureClass::limited,
                   .code = "ca_busy",
                   .detail = "the CA has not finished with the order " + order.url + " yet",
                   .problem = {},
                   .retry_after = {}});
+}
+
+/// In place of one that the CA does not finish with: a failure of the CA, unless it was asked for. The CA may
+/// make a certificate of the old one all the same, which is the price.
+Progress Issuance::order_another(Task& task, const acme::Order& order) {
+  const Failure why{.failure_class = FailureClass::transient,
+                    .code = "order_stuck",
+                    .detail = "the CA has been at work on the order " + order.url + " for " +
+                              to_text(std::chrono::round<std::chrono::seconds>(task.work.lasting())) +
+                              " and has not finished with it: another one is ordered",
+                    .problem = {},
+                    .retry_after = {}};
+  const bool was_asked_for = task.work.asks_anew;
+  store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::processing, why);
+  task.forget_order();
+  if (was_asked_for) return waiting({});
+  raise_alarm(database_, accounts_, task, why);
+  throw Error(why);
 }
 
 /// The chain is checked before it is written; what does not pass leaves the order open, and it is downloaded
@@ -280,7 +335,7 @@ Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order&
        .renew_at =
            std::max(renewal_time(leaf.not_before(), leaf.not_after(), config_.renewal.at_remaining, jitter),
                     // Not at once again, however old the certificate is that the CA hands out.
-                    now() + std::min<Duration>(24h, (leaf.not_after() - now()) / 10)),
+                    clock_.now() + std::min<Duration>(24h, (leaf.not_after() - clock_.now()) / 10)),
        .warning = warning});
   return {.kind = written ? Progress::Kind::issued : Progress::Kind::dropped,
           .wait = {},

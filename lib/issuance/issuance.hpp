@@ -12,7 +12,9 @@
 #include "dns/resolver.hpp"
 #include "issuance/accounts.hpp"
 #include "issuance/ca_pool.hpp"
+#include "issuance/ca_work.hpp"
 #include "issuance/preflight.hpp"
+#include "store/database_clock.hpp"
 #include "store/jobs.hpp"
 #include "store/ledger.hpp"
 
@@ -20,6 +22,13 @@ namespace csrq::issuance {
 
 /// Waits up to this long are spent in memory with the lease kept; longer ones in the database.
 inline constexpr Duration longest_leased_wait = std::chrono::minutes(1);
+
+/// A wait that a worker spends with the row kept.
+struct WaitInMemory {
+  std::string code{};
+  Outage::Clock::time_point since{};
+  std::string told{};  ///< the sentence that was written into the row; empty: none
+};
 
 /// A claimed row on its way through the CA. Beside the claim it holds only what can be read again from the
 /// database and the CA: a task may be dropped at any moment, and the next worker's task for the row takes the
@@ -40,9 +49,10 @@ struct Task {
   Phase phase{Phase::opening};
   bool decided{};           ///< the database lets the row go on to its CA
   bool at_fallback{};       ///< `ca` is the fallback of the one that the row names
-  bool answered{};          ///< this task has answered the order's challenges
   bool registered_again{};  ///< the CA had forgotten the account
-  int looks{};              ///< at the order, in this phase
+  CaWork work{};
+  WaitInMemory waiting{};
+  int looks{};  ///< at the order, in this phase
   int looks_for_slot{};
   int turned_away{};  ///< by a busy CA, for a short time
   int unanswered{};   ///< requests without an answer, in this phase
@@ -53,9 +63,17 @@ struct Task {
     order.reset();
     unrecorded.reset();
     phase = Phase::opening;
-    answered = false;
+    work = {};
     looks = 0;
     unanswered = 0;
+  }
+
+  /// csrq.retry() was called for the row. `asks_anew`: the CA is asked once more for what it is at work on.
+  void retry(bool asks_anew) {
+    work.asked_at = CaWork::Clock::now();
+    work.read_at.reset();
+    work.asks_anew = asks_anew;
+    looks = 0;
   }
 };
 
@@ -99,7 +117,8 @@ struct Progress {
 class Issuance {
  public:
   /// All must outlive this.
-  Issuance(const Config& config, store::Database& database, CaPool& cas, Accounts& accounts);
+  Issuance(const Config& config, store::Database& database, const store::DatabaseClock& clock, CaPool& cas,
+           Accounts& accounts);
 
   /// Takes a row as far as it goes without waiting (beyond single requests and commits). Safe to repeat after
   /// a crash at any point: the CA holds the truth, we hold the URLs. What becomes of the row is written
@@ -116,6 +135,7 @@ class Issuance {
   std::optional<Progress> wait_for_ca(Task& task);
   std::optional<Progress> open_order(Task& task);
   Progress hold_back(Task& task, const store::Hold& hold);
+  Progress wait_for_order_of_other(Task& task);
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);
 
   // before_order.cpp
@@ -137,6 +157,7 @@ class Issuance {
 
   // issuance.cpp
   Progress wait_for(Task& task, Task::Phase phase, const acme::Order& order);
+  Progress order_another(Task& task, const acme::Order& order);
   Progress finish(Task& task, acme::Session& session, const acme::Order& order);
   Progress revoke(Task& task);
 
@@ -161,11 +182,14 @@ class Issuance {
   Progress wait_for_pause(Task& task, Failure failure);
   Progress wait_for_hold(Task& task, Duration wait, Failure why);
   Progress put_off(Task& task, Duration wait, Failure failure);
+  Progress wait_in_memory(Task& task, Duration wait, const Failure& why, Duration moment);
+  Progress tell_and_wait(Task& task, Duration wait, Failure why);
   Progress back_to_queue(Task& task, Duration wait, Failure failure);
   Duration hold_others(const Task& task, const Failure& failure, Duration least);
 
   const Config& config_;
   store::Database& database_;
+  const store::DatabaseClock& clock_;
   CaPool& cas_;
   Accounts& accounts_;
   dns::Resolver resolver_;

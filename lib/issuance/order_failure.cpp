@@ -25,10 +25,11 @@ Identifier ordered_identifier(const acme::Authorization& authorization) {
   return identifier;
 }
 
-std::vector<FailedIdentifier> failed_identifiers(const std::vector<acme::Authorization>& authorizations) {
+std::vector<FailedIdentifier> failed_identifiers(const std::vector<acme::Authorization>& authorizations,
+                                                 AuthorizationStatus status) {
   std::vector<FailedIdentifier> failed;
   for (const acme::Authorization& authorization : authorizations) {
-    if (authorization.status != AuthorizationStatus::invalid) continue;
+    if (authorization.status != status) continue;
     const auto& challenges = authorization.challenges;
     const auto tried =
         std::ranges::find_if(challenges, [](const auto& one) { return one.error.has_value(); });
@@ -36,6 +37,12 @@ std::vector<FailedIdentifier> failed_identifiers(const std::vector<acme::Authori
       failed.push_back({.identifier = ordered_identifier(authorization), .problem = *tried->error});
   }
   return failed;
+}
+
+std::vector<std::string> names_of(const std::vector<FailedIdentifier>& failed) {
+  std::vector<std::string> names;
+  for (const FailedIdentifier& one : failed) names.push_back(one.identifier.value);
+  return names;
 }
 
 std::vector<std::string> invalid_names(const std::vector<acme::Authorization>& authorizations) {
@@ -61,17 +68,24 @@ json problem_document(const acme::Problem& first, const std::vector<FailedIdenti
   return document;
 }
 
-std::string sentence(const acme::Order& order, const acme::Problem* first,
-                     const std::vector<FailedIdentifier>& failed) {
-  if (failed.empty())
-    return first ? "the CA gave the order up: " + first->detail
-                 : "the CA gave the order " + order.url + " up without saying why";
+std::string dumped(const json& document) {
+  return document.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string told(const std::vector<FailedIdentifier>& failed) {
   std::string text;
   for (const FailedIdentifier& one : failed | std::views::take(told_names))
     text += (text.empty() ? "" : "; ") + one.identifier.value + ": " + one.problem.detail;
   if (failed.size() > told_names)
     text += "; and " + std::to_string(failed.size() - told_names) + " more names, see subproblems";
   return text;
+}
+
+std::string sentence(const acme::Order& order, const acme::Problem* first,
+                     const std::vector<FailedIdentifier>& failed) {
+  if (!failed.empty()) return told(failed);
+  return first ? "the CA gave the order up: " + first->detail
+               : "the CA gave the order " + order.url + " up without saying why";
 }
 
 /// RFC 8555 §6.7.1, as if the CA had put them together.
@@ -87,7 +101,8 @@ FailureClass class_of_all(const std::vector<FailedIdentifier>& failed) {
 }  // namespace
 
 Failure order_failure(const acme::Order& order, const std::vector<acme::Authorization>& authorizations) {
-  const std::vector<FailedIdentifier> failed = failed_identifiers(authorizations);
+  const std::vector<FailedIdentifier> failed =
+      failed_identifiers(authorizations, AuthorizationStatus::invalid);
   const acme::Problem* first = !failed.empty() ? &failed.front().problem
                                : order.error   ? &*order.error
                                                : nullptr;
@@ -112,7 +127,21 @@ Failure order_failure(const acme::Order& order, const std::vector<acme::Authoriz
   }
   if (const std::string code = first->code(); !code.empty()) failure.code = code;
   const acme::Problem& outer = order.error ? *order.error : *first;
-  failure.problem = problem_document(outer, failed).dump(-1, ' ', false, json::error_handler_t::replace);
+  failure.problem = dumped(problem_document(outer, failed));
+  return failure;
+}
+
+std::optional<Failure> open_failure(const std::vector<acme::Authorization>& authorizations) {
+  const std::vector<FailedIdentifier> failed =
+      failed_identifiers(authorizations, AuthorizationStatus::pending);
+  if (failed.empty()) return std::nullopt;
+  const acme::Problem& first = failed.front().problem;
+  Failure failure{.failure_class = FailureClass::validation,  // the CA goes on, so it is nothing worse
+                  .code = first.code().empty() ? "challenge_error" : first.code(),
+                  .detail = told(failed) + " (the CA has not given up, and is asked to look again)",
+                  .problem = dumped(problem_document(first, failed)),
+                  .retry_after = {}};
+  failure.failed_names = names_of(failed);
   return failure;
 }
 

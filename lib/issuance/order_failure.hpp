@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@ namespace csrq::issuance {
 /// and the code of the first of that class; a sentence that names the first few identifiers that failed; all
 /// of them in failed_names, and a subproblem (RFC 8555 §6.7.1) for each in the problem document.
 Failure order_failure(const acme::Order& order, const std::vector<acme::Authorization>& authorizations);
+
+/// What a CA says of challenges with which it goes on all the same (RFC 8555 §8.2); nothing: no error.
+std::optional<Failure> open_failure(const std::vector<acme::Authorization>& authorizations);
 
 /// Which of these names a refused request was about: those of its subproblems, else those that its sentence
 /// has in quotes, else the only one there is.

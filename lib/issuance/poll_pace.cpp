@@ -1,7 +1,6 @@
 #include "issuance/poll_pace.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace csrq::issuance {
 namespace {
@@ -29,12 +28,8 @@ void PollPace::learn(bool was_done) {
   wait_ = std::clamp(scaled(wait_, factor), shortest, longest);
 }
 
-Duration next_wait(Duration first_wait, int looks) {
-  constexpr double growth = 1.5;
-  constexpr int most_growth = 40;
-  const Duration wait =
-      scaled(std::max(first_wait, shortest), std::pow(growth, std::min(looks, most_growth)));
-  return std::min<Duration>(wait, 1h);
+Duration next_wait(Duration first_wait, Duration lasting) {
+  return std::min<Duration>(std::max(first_wait, shortest) + lasting / 2, 1h);
 }
 
 }  // namespace csrq::issuance

@@ -21,8 +21,8 @@ class PollPace {
   bool settled_{false};
 };
 
-/// The wait before look number `looks` + 1 (the first has number 1) at the same thing: grows by half each
-/// time, up to an hour.
-Duration next_wait(Duration first_wait, int looks);
+/// The wait before the next look at something that a CA has been working on for so long: half as long again,
+/// an hour at most.
+Duration next_wait(Duration first_wait, Duration lasting);
 
 }  // namespace csrq::issuance

@@ -20,6 +20,8 @@ constexpr Duration longest_growth = 10min;
 constexpr int most_turned_away = 5;
 /// What a limit makes wait at least: a CA that says 0 has refused all the same.
 constexpr Duration shortest_limit = 5s;
+/// A wait of a busy CA that needs no word in the row.
+constexpr Duration a_moment = 10s;
 /// Requests of one row in a row without an answer, while others get theirs: then it counts as the row's
 /// failure.
 constexpr int most_unanswered = 3;
@@ -145,13 +147,30 @@ Progress Issuance::wait_for_hold(Task& task, Duration wait, Failure why) {
   if (why.code != store::on_hold_code || wait > shortest_limit)
     return back_to_queue(task, wait, std::move(why));
   task.slot = {};
-  return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
+  return tell_and_wait(task, wait, std::move(why));
 }
 
 Progress Issuance::put_off(Task& task, Duration wait, Failure failure) {
-  if (wait <= longest_leased_wait)
-    return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
-  return back_to_queue(task, wait, std::move(failure));
+  if (wait > longest_leased_wait) return back_to_queue(task, wait, std::move(failure));
+  return wait_in_memory(task, wait, failure, a_moment);
+}
+
+/// For what is to be read in the row from the beginning.
+Progress Issuance::tell_and_wait(Task& task, Duration wait, Failure why) {
+  if (wait > longest_leased_wait) return back_to_queue(task, wait, std::move(why));
+  return wait_in_memory(task, wait, why, Duration::zero());
+}
+
+/// With the row kept, which says why if that lasts for longer than a moment.
+Progress Issuance::wait_in_memory(Task& task, Duration wait, const Failure& why, Duration moment) {
+  WaitInMemory& waiting = task.waiting;
+  if (waiting.code != why.code) waiting = {.code = why.code, .since = Outage::Clock::now(), .told = {}};
+  if (CaWork::since(waiting.since) + wait > moment && waiting.told != why.detail) {
+    if (!store::explain_wait(database_, task.claim.fence, why))
+      return {.kind = Progress::Kind::dropped, .wait = {}, .failure = std::nullopt};
+    waiting.told = why.detail;
+  }
+  return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
 }
 
 /// However short the wait: its reason is to be read, csrq.retry() ends it, and others get the place.

@@ -279,23 +279,20 @@ TEST_CASE("when the directory's URLs move, they are found again") {
 
 TEST_CASE("an order that the CA hands out again belongs to the row that has it; the other row waits") {
   StubIssuing world;
-  world.stub.change([](StubBehaviour& ca) {
-    ca.reuse_orders = true;
-    ca.looks_until_validated = 2;
-    ca.retry_after = "120";
-  });
+  world.stub.change([](StubBehaviour& ca) { ca.reuse_orders = true; });
   const auto first = world.submit({"a.example"});
-  CHECK(world.run().put_off == 1);  // its challenge is being looked at for two minutes
+  Hold hold = world.stub.hold_next(Kind::challenge);
+  world.stub.fail_next(Kind::challenge, faults::cut_before());
+  world.worker().work_until(hold);
+  world.sql.run("UPDATE csrq.job SET run_at = now() + interval '1 hour'");
   const auto second = world.submit({"a.example"});
   CHECK(world.run().put_off == 1);
   CHECK(world.row(second).code() == "order_taken");
   CHECK(world.stub.orders().at(0).handed_out == 2);
 
-  world.stub.change([](StubBehaviour& ca) { ca.retry_after = ""; });
   world.make_due(first);
   CHECK(world.run().issued == 1);
   expect_issued(world, first, {"a.example"});
-  world.make_due(second);
   CHECK(world.run().issued == 1);
   expect_issued(world, second, {"a.example"});
   CHECK(world.row(first).serial != world.row(second).serial);

@@ -70,3 +70,16 @@ TEST_CASE("sweep: it ends when it is told to, between two requests") {
   issuance::sweep(worker.database, worker.cas, worker.accounts, {}, [] { return true; });
   CHECK(world.stub.requests(Kind::deactivation) == 0);
 }
+
+TEST_CASE("sweep: an authorization that was found valid holds back no order for its name") {
+  StubIssuing world;
+  const auto id = world.submit({"a.example"});
+  world.stub.fail_next(Kind::finalize, faults::problem(403, "badCSR", "no"));
+  CHECK(world.run().failed == 1);
+  store::set_ca_policies(world.worker().database, world.worker().cas.configs());
+  CHECK(sweep(world).over == 1);
+  CHECK(store::retry(world.worker().database, {.id = id}) == 1);
+  const auto start = std::chrono::steady_clock::now();
+  CHECK(world.run().issued == 1);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));
+}

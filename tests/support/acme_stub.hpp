@@ -32,6 +32,8 @@ struct StubBehaviour {
   bool always_valid{true};  ///< false: fetched from 127.0.0.1:`http_port`, which stands for every name
   int http_port{5002};
   std::map<std::string, nlohmann::json> failing_names{};  ///< identifier → problem document
+  int lost_responses{0};     ///< of each challenge so many are lost: it stays `pending`
+  int failing_responses{0};  ///< after those, so many leave it `processing` with an error
   /// Not 0: a response leaves its challenge `processing`; the so-manieth look at the order finds it
   /// validated.
   int looks_until_validated{0};

@@ -243,8 +243,13 @@ StubAnswer StubCa::challenge(const Signed& request) {
     if (one.status != "pending")
       throw StubProblem(400, "malformed", "the authorization is not pending, but " + one.status);
     ++one.responses;
-    if (one.challenge_status == "pending") {
+    const int looks = one.responses - behaviour_.lost_responses;
+    if (looks > 0 && looks <= behaviour_.failing_responses) {
       one.challenge_status = "processing";
+      one.error = problem_json("connection", one.identifier + ": connection refused", 400);
+    } else if (looks > 0 && (one.challenge_status == "pending" || !one.error.is_null())) {
+      one.challenge_status = "processing";
+      one.error = nullptr;
       one.looks_left = behaviour_.looks_until_validated;
       if (one.looks_left == 0) validate(lock, one.id);
     }

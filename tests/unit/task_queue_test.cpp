@@ -51,6 +51,28 @@ TEST_CASE("task queue: nothing is taken before it is due") {
   CHECK(Clock::now() >= due);
 }
 
+TEST_CASE("task queue: tasks that are hastened are due at once, the others wait on") {
+  TaskQueue queue;
+  for (const int request : {1, 2, 3}) queue.put(task(request), Clock::now() + 1h);
+  queue.put(task(4), Clock::now() + 50ms);
+  std::atomic<std::int64_t> first{0};
+  std::thread waiting([&] { first = taken(queue); });
+  queue.hasten({fence(2), fence(7), fence(3, 2)});
+  waiting.join();
+  CHECK(first == 2);
+  CHECK(taken(queue) == 4);
+}
+
+TEST_CASE("lease book: a retry is told once, and only of a lease that is held") {
+  LeaseBook book;
+  book.add(fence(1));
+  book.mark_retried({{.fence = fence(1), .asks_anew = true}, {.fence = fence(2), .asks_anew = true}});
+  CHECK(book.is_retried(fence(1)));
+  CHECK_FALSE(book.is_retried(fence(2)));
+  CHECK(book.take_retry(fence(1)).value().asks_anew);
+  CHECK_FALSE(book.take_retry(fence(1)));
+}
+
 TEST_CASE("task queue: a task that is due earlier overtakes one that is being waited for") {
   TaskQueue queue;
   queue.put(task(1), Clock::now() + 1h);
