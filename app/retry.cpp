@@ -78,11 +78,12 @@ const Command retry_command{
     .synopsis = "ID | --domain NAME | --customer NAME | --class CLASS | --code CODE | --everything",
     .summary = "end the wait of failed or waiting rows now",
     .help =
-        "Rows that wait for their next attempt, and rows that failed for good, are tried again at once; more "
-        "than 100 of them\n600 a minute, or as --spread says. A limit of the CA stays: you are told how many "
-        "rows "
-        "it concerns and until when.\nA row whose run_after has not come is left alone, unless you name its "
-        "ID.\n",
+        "Rows that wait for their next attempt, and rows that failed for good, are tried again at once; "
+        "more than 100 of them\n600 a minute, or as --spread says. A limit of the CA stays: you are told how "
+        "many rows it concerns and until when.\nA row that waits while a worker has it goes on within "
+        "seconds. An order that its CA does not finish with is closed, and\nanother one is ordered: at once "
+        "if you name the row or the code, else where the CA has had ten minutes.\n"
+        "A row whose run_after has not come is left alone, unless you name its ID.\n",
     .describe =
         [](OptionsDescription& options) {
           options.text("domain", "NAME", "rows that name this domain or anything below it")

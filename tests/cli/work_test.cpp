@@ -136,3 +136,16 @@ TEST_CASE("work: what is wrong at the start ends with the exit code of its kind"
   CHECK(outcome.exit_code == 2);
   CHECK(says(outcome.output, "sealing.key"));
 }
+
+TEST_CASE("a worker whose machine has another time than the database warns of the clock, once") {
+  const Installation csrq;
+  CHECK_FALSE(says(csrq({"run", "--limit", "1"}).output, "clock"));
+  Sql(csrq.test.url())
+      .run(
+          "CREATE OR REPLACE FUNCTION csrq.clock() RETURNS timestamptz LANGUAGE sql AS "
+          "$$ SELECT clock_timestamp() + interval '2 minutes' $$");
+  const std::string output = csrq({"run", "--limit", "1"}).output;
+  const std::size_t first = output.find("clock");
+  CHECK(first != std::string::npos);
+  CHECK(output.find("machine's clock", first + 1) == std::string::npos);
+}
