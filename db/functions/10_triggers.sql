@@ -159,7 +159,7 @@ CREATE OR REPLACE FUNCTION csrq.request_named() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM csrq.request_name WHERE request_id = NEW.id;
-    INSERT INTO csrq.request_name (request_id, reversed_name) SELECT NEW.id, reverse(n) FROM unnest(NEW.names) n;
+    INSERT INTO csrq.request_name (request_id, reversed_name) SELECT DISTINCT NEW.id, reverse(n) FROM unnest(NEW.names) n;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION csrq.request_named() IS 'Keeps csrq.request_name.';

@@ -313,16 +313,26 @@ COMMENT ON FUNCTION csrq.resume(text) IS 'Ends csrq.suspend(). Returns how many 
 -- long writer of the cluster; so the cursor is a snapshot: all that it did not see and that is visible now.
 CREATE OR REPLACE FUNCTION csrq.events_since(cursor pg_snapshot)
 RETURNS TABLE (id bigint, at timestamptz, request_id bigint, customer text, what text, detail jsonb, next_cursor pg_snapshot)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT e.id, e.at, e.request_id, e.customer, e.what, e.detail, pg_current_snapshot() FROM csrq.event e
-     WHERE e.xid >= pg_snapshot_xmin($1) AND NOT pg_visible_in_snapshot(e.xid, $1)
-       AND ((SELECT pg_has_role(session_user, 'csrq_admin', 'MEMBER') OR pg_has_role(session_user, 'csrq_dba', 'MEMBER')
-                    OR pg_has_role(session_user, 'csrq_worker', 'MEMBER') OR '*' = ANY (csrq.my_customers()))
-            OR e.customer = ANY ((SELECT csrq.my_customers())::text[]))
-     ORDER BY e.xid, e.id
-$$;
-COMMENT ON FUNCTION csrq.events_since(pg_snapshot)
-    IS 'Events committed since the cursor, none lost, none twice. Start with ''1:1:'' (all) or pg_current_snapshot(); go on with next_cursor; no rows: keep the cursor.';
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    since CONSTANT pg_snapshot := csrq.positions_seen($1);
+    next CONSTANT pg_snapshot := csrq.current_cursor();
+    mine CONSTANT text[] := csrq.my_customers();
+    sees_all CONSTANT boolean := '*' = ANY (mine)
+        OR pg_has_role(session_user, 'csrq_admin', 'MEMBER')
+        OR pg_has_role(session_user, 'csrq_dba', 'MEMBER')
+        OR pg_has_role(session_user, 'csrq_worker', 'MEMBER');
+BEGIN
+    RETURN QUERY
+        SELECT e.id, e.at, e.request_id, e.customer, e.what, e.detail, next FROM csrq.event e
+         WHERE e.xid >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(e.xid, since)
+           AND (sees_all OR e.customer = ANY (mine))
+         ORDER BY e.xid, e.id;
+END $$;
+COMMENT ON FUNCTION csrq.events_since(pg_snapshot) IS 'Events committed since the cursor, none lost, '
+    'none twice, also after the database was restored elsewhere. Start with ''1:1:'' (all) or '
+    'csrq.current_cursor() (from now on); go on with next_cursor; no rows: keep the cursor. '
+    'A cursor of another database is refused.';
 
 CREATE OR REPLACE FUNCTION csrq.make_event_partitions(p_months int DEFAULT 2) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -339,8 +349,10 @@ BEGIN
         -- Rows that the default partition has caught stay there: it would have to be scanned under a lock.
         CONTINUE WHEN EXISTS (SELECT FROM csrq.event_default WHERE at >= first_day AT TIME ZONE 'UTC'
                                  AND at < (first_day + interval '1 month') AT TIME ZONE 'UTC');
+        -- As text that every DateStyle and TimeZone reads alike.
         EXECUTE format('CREATE TABLE csrq.%I PARTITION OF csrq.event FOR VALUES FROM (%L) TO (%L)', partition_name,
-                       first_day AT TIME ZONE 'UTC', (first_day + interval '1 month') AT TIME ZONE 'UTC');
+                       to_char(first_day, 'YYYY-MM-DD 00:00:00"+00"'),
+                       to_char(first_day + interval '1 month', 'YYYY-MM-DD 00:00:00"+00"'));
         EXECUTE format('COMMENT ON TABLE csrq.%I IS %L', partition_name, 'Events of one month; see csrq.event.');
         FOR event_column IN SELECT attname, col_description(attrelid, attnum) AS comment FROM pg_attribute
                              WHERE attrelid = 'csrq.event'::regclass AND attnum > 0 AND NOT attisdropped LOOP

@@ -52,17 +52,12 @@ DECLARE
     alarms_end boolean;
 BEGIN
     SELECT n.cursor INTO since FROM csrq.notifier n;
-    IF pg_snapshot_xmax(since) > pg_snapshot_xmax(pg_current_snapshot()) THEN
-        -- Restored into a younger cluster, whose transactions would all seem to be old.
-        UPDATE csrq.notifier SET cursor = pg_current_snapshot(), read_at = now();
-        RETURN;
-    END IF;
     alarms_end := EXISTS (SELECT FROM csrq.alarm a WHERE a.cleared_at IS NULL AND num_nonnulls(a.owner, a.request_id) > 0);
     WITH seen AS MATERIALIZED (
         SELECT e.id, e.at, e.request_id, e.customer, e.what, e.detail FROM csrq.event e
          WHERE e.xid >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(e.xid, since)
            AND (e.what IN ('failed', 'parked', 'fresh_csr_wanted') OR (alarms_end AND e.what IN ('issued', 'renewed', 'cancelled')))),
-    moved AS (UPDATE csrq.notifier SET cursor = pg_current_snapshot(), read_at = now()),
+    moved AS (UPDATE csrq.notifier SET cursor = (csrq.positions_now()).positions, read_at = now()),
     good AS (
         SELECT a.directory, a.owner, max(s.at) AS at
           FROM seen s JOIN csrq.certificate c ON c.request_id = s.request_id AND c.serial = s.detail ->> 'serial'

@@ -37,7 +37,7 @@ GRANT SELECT ON csrq.request, csrq.job, csrq.turn, csrq.renewal, csrq.renewal_in
 GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
 GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.retry(bigint, text, text, boolean, interval, text, text),
     csrq.retry_report(bigint, text, text, boolean, interval, text, text), csrq.cancel(bigint), csrq.renew(bigint),
-    csrq.revoke(bigint, int), csrq.events_since(pg_snapshot) TO csrq_app, csrq_admin;
+    csrq.revoke(bigint, int), csrq.events_since(pg_snapshot), csrq.current_cursor() TO csrq_app, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.tokens(text, text, text), csrq.next_token_at(text, text, text), csrq.limit_for(text, text, text), csrq.name_set_key(text[]),
     csrq.tokens_left(int, interval, timestamptz), csrq.token_due(int, interval, timestamptz),
     csrq.line_of_accounts(text)
@@ -54,7 +54,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA csrq TO csrq_worker, csrq_admin, csrq_dba;
 REVOKE ALL ON csrq.acme_account_key FROM csrq_admin, csrq_dba;
 GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, spki_sha256) ON csrq.acme_account_key TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA csrq TO csrq_worker;
-REVOKE EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.spread_renewals(int), csrq.forget_limits(text, text, boolean, text),
+REVOKE EXECUTE ON FUNCTION csrq.begin_era(), csrq.suspend(text), csrq.resume(text),
+    csrq.spread_renewals(int), csrq.forget_limits(text, text, boolean, text),
     csrq.renew_all(text, timestamptz, text, timestamptz), csrq.open_incident(text, timestamptz, text, timestamptz) FROM csrq_worker;
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of, replaces_id, reuse_chain) ON csrq.request TO csrq_worker;
 
@@ -62,9 +63,12 @@ GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain,
 GRANT EXECUTE ON FUNCTION csrq.key_authorization(text) TO csrq_responder;
 
 -- Admins and DBAs.
-GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.requests_of(text), csrq.events_since(pg_snapshot) TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.suspend(text), csrq.resume(text), csrq.rescue(interval, int), csrq.make_event_partitions(int), csrq.prune(interval, int) TO csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.clear_alarm(text, interval), csrq.forget_limits(text, text, boolean, text) TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.my_customers(), csrq.requests_of(text), csrq.events_since(pg_snapshot),
+    csrq.current_cursor() TO csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.begin_era(), csrq.suspend(text), csrq.resume(text),
+    csrq.rescue(interval, int), csrq.make_event_partitions(int), csrq.prune(interval, int) TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.clear_alarm(text, interval), csrq.forget_limits(text, text, boolean, text)
+    TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.abandoned_authorizations(text, bigint), csrq.is_needed(bigint) TO csrq_admin, csrq_dba;
 GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, split_of, replaces_id, reuse_chain),
       UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, reuse_chain) ON csrq.request TO csrq_admin;

@@ -1,0 +1,138 @@
+-- The order of events. Positions are transaction ids that can be compared across eras (csrq.era):
+-- one of an older era is smaller. So one snapshot of positions says what has been read, wherever
+-- the database was taken meanwhile.
+
+CREATE OR REPLACE FUNCTION csrq.place() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT s.system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+                   || '/' || d.oid
+              FROM pg_control_system() s, pg_database d WHERE d.datname = current_database());
+END $$;
+COMMENT ON FUNCTION csrq.place() IS 'Within one place transaction ids can be compared: cluster '
+    '(another one after a dump is restored), timeline (another one after a promotion or a recovery '
+    'to a point in time), database (another one after a copy). Not to be asked of a standby.';
+
+CREATE OR REPLACE FUNCTION csrq.begin_era() RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_number int;
+BEGIN
+    -- Whoever writes events of the old era has committed: no cursor of the new one may miss them.
+    LOCK TABLE csrq.event IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+    INSERT INTO csrq.era (number, place) SELECT max(e.number) + 1, csrq.place() FROM csrq.era e
+        RETURNING number INTO its_number;
+    RETURN its_number;
+END $$;
+COMMENT ON FUNCTION csrq.begin_era() IS 'To be called, before workers and apps are started, after '
+    'a copy of the whole disk was put back: the one change of place that csrq cannot see.';
+
+CREATE OR REPLACE FUNCTION csrq.position(p_era int, p_xid xid8) RETURNS xid8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ((p_era::bigint << 48) + p_xid::text::bigint)::text::xid8
+$$;
+COMMENT ON FUNCTION csrq.position(int, xid8) IS 'Of a transaction in an era.';
+
+-- Nothing waits here: whoever finds no era of this place begins one, and two that do so at the same
+-- time give it the same number.
+CREATE OR REPLACE FUNCTION csrq.event_position() RETURNS xid8
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last csrq.era;
+BEGIN
+    SELECT * INTO last FROM csrq.era e ORDER BY e.number DESC LIMIT 1;
+    IF last.place <> csrq.place() THEN
+        INSERT INTO csrq.era (number, place) VALUES (last.number + 1, csrq.place())
+            RETURNING * INTO last;
+    END IF;
+    RETURN csrq.position(last.number, pg_current_xact_id());
+END $$;
+COMMENT ON FUNCTION csrq.event_position() IS 'The position of an event of this transaction. Begins '
+    'an era where the database has come to another place.';
+
+CREATE OR REPLACE FUNCTION csrq.positions_of(p_era int, p_snapshot pg_snapshot) RETURNS pg_snapshot
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%s:%s:%s', csrq.position(p_era, pg_snapshot_xmin(p_snapshot)),
+                  csrq.position(p_era, pg_snapshot_xmax(p_snapshot)),
+                  (SELECT string_agg(csrq.position(p_era, x)::text, ',' ORDER BY x)
+                     FROM pg_snapshot_xip(p_snapshot) x))::pg_snapshot
+$$;
+COMMENT ON FUNCTION csrq.positions_of(int, pg_snapshot)
+    IS 'Of all transactions of a snapshot that was taken in an era.';
+
+-- Before the first event in a new place there is nothing of its era to be seen, and all of the one
+-- before.
+CREATE OR REPLACE FUNCTION csrq.positions_now(OUT positions pg_snapshot, OUT last_era csrq.era,
+    OUT has_begun boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    SELECT * INTO last_era FROM csrq.era e ORDER BY e.number DESC LIMIT 1;
+    has_begun := pg_is_in_recovery() OR last_era.place = csrq.place();
+    positions := CASE WHEN has_begun THEN csrq.positions_of(last_era.number, pg_current_snapshot())
+                      ELSE csrq.positions_of(last_era.number + 1, '1:1:') END;
+END $$;
+COMMENT ON FUNCTION csrq.positions_now() IS 'What this statement sees, as positions; the last era, '
+    'and whether that is the one of this place.';
+
+CREATE OR REPLACE FUNCTION csrq.current_cursor() RETURNS pg_snapshot
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    seen record;
+BEGIN
+    SELECT n.positions, (n.last_era).mark INTO seen FROM csrq.positions_now() n;
+    -- The mark takes the place of the snapshot's end, which becomes the last of those in progress.
+    RETURN format('%s:%s:%s', pg_snapshot_xmin(seen.positions), seen.mark, concat_ws(',',
+        (SELECT string_agg(x::text, ',' ORDER BY x) FROM pg_snapshot_xip(seen.positions) x),
+        pg_snapshot_xmax(seen.positions)));
+END $$;
+COMMENT ON FUNCTION csrq.current_cursor() IS 'A cursor for csrq.events_since(): from now on.';
+
+CREATE OR REPLACE FUNCTION csrq.marked_positions(p_cursor pg_snapshot) RETURNS pg_snapshot
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%s:%s:%s', pg_snapshot_xmin(p_cursor), ids[cardinality(ids)],
+                  array_to_string(trim_array(ids, 1), ','))::pg_snapshot
+      FROM (SELECT array_agg(x ORDER BY x) AS ids FROM pg_snapshot_xip(p_cursor) x) in_progress
+     WHERE EXISTS (SELECT FROM csrq.era e WHERE e.mark::text = pg_snapshot_xmax(p_cursor)::text)
+$$;
+COMMENT ON FUNCTION csrq.marked_positions(pg_snapshot) IS 'The positions in a cursor that has the '
+    'mark of one of this database''s eras; null for others.';
+
+CREATE OR REPLACE FUNCTION csrq.positions_seen(p_cursor pg_snapshot) RETURNS pg_snapshot
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    everything CONSTANT text := '1:1:';
+    smallest_mark CONSTANT xid8 := '4611686018427387904';
+    present record;
+    era csrq.era;
+    seen pg_snapshot;
+    is_ahead boolean;
+BEGIN
+    IF p_cursor IS NULL OR p_cursor::text = everything THEN
+        RETURN p_cursor;
+    END IF;
+    SELECT n.positions, n.has_begun, n.last_era INTO present FROM csrq.positions_now() n;
+    era := present.last_era;
+    IF pg_snapshot_xmax(p_cursor) >= smallest_mark THEN
+        seen := csrq.marked_positions(p_cursor);
+        is_ahead := pg_snapshot_xmax(seen) > pg_snapshot_xmax(present.positions);
+    ELSIF era.number = 0 OR NOT present.has_begun
+          OR pg_snapshot_xmax(p_cursor) >= era.first_xid THEN
+        -- pg_current_snapshot() of this place.
+        seen := csrq.positions_of(era.number + (NOT present.has_begun)::int, p_cursor);
+        is_ahead := pg_snapshot_xmax(p_cursor) > pg_snapshot_xmax(pg_current_snapshot());
+    END IF;
+    -- What a standby has not come to yet is no mistake.
+    IF seen IS NULL OR (is_ahead AND NOT pg_is_in_recovery()) THEN
+        RAISE EXCEPTION 'the cursor % is of another database, or of a later state of this one',
+            p_cursor
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Start again with ''1:1:'' (every event that is kept) or '
+                         'csrq.current_cursor() (from now on).';
+    END IF;
+    RETURN seen;
+END $$;
+COMMENT ON FUNCTION csrq.positions_seen(pg_snapshot) IS 'The positions that a cursor has seen: '
+    'one of csrq.events_since() or csrq.current_cursor(), in whatever place, or '
+    'pg_current_snapshot() of this place. Refuses all others.';
+
+ALTER TABLE csrq.event ALTER COLUMN xid SET DEFAULT csrq.event_position();
