@@ -34,13 +34,12 @@ json to_json(const store::PendingAuthorization& line) {
 }
 
 void print_lines(const std::vector<store::PendingAuthorization>& pending) {
-  constexpr std::size_t whole_seconds = 19;
   std::vector<std::vector<std::string>> rows;
   rows.reserve(pending.size());
   for (const auto& line : pending)
     rows.push_back({std::to_string(store::number(line.id)), line.ca, shortened(line.customer, 20),
-                    shortened(line.identifier, 40), line.created_at.substr(0, whole_seconds),
-                    joined(line.needed_by), line.disposition, line.disposition_at.substr(0, whole_seconds)});
+                    shortened(line.identifier, 40), shown_time(line.created_at), joined(line.needed_by),
+                    line.disposition, shown_time(line.disposition_at)});
   print_table(std::cout,
               {"ID", "CA", "CUSTOMER", "IDENTIFIER", "SEEN", "NEEDED BY", "WHAT WILL HAPPEN", "NOT BEFORE"},
               rows);

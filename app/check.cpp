@@ -6,6 +6,7 @@
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "app/table.hpp"
 #include "base/printable.hpp"
 #include "store/health.hpp"
 #include "store/notifications.hpp"
@@ -73,7 +74,7 @@ std::string described(const store::EndingSoon& ending) {
   return counted(ending.certificates, "certificate ends soon and is not renewed",
                  "certificates end soon and are not renewed") +
          ", the first " + ending.name + " of " + ending.customer + " (request " +
-         std::to_string(ending.request) + ") at " + ending.not_after.substr(0, to_the_minute);
+         std::to_string(ending.request) + ") at " + shown_time(ending.not_after, to_the_minute);
 }
 
 /// What stops the rows of a whole CA, account or machine.
@@ -155,7 +156,7 @@ void print_json(const Answer& answer, const store::Health& health,
 Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   const Thresholds thresholds = thresholds_of(arguments);
-  const auto database = open_database(arguments.config());
+  const auto database = open_for_reading(arguments.config());
   const store::Health health =
       store::health(*database, thresholds.warning, thresholds.critical, arguments.text("customer"));
   const std::vector<store::OpenAlarm> alarms = store::open_alarms(*database, arguments.text("customer"));

@@ -27,12 +27,10 @@ void check_server(Checkup& checkup, store::Database& database) {
   const Duration skew = facts.clock - now();
   if (facts.version_number < oldest_server)
     checkup.fail("database", "PostgreSQL " + facts.version + " is too old", "csrq needs 15 or later");
-  else if (facts.read_only)
-    checkup.fail("database", "it takes no writes: a standby, or set to read-only",
-                 "let database.url name the primary, or all hosts");
   else
     checkup.ok("database", "PostgreSQL " + facts.version + ", database \"" + facts.database + "\", login \"" +
-                               facts.login + "\"");
+                               facts.login + "\"" +
+                               (facts.is_standby ? ", a standby: enough for a responder" : ""));
   check_clock(checkup, "database clock", "the database's clock", skew);
 }
 
@@ -83,7 +81,9 @@ void check_notify(Checkup& checkup, const NotifyConfig& config) {
 std::unique_ptr<store::Database> check_database(Checkup& checkup, const Config& config) {
   std::unique_ptr<store::Database> database;
   checkup.guard("database", [&] {
-    database = std::make_unique<store::Database>(database_options(config));
+    store::DatabaseOptions options = database_options(config);
+    if (config.cas.empty()) options.access = store::Access::read_only;
+    database = std::make_unique<store::Database>(options);
     check_server(checkup, *database);
   });
   if (!database) return nullptr;

@@ -8,14 +8,25 @@
 
 namespace csrq::app {
 
-store::DatabaseOptions database_options(const Config& config) {
-  return {.url = config.database.url, .password_file = config.database.password_file};
+store::DatabaseOptions database_options(const Config& config, std::stop_token stop) {
+  return {
+      .url = config.database.url, .password_file = config.database.password_file, .stop = std::move(stop)};
+}
+
+std::unique_ptr<store::Database> open_database(store::DatabaseOptions options) {
+  auto database = std::make_unique<store::Database>(std::move(options));
+  store::require_schema(*database);
+  return database;
 }
 
 std::unique_ptr<store::Database> open_database(const Config& config) {
-  auto database = std::make_unique<store::Database>(database_options(config));
-  store::require_schema(*database);
-  return database;
+  return open_database(database_options(config));
+}
+
+std::unique_ptr<store::Database> open_for_reading(const Config& config) {
+  store::DatabaseOptions options = database_options(config);
+  options.access = store::Access::read_only;
+  return open_database(std::move(options));
 }
 
 crypto::SealingKey open_sealing_key(const Config& config) {
@@ -50,8 +61,8 @@ crypto::SealingKey open_sealing_key_or_raise_alarm(store::Database& database, co
   }
 }
 
-IssuingEnvironment::IssuingEnvironment(const Config& config)
-    : database(open_database(config)),
+IssuingEnvironment::IssuingEnvironment(const Config& config, std::stop_token stop)
+    : database(open_database(database_options(config, std::move(stop)))),
       sealing_key(open_sealing_key_or_raise_alarm(*database, config)),
       cas(config),
       accounts(*database, sealing_key, config.accounts) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 
 #include "base/config.hpp"
 #include "crypto/sealed_key.hpp"
@@ -10,16 +11,20 @@
 
 namespace csrq::app {
 
-store::DatabaseOptions database_options(const Config& config);
+/// Once `stop` is asked for, no call waits for long for a database that is away.
+store::DatabaseOptions database_options(const Config& config, std::stop_token stop = {});
 /// Connected, and its schema this binary's. Throws UsageError or Unreachable.
+std::unique_ptr<store::Database> open_database(store::DatabaseOptions options);
 std::unique_ptr<store::Database> open_database(const Config& config);
+/// As open_database(), for what only looks: a hot standby will do.
+std::unique_ptr<store::Database> open_for_reading(const Config& config);
 
 /// Throws UsageError if `accounts.sealing_key_file` is not set or cannot be used.
 crypto::SealingKey open_sealing_key(const Config& config);
 
 /// What issuing needs, wired together in the order of dependence.
 struct IssuingEnvironment {
-  explicit IssuingEnvironment(const Config& config);
+  explicit IssuingEnvironment(const Config& config, std::stop_token stop = {});
 
   std::unique_ptr<store::Database> database;
   crypto::SealingKey sealing_key;

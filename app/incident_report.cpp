@@ -13,8 +13,7 @@ namespace {
 /// "by R11, issued before 2026-11-25 10:00:00, of acme"
 std::string scope_of(const store::IncidentLine& incident) {
   if (!incident.directory.empty()) return "windows moved into the past by " + incident.directory;
-  constexpr std::size_t whole_seconds = 19;
-  std::string scope = "issued before " + incident.issued_before.substr(0, whole_seconds);
+  std::string scope = "issued before " + shown_time(incident.issued_before);
   if (!incident.issuer.empty()) scope = "by " + incident.issuer + ", " + scope;
   if (!incident.customer.empty()) scope += ", of " + incident.customer;
   return scope;
@@ -57,8 +56,8 @@ void print_incidents(const std::vector<store::IncidentLine>& incidents, bool jso
     rows.push_back({std::to_string(incident.id), shortened(scope_of(incident), 90),
                     std::to_string(incident.renewals) + (incident.is_complete ? "" : "…"),
                     std::to_string(incident.done), std::to_string(incident.failing),
-                    std::to_string(incident.left), incident.deadline.substr(0, 19),
-                    incident.estimated_end.substr(0, 19)});
+                    std::to_string(incident.left), shown_time(incident.deadline),
+                    shown_time(incident.estimated_end)});
   print_table(std::cout,
               {"ID", "CERTIFICATES", "OF", "DONE", "FAILING", "LEFT", "REVOKED AT", "ESTIMATED END"}, rows);
 }

@@ -37,15 +37,14 @@ std::string allowance(const store::RateLimitLine& line) {
 }
 
 void print_lines(const std::vector<store::RateLimitLine>& lines) {
-  constexpr std::size_t whole_seconds = 19;
   std::vector<std::vector<std::string>> rows;
   rows.reserve(lines.size());
   for (const store::RateLimitLine& line : lines)
     rows.push_back({line.ca.empty() ? line.directory : line.ca, line.name,
                     line.key.empty() ? "(each)" : shortened(line.key, 40), allowance(line),
-                    line.left ? std::to_string(*line.left) : "", line.next_at.substr(0, whole_seconds),
-                    line.waiting == 0 ? "" : std::to_string(line.waiting),
-                    line.last_starts_at.substr(0, whole_seconds), shortened(line.reason, 60)});
+                    line.left ? std::to_string(*line.left) : "", shown_time(line.next_at),
+                    line.waiting == 0 ? "" : std::to_string(line.waiting), shown_time(line.last_starts_at),
+                    shortened(line.reason, 60)});
   print_table(std::cout,
               {"CA", "LIMIT", "OF", "ALLOWS", "LEFT", "NEXT AT", "WAITING", "LAST STARTS", "THE CA SAID"},
               rows);

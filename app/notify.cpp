@@ -78,8 +78,6 @@ json to_json(const std::vector<store::Undelivered>& messages) {
   return all;
 }
 
-constexpr std::size_t whole_seconds = 19;
-
 void print_alarms(const std::vector<store::OpenAlarm>& alarms) {
   if (alarms.empty()) {
     std::cout << "no open alarms\n";
@@ -88,7 +86,7 @@ void print_alarms(const std::vector<store::OpenAlarm>& alarms) {
   std::vector<std::vector<std::string>> rows;
   rows.reserve(alarms.size());
   for (const auto& alarm : alarms)
-    rows.push_back({alarm.raised_at.substr(0, whole_seconds), alarm.code, alarm.key, alarm.detail});
+    rows.push_back({shown_time(alarm.raised_at), alarm.code, alarm.key, alarm.detail});
   print_table(std::cout, {"ALARM SINCE", "CODE", "KEY", "WHAT"}, rows);
 }
 
@@ -100,9 +98,9 @@ void print_undelivered(const std::vector<store::Undelivered>& messages) {
   std::vector<std::vector<std::string>> rows;
   rows.reserve(messages.size());
   for (const auto& message : messages)
-    rows.push_back({std::to_string(message.id), message.created_at.substr(0, whole_seconds), message.kind,
+    rows.push_back({std::to_string(message.id), shown_time(message.created_at), message.kind,
                     shortened(message.customer, 20), message.channel, message.state,
-                    std::to_string(message.attempts), message.next_attempt_at.substr(0, whole_seconds),
+                    std::to_string(message.attempts), shown_time(message.next_attempt_at),
                     shortened(message.summary, 50), message.last_error});
   print_table(
       std::cout,

@@ -17,8 +17,10 @@ Exit run(const Arguments& arguments) {
 
   StopSwitch stop_switch;
   const workers::Signals signals([&] { stop_switch.stop(); }, {});
-  open_database(config);
-  const workers::Responder responder(listen, database_options(config));
+  store::DatabaseOptions options = database_options(config, stop_switch.token());
+  options.access = store::Access::read_only;
+  open_database(options);
+  const workers::Responder responder(listen, options);
   log::info("answering http-01 challenges", {{"listen", responder.address()}});
   stop_switch.wait();
   log::info("stopped");

@@ -111,8 +111,8 @@ void print_history(const std::vector<store::HistoryLine>& lines) {
   std::vector<std::vector<std::string>> rows;
   rows.reserve(lines.size());
   for (const store::HistoryLine& line : lines)
-    rows.push_back(
-        {line.at.substr(0, milliseconds), line.what, line.worker, shortened(gist(line.detail), gist_width)});
+    rows.push_back({shown_time(line.at, milliseconds), line.what, line.worker,
+                    shortened(gist(line.detail), gist_width)});
   print_table(std::cout, {"AT", "WHAT", "WORKER", ""}, rows);
 }
 
@@ -134,7 +134,7 @@ void print_lines(const std::vector<store::StatusLine>& lines) {
   for (const store::StatusLine& line : lines)
     rows.push_back({std::to_string(store::number(line.id)), shortened(line.customer, 20),
                     names_within(line.names, names_width), line.state,
-                    line.days_left ? std::to_string(*line.days_left) : "", line.next_attempt_at.substr(0, 19),
+                    line.days_left ? std::to_string(*line.days_left) : "", shown_time(line.next_attempt_at),
                     shortened(error_text(line.error), error_width)});
   print_table(std::cout, {"ID", "CUSTOMER", "NAMES", "STATE", "DAYS", "NEXT ATTEMPT", "ERROR"}, rows);
 }
@@ -159,7 +159,7 @@ void print_summary(store::Database& database) {
 
 Exit run(const Arguments& arguments) {
   const store::StatusFilter filter = filter_of(arguments);
-  const auto database = open_database(arguments.config());
+  const auto database = open_for_reading(arguments.config());
   const std::vector<store::StatusLine> lines = store::status(*database, filter);
   if (filter.id && lines.empty()) {
     std::cerr << "csrq: there is no request " << store::number(*filter.id)

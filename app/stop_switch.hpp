@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <stop_token>
 #include <utility>
 
 namespace csrq::app {
@@ -13,6 +14,7 @@ class StopSwitch {
   void stop() {
     const std::scoped_lock lock(mutex_);
     stopped_ = true;
+    source_.request_stop();
     news_.notify_all();
     if (action_) action_();
   }
@@ -20,6 +22,7 @@ class StopSwitch {
     const std::scoped_lock lock(mutex_);
     return stopped_;
   }
+  std::stop_token token() const { return source_.get_token(); }
   /// `action` runs at stop(), at once if that has been. An empty one disconnects.
   void connect(std::function<void()> action) {
     const std::scoped_lock lock(mutex_);
@@ -36,6 +39,7 @@ class StopSwitch {
   mutable std::mutex mutex_{};
   std::condition_variable news_{};
   bool stopped_{false};
+  std::stop_source source_{};
   std::function<void()> action_{};
 };
 

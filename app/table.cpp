@@ -55,4 +55,10 @@ std::string shortened(const std::string& text, std::size_t width) {
   return result + "…";
 }
 
+std::string shown_time(const std::string& time, std::size_t width) {
+  std::string shown = time.substr(0, width);
+  std::ranges::replace(shown, 'T', ' ');
+  return shown;
+}
+
 }  // namespace csrq::app

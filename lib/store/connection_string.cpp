@@ -9,10 +9,9 @@ namespace csrq::store {
 namespace {
 
 // A peer that vanished without a word is noticed within half a minute, not after the kernel's two hours.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 7> defaults{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> defaults{{
     {"client_encoding", "UTF8"},
-    {"target_session_attrs", "read-write"},
-    {"connect_timeout", "10"},
+    {"connect_timeout", "5"},
     {"keepalives_idle", "15"},
     {"keepalives_interval", "5"},
     {"keepalives_count", "3"},
@@ -113,6 +112,7 @@ std::string connection_string(const DatabaseOptions& options, std::string_view p
     before += std::string(name) + '=' + (uri ? percent_encoded(value) + '&' : quoted(value) + ' ');
   };
   add("application_name", options.application_name);
+  add("target_session_attrs", options.access == Access::read_write ? "primary" : "any");
   for (const auto& [name, value] : defaults) add(name, value);
 
   // Of two parameters of one name, libpq takes the later.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "base/error.hpp"
@@ -14,13 +15,21 @@ class transaction_base;
 
 namespace csrq::store {
 
+enum class Access {
+  read_write,  ///< the primary
+  read_only,   ///< the primary, or a hot standby where no primary answers; nothing can be written
+};
+
 struct DatabaseOptions {
-  std::string url{};            ///< libpq URI or keyword string; several hosts: the first that takes writes
+  std::string url{};            ///< libpq URI or keyword string; several hosts: the primary among them
   std::string password_file{};  ///< mode 0600; empty: what libpq finds by itself
   std::string application_name{"csrq"};
+  Access access{Access::read_write};
   /// How long run() keeps reconnecting before it throws Unreachable. Connecting in the constructor is tried
-  /// once.
+  /// once, or for as long while the server has no connection free.
   Duration patience{std::chrono::seconds(30)};
+  /// Some seconds after stop is asked for nobody waits for a connection any more.
+  std::stop_token stop{};
 };
 
 /// The database refuses this row or value (there is no such request, it is not in that state): another one
@@ -41,7 +50,7 @@ struct DatabaseStatistics {
 class Database {
  public:
   /// Waits for the connection. Throws Unreachable naming host and cause, or UsageError if the url cannot be
-  /// read; never naming the password.
+  /// read or csrq cannot use what is there (its encoding, its pooler); never naming the password.
   explicit Database(DatabaseOptions options);
   ~Database();  ///< runs what was handed in, then disconnects
   Database(const Database&) = delete;

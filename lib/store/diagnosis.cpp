@@ -7,7 +7,7 @@ namespace {
 
 constexpr auto facts_sql = R"sql(
     SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('server_version_num'),
-           current_database(), session_user, pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
+           current_database(), session_user, pg_is_in_recovery(),
            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 )sql";
 
@@ -90,7 +90,7 @@ ServerFacts server_facts(Database& database) {
              .version_number = row[1].as<int>(),
              .database = text(row[2]),
              .login = text(row[3]),
-             .read_only = row[4].as<bool>(),
+             .is_standby = row[4].as<bool>(),
              .clock = Time{Duration{row[5].as<std::int64_t>()}}};
   });
   return facts;

@@ -14,7 +14,7 @@ struct ServerFacts {
   int version_number{};   ///< 150014
   std::string database{};
   std::string login{};
-  bool read_only{};  ///< a standby, or default_transaction_read_only
+  bool is_standby{};
   Time clock{};
 };
 ServerFacts server_facts(Database& database);

@@ -186,6 +186,7 @@ std::vector<std::string> migrate(Database& database, const CustomersConfig& cust
     applied.clear();
     transaction.exec("SET LOCAL client_min_messages TO warning");
     transaction.exec("SET LOCAL lock_timeout TO 0");
+    transaction.exec("SET LOCAL statement_timeout TO 0");
     take_lock(transaction, lock_patience);
     const bool fresh = !has_schema(transaction);
     check_may_migrate(transaction, fresh);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -16,12 +18,25 @@
 namespace csrq::store {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
 constexpr int most_conflicts = 10;
 // Something that kills its backend each time it runs must not run for ever.
 constexpr int most_losses = 3;
+constexpr auto patience_when_stopping = 3s;
+
+// Whoever keeps a row locked holds up the call that wants it, not every call of this process.
+constexpr auto settings_of_each_transaction = R"sql(;
+    SET LOCAL lock_timeout = '2s'; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL row_security = on;
+    SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC'
+)sql";
+
+// What a whole server has set is the decision of whoever runs it: before a switch to another one, say.
+constexpr auto server_settings_sql = R"sql(
+    SELECT current_database(), current_setting('server_encoding'), s.setting = 'on',
+           s.source IN ('configuration file', 'command line')
+      FROM pg_settings s WHERE s.name = 'default_transaction_read_only'
+)sql";
 
 std::string one_line(std::string message) {
   while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
@@ -79,6 +94,91 @@ bool is_malformed(std::string_view message) {
   return false;
 }
 
+bool has_one_of(std::string_view message, std::initializer_list<std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](std::string_view part) { return message.find(part) != std::string_view::npos; });
+}
+
+struct NoConnectionFree : Unreachable {
+  using Unreachable::Unreachable;
+};
+
+/// A failed connection has no SQLSTATE, only words: PostgreSQL's or PgBouncer's.
+[[noreturn]] void throw_unreachable(const std::string& cause) {
+  const std::string sentence = "cannot reach the database: " + cause;
+  if (has_one_of(cause, {"too many clients already", "connection slots are reserved", "too many connections",
+                         "no more connections allowed", "query_wait_timeout"}))
+    throw NoConnectionFree(sentence +
+                           " (it has no connection free: raise max_connections, the limit of the login or of "
+                           "the database, or that of the pooler)");
+  if (has_one_of(cause, {"server is in hot standby", "session is read-only"}))
+    throw Unreachable(sentence + " (it is a standby: database.url must name the primary, or all hosts)");
+  throw Unreachable(sentence + " (database.url says where it is)");
+}
+
+struct ServerSettings {
+  std::string database{};
+  std::string encoding{};
+  bool is_read_only{};    ///< transactions are by default
+  bool is_server_wide{};  ///< that is so for the whole server, not for this database or login
+
+  bool overrides_read_only(Access access) const {
+    return access == Access::read_write && is_read_only && !is_server_wide;
+  }
+};
+
+void check(const ServerSettings& settings, Access access) {
+  if (settings.encoding != "UTF8")
+    throw UsageError("the database \"" + settings.database + "\" has the encoding " + settings.encoding +
+                     ", csrq needs UTF8: make it with `createdb -E UTF8 -T template0 " + settings.database +
+                     "`");
+  if (access == Access::read_write && settings.is_read_only && settings.is_server_wide)
+    throw Unreachable(
+        "the database takes no writes: default_transaction_read_only is on for the whole server, as before "
+        "a switch to another one (ALTER SYSTEM RESET default_transaction_read_only, or let database.url "
+        "name the other one)");
+}
+
+/// In a transaction, so that a pooler that lends none shows it here. Throws UsageError, Unreachable.
+ServerSettings server_settings(pqxx::connection& connection) {
+  pqxx::work transaction(connection);
+  // A standby knows no other isolation level.
+  transaction.exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog");
+  const auto row = execute(transaction, server_settings_sql)[0];
+  return {.database = text(row[0]),
+          .encoding = text(row[1]),
+          .is_read_only = row[2].as<bool>(),
+          .is_server_wide = row[3].as<bool>()};
+}
+
+std::unique_ptr<pqxx::connection> open(const Secret& parameters) {
+  auto connection = std::make_unique<pqxx::connection>(parameters.reveal().data());
+#if PQXX_VERSION_MAJOR < 7
+  // Behind our back it would go on in the middle of a transaction.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  connection->inhibit_reactivation(true);
+#pragma GCC diagnostic pop
+#endif
+  return connection;
+}
+
+/// A statement goes through and a transaction ends the connection: so does PgBouncer with pool_mode =
+/// statement. It says so, but libpqxx 6 loses the last words of a connection.
+bool lends_statements_only(const Secret& parameters) {
+  try {
+    const auto connection = open(parameters);
+    pqxx::nontransaction(*connection).exec("SELECT 1");
+    try {
+      server_settings(*connection);
+    } catch (const pqxx::failure&) {
+      return true;
+    }
+  } catch (const pqxx::failure&) {
+  }
+  return false;
+}
+
 /// Empty if nothing was written.
 std::string transaction_id(pqxx::transaction_base& transaction) {
   return text(execute(transaction, "SELECT pg_current_xact_id_if_assigned()")[0][0]);
@@ -87,51 +187,94 @@ std::string transaction_id(pqxx::transaction_base& transaction) {
 }  // namespace
 
 Session::Session(DatabaseOptions options) : options_(std::move(options)) {
-  connect();
+  try {
+    connect();
+  } catch (const NoConnectionFree& full) {
+    log::warning("the database has no connection free; waiting for one", {{"error", full.what()}});
+    connect_with_patience();
+  }
 }
 
 void Session::connect() {
+  if (options_.access == Access::read_only) {
+    try {
+      return connect_to(Access::read_write);
+    } catch (const Unreachable&) {  // a standby, perhaps
+    }
+  }
+  connect_to(options_.access);
+}
+
+void Session::connect_to(Access access) {
   const Secret password =
       options_.password_file.empty() ? Secret() : read_secret_file(options_.password_file);
-  std::string parameters = connection_string(options_, password.reveal());
+  DatabaseOptions options = options_;
+  options.access = access;
+  const Secret parameters(connection_string(options, password.reveal()));
+  std::unique_ptr<pqxx::connection> connection;
   try {
-    connection_ = std::make_unique<pqxx::connection>(parameters);
-    Secret::wipe(parameters);
-  } catch (const std::exception& e) {
-    Secret::wipe(parameters);
+    connection = open(parameters);
+    const ServerSettings settings = server_settings(*connection);
+    check(settings, access);
+    overrides_read_only_ = settings.overrides_read_only(access);
+    connection_ = std::move(connection);
+  } catch (const pqxx::failure& e) {
     const std::string cause = without_secrets(one_line(e.what()), options_.url, password.reveal());
     if (is_malformed(e.what())) throw UsageError("database.url is not one that libpq can read: " + cause);
-    const bool standby = cause.find("session is read-only") != std::string::npos;
-    throw Unreachable(
-        "cannot reach the database: " + cause +
-        (standby ? " (it is a standby, or set to read-only: database.url must name the primary, or all hosts)"
-                 : " (database.url says where it is)"));
+    if (connection && lends_statements_only(parameters))
+      throw UsageError(
+          "the pooler before the database lends its connections for single statements: csrq needs pool_mode "
+          "= "
+          "transaction or session");
+    throw_unreachable(cause);
   }
-  // Whoever keeps a row locked holds up the call that wants it, not every call of this process.
-  pqxx::nontransaction(*connection_).exec("SET lock_timeout = '2s'");
-#if PQXX_VERSION_MAJOR < 7
-  // Behind our back it would go on in the middle of a transaction.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  connection_->inhibit_reactivation(true);
-#pragma GCC diagnostic pop
-#endif
 }
 
 void Session::reconnect(const std::string& cause) {
   connection_.reset();
+  if (given_up_) throw Unreachable("the database is away, and csrq is stopping: " + cause);
   log::warning("lost the connection to the database", {{"cause", cause}});
-  const auto give_up = Clock::now() + options_.patience;
-  for (Duration pause = 50ms;; pause = std::min<Duration>(pause * 2, 2s)) {
+  connect_with_patience();
+  log::info("connected to the database again");
+}
+
+void Session::connect_with_patience() {
+  const Clock::time_point patience_ends = Clock::now() + options_.patience;
+  for (Duration wait = 50ms;; wait = std::min<Duration>(wait * 2, 2s)) {
     try {
-      connect();
-      log::info("connected to the database again");
-      return;
+      return connect();
     } catch (const Unreachable&) {
-      if (Clock::now() + pause >= give_up) throw;
+      if (Clock::now() + wait >= give_up_at(patience_ends)) {
+        given_up_ = options_.stop.stop_requested();
+        throw;
+      }
     }
-    std::this_thread::sleep_for(pause);
+    pause(wait);
   }
+}
+
+/// Whoever is told to stop has other things to wait for than a database that is away.
+Session::Clock::time_point Session::give_up_at(Clock::time_point otherwise) const {
+  const Clock::time_point asked = stop_asked_;
+  return asked == Clock::time_point::max() ? otherwise : std::min(otherwise, asked + patience_when_stopping);
+}
+
+/// Shorter if stop is asked for.
+void Session::pause(Duration longest) const {
+  if (options_.stop.stop_requested()) return std::this_thread::sleep_for(std::min<Duration>(longest, 200ms));
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any().wait_for(lock, options_.stop, longest, [] { return false; });
+}
+
+/// Everything for this transaction only: behind a pooler the next one on the same connection is somebody
+/// else's. Whatever the database, the login or the application before set is not what csrq's statements were
+/// written for.
+void Session::set_up(pqxx::transaction_base& transaction) const {
+  std::string settings = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE";
+  if (options_.access == Access::read_only) settings += ", READ ONLY";
+  if (overrides_read_only_) settings += ", READ WRITE";
+  transaction.exec(settings + settings_of_each_transaction);
 }
 
 bool Session::is_lost(const std::exception_ptr& error) const {
@@ -144,18 +287,19 @@ bool Session::is_lost(const std::exception_ptr& error) const {
     return true;
   } catch (...) {
   }
-  // 25006: the server is a standby by now; 57P0x: it is shutting down.
+  // 25006: the server is a standby by now, or takes no writes; 57P0x: it is shutting down.
   const std::string state = sqlstate(error);
   return state.starts_with("08") || state == "25006" || state == "57P01" || state == "57P02" ||
          state == "57P03";
 }
 
 bool Session::was_committed(const std::string& transaction) {
-  const auto give_up = Clock::now() + options_.patience;
+  const Clock::time_point patience_ends = Clock::now() + options_.patience;
   for (;;) {
     std::string status;
     try {
       pqxx::work ask(*connection_);
+      set_up(ask);
       status = text(execute(ask, "SELECT pg_xact_status($1::xid8)", {transaction})[0][0]);
     } catch (...) {
       const auto error = std::current_exception();
@@ -165,7 +309,7 @@ bool Session::was_committed(const std::string& transaction) {
       continue;
     }
     if (status != "in progress") return status == "committed";
-    if (Clock::now() >= give_up)
+    if (Clock::now() >= give_up_at(patience_ends))
       throw Unreachable(
           "the connection was lost during a commit, and the database has not decided on it since");
     std::this_thread::sleep_for(20ms);
@@ -179,6 +323,7 @@ void Session::transact(const std::vector<const Work*>& works) {
     std::exception_ptr error;
     try {
       pqxx::work open(*connection_);
+      set_up(open);
       for (const Work* work : works) (*work)(open);
       transaction = transaction_id(open);
       failpoint("before commit", options_.application_name);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,7 +18,7 @@ using Work = std::function<void(pqxx::transaction_base&)>;
 /// One connection that mends itself. Not thread-safe.
 class Session {
  public:
-  /// Connects, once. Throws Unreachable, or UsageError if the url cannot be read.
+  /// Throws Unreachable, or UsageError if the url cannot be read or csrq cannot use what is there.
   explicit Session(DatabaseOptions options);
 
   /// Runs `works` in one transaction and commits it: when this returns, all is written. Rethrows what one of
@@ -26,13 +28,24 @@ class Session {
   void transact(const std::vector<const Work*>& works);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void connect();
+  void connect_to(Access access);
+  void connect_with_patience();
   void reconnect(const std::string& cause);
+  Clock::time_point give_up_at(Clock::time_point otherwise) const;
+  void pause(Duration longest) const;
+  void set_up(pqxx::transaction_base& transaction) const;
   bool is_lost(const std::exception_ptr& error) const;
   bool was_committed(const std::string& transaction);
 
   DatabaseOptions options_;
   std::unique_ptr<pqxx::connection> connection_{};
+  bool overrides_read_only_{false};  ///< the database or the login has transactions read-only by default
+  bool given_up_{false};             ///< connecting has failed since stop was asked for, and time was up
+  std::atomic<Clock::time_point> stop_asked_{Clock::time_point::max()};
+  std::stop_callback<std::function<void()>> on_stop_{options_.stop, [this] { stop_asked_ = Clock::now(); }};
 };
 
 }  // namespace csrq::store

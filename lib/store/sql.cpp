@@ -12,6 +12,17 @@ namespace csrq::store {
 namespace {
 
 constexpr int deepest_document = 16;
+constexpr pqxx::oid timestamptz_type = 1184;
+
+/// "2026-11-30 03:45:56.5+00", as every transaction of csrq gets it, as RFC 3339; "infinity" as it is.
+std::string rfc3339(std::string time) {
+  constexpr std::string_view utc = "+00";
+  const std::size_t blank = time.find(' ');
+  if (blank == std::string::npos || !time.ends_with(utc)) return time;
+  time[blank] = 'T';
+  time.replace(time.size() - utc.size(), utc.size(), "Z");
+  return time;
+}
 
 std::string interval_text(Duration interval) {
   return std::to_string(interval.count()) + " microseconds";
@@ -103,7 +114,8 @@ pqxx::result execute(pqxx::transaction_base& transaction, const char* statement,
 }
 
 std::string text(const pqxx::field& field) {
-  return field.is_null() ? std::string() : std::string(field.c_str());
+  if (field.is_null()) return {};
+  return field.type() == timestamptz_type ? rfc3339(field.c_str()) : std::string(field.c_str());
 }
 
 std::string octets(const pqxx::field& field) {

@@ -53,7 +53,7 @@ Parameter octets(const std::string& value);
 
 pqxx::result execute(pqxx::transaction_base& transaction, const char* statement, Parameters parameters = {});
 
-/// Empty for NULL.
+/// Empty for NULL; a timestamptz as RFC 3339 in UTC.
 std::string text(const pqxx::field& field);
 /// Nothing for NULL.
 template <typename Value>

@@ -120,7 +120,7 @@ void ConnectionProxy::relay(int client, int server) {
 bool ConnectionProxy::pass_on_from_client(int client, int server) {
   const std::string octets = read_some(client);
   if (octets.empty()) return false;
-  const bool commits = octets.find("COMMIT") != std::string::npos;
+  const bool commits = octets.find(std::string("COMMIT\0", 7)) != std::string::npos;  // the whole statement
   const Cut cut = commits ? cut_.exchange(Cut::none) : Cut::none;
   if (cut == Cut::before) return false;
   if (!write_all(server, octets)) return false;

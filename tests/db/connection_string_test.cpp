@@ -77,9 +77,9 @@ TEST_CASE("Unreachable names the place and never the password") {
 }
 
 TEST_CASE("a server that takes no writes is recognized and not used") {
-  TestDatabase test;
-  Sql sql(test.url());
-  sql.run("ALTER DATABASE " + sql.value("SELECT current_database()") +
-          " SET default_transaction_read_only = on");
-  CHECK(unreachable(test.url()).find("it is a standby, or set to read-only") != std::string::npos);
+  const embedded::Cluster read_only({.folder = run_folder() / "read_only",
+                                     .fsync = false,
+                                     .settings = {{"default_transaction_read_only", "on"}}});
+  CHECK(unreachable(read_only.url()).find("ALTER SYSTEM RESET default_transaction_read_only") !=
+        std::string::npos);
 }

@@ -18,12 +18,12 @@ namespace {
 /// A store with a table to write to.
 struct Numbers : Store {
   Numbers() { sql.run("CREATE TABLE number (n int PRIMARY KEY)"); }
-  std::string count() { return sql.value("SELECT count(*) FROM number"); }
+  std::string count() { return sql.value("SELECT count(*) FROM public.number"); }
 };
 
 std::function<void(pqxx::transaction_base&)> insert(int n) {
   return [n](pqxx::transaction_base& transaction) {
-    transaction.exec("INSERT INTO number VALUES (" + std::to_string(n) + ")");
+    transaction.exec("INSERT INTO public.number VALUES (" + std::to_string(n) + ")");
   };
 }
 
@@ -99,7 +99,7 @@ TEST_CASE("of the calls in a shared commit only the guilty one fails") {
   for (int n = 0; n < 9; ++n) works.push_back(insert(n));
   works.insert(works.begin() + 4, insert(1000000));
   works[4] = [](pqxx::transaction_base& transaction) {
-    transaction.exec("INSERT INTO number VALUES (NULL)");
+    transaction.exec("INSERT INTO public.number VALUES (NULL)");
   };
   auto calls = run_together(numbers.database, works);
   for (std::size_t i = 0; i < calls.size(); ++i) {
@@ -154,21 +154,21 @@ TEST_CASE("a work that kills its connection each time gives up, and the next one
 
 TEST_CASE("a deadlock is tried again: both come through") {
   Numbers numbers;
-  numbers.sql.run("INSERT INTO number VALUES (1), (2); ALTER TABLE number ADD touched int DEFAULT 0");
+  numbers.sql.run("INSERT INTO public.number VALUES (1), (2); ALTER TABLE number ADD touched int DEFAULT 0");
   store::Database other({.url = numbers.test.url()});
   std::barrier both_hold_one(2);
   const auto touch = [&](const char* first, const char* second) {
     return [&, first, second, runs = 0](pqxx::transaction_base& transaction) mutable {
-      transaction.exec(std::string("UPDATE number SET touched = touched + 1 WHERE n = ") + first);
+      transaction.exec(std::string("UPDATE public.number SET touched = touched + 1 WHERE n = ") + first);
       if (++runs == 1) both_hold_one.arrive_and_wait();
-      transaction.exec(std::string("UPDATE number SET touched = touched + 1 WHERE n = ") + second);
+      transaction.exec(std::string("UPDATE public.number SET touched = touched + 1 WHERE n = ") + second);
     };
   };
   auto one = std::async(std::launch::async, [&] { numbers.database.run(touch("1", "2")); });
   auto two = std::async(std::launch::async, [&] { other.run(touch("2", "1")); });
   CHECK_NOTHROW(one.get());
   CHECK_NOTHROW(two.get());
-  CHECK(numbers.sql.value("SELECT sum(touched) FROM number") == "4");
+  CHECK(numbers.sql.value("SELECT sum(touched) FROM public.number") == "4");
 }
 
 TEST_CASE("a commit whose answer is lost") {
@@ -178,7 +178,7 @@ TEST_CASE("a commit whose answer is lost") {
   int runs = 0;
   const auto work = [&](pqxx::transaction_base& transaction) {
     ++runs;
-    transaction.exec("INSERT INTO number SELECT coalesce(max(n), 0) + 1 FROM number");
+    transaction.exec("INSERT INTO public.number SELECT coalesce(max(n), 0) + 1 FROM public.number");
   };
 
   SUBCASE("is not repeated if it took place") {
