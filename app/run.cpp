@@ -33,10 +33,10 @@ Exit run(const Arguments& arguments) {
   const Config config = arguments.config();
   StopSwitch stop_switch;
   const workers::Signals signals([&] { stop_switch.stop(); }, {});
-  IssuingEnvironment environment(config);
+  IssuingEnvironment environment(config, stop_switch.token());
   std::optional<workers::Responder> responder;
   if (!config.challenges.http_01.listen.empty())
-    responder.emplace(config.challenges.http_01.listen, database_options(config));
+    responder.emplace(config.challenges.http_01.listen, database_options(config, stop_switch.token()));
 
   // What a CA wants renewed now is part of this batch.
   workers::Renewer renewer(config.renewal, *environment.database, environment.cas);
@@ -51,7 +51,8 @@ Exit run(const Arguments& arguments) {
                          report.observer());
   stop_switch.connect([&] { issuer.stop(); });
   workers::Janitor janitor(*environment.database, environment.cas, environment.accounts);
-  workers::Notifier notifier(config.notify, database_options(config), environment.cas, at_once);
+  workers::Notifier notifier(config.notify, database_options(config, stop_switch.token()), environment.cas,
+                             at_once);
   const workers::Tally tally = issuer.run(limit, renewals_only);
   stop_switch.connect({});
   const auto until = std::chrono::steady_clock::now() + longest_sweep;

@@ -23,15 +23,15 @@ void log_outcome(const workers::Outcome& outcome) {
 
 Worker::Worker(const Config& config)
     : config_(config),
-      environment_(config_),
+      environment_(config_, stop_.get_token()),
       issuer_(config_, *environment_.database, environment_.cas, environment_.accounts,
               {.finished = log_outcome, .tick = {}}),
       janitor_(*environment_.database, environment_.cas, environment_.accounts),
-      notifier_(config_.notify, database_options(config_), environment_.cas),
-      planning_(database_options(config_)),
+      notifier_(config_.notify, database_options(config_, stop_.get_token()), environment_.cas),
+      planning_(database_options(config_, stop_.get_token())),
       renewer_(config_.renewal, planning_, environment_.cas) {
   const std::string& answer_at = config_.challenges.http_01.listen;
-  if (!answer_at.empty()) responder_.emplace(answer_at, database_options(config_));
+  if (!answer_at.empty()) responder_.emplace(answer_at, database_options(config_, stop_.get_token()));
   if (!config_.metrics.listen.empty())
     metrics_server_.emplace(config_.metrics.listen, [this] { return metrics(); });
 }

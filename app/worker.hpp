@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <stop_token>
 
 #include "app/environment.hpp"
 #include "workers/issuer.hpp"
@@ -22,12 +23,16 @@ class Worker {
   /// Takes rows until stop(); then steps under way are finished and leases given back.
   void work();
   /// From any thread, also before work().
-  void stop() { issuer_.stop(); }
+  void stop() {
+    stop_.request_stop();
+    issuer_.stop();
+  }
 
  private:
   std::vector<workers::Metric> metrics();
 
   const Config config_;
+  std::stop_source stop_{};
   IssuingEnvironment environment_;
   std::optional<workers::Responder> responder_{};
   workers::Issuer issuer_;

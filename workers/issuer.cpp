@@ -13,13 +13,17 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto heartbeat_interval = 15s;
+/// How often a worker that ends looks for the database.
+constexpr auto closing_interval = 5s;
 constexpr auto rescue_interval = 30s;
 /// csrq.retry() ends the waits of this process within about this.
 constexpr auto retry_interval = 2s;
 constexpr auto notify_interval = 200ms;
 constexpr auto tick_interval = 200ms;
-/// A task whose step the database did not let end is tried again after this.
+/// A task whose step the database did not let end is tried again after this, doubled each time: the step may
+/// have got as far as the CA.
 constexpr auto step_retry = 5s;
+constexpr auto longest_step_retry = 1min;
 /// How soon room for a customer's next rows is looked for.
 constexpr auto share_retry = 100ms;
 constexpr std::size_t largest_claim = 256;
@@ -31,6 +35,13 @@ std::string host_name() {
 
 std::size_t capacity_of(const Config& config, const issuance::CaPool& cas) {
   return static_cast<std::size_t>(std::max(1, std::min(config.worker.in_flight, cas.orders_in_flight())));
+}
+
+void try_later(TaskQueue& queue, std::unique_ptr<issuance::Task> task) {
+  const Duration wait =
+      std::min<Duration>(step_retry * (1 << std::min(task->unwritten, 8)), longest_step_retry);
+  ++task->unwritten;
+  queue.put(std::move(task), TaskQueue::Clock::now() + wait);
 }
 
 }  // namespace
@@ -240,17 +251,22 @@ void Issuer::database_is_away(const Unreachable& reason) {
   if (limit_) fatal_ = std::make_exception_ptr(reason);
 }
 
-/// No step is cut short: heartbeats go on until the last has ended.
+/// No step is cut short: heartbeats go on until the last has ended. But while the database is away none can
+/// be written down, and whoever asks to stop is not kept waiting for CAs.
 void Issuer::close() {
   queue_.close();
+  if (database_away_) cas_.stop();
   std::unique_lock lock(mutex_);
   closing_ = true;
-  while (!news_.wait_for(lock, heartbeat_interval, [this] { return stepping_ == 0; })) {
+  while (!news_.wait_for(lock, closing_interval, [this] { return stepping_ == 0; })) {
     lock.unlock();
     try {
       beat();
-    } catch (const std::exception&) {
+    } catch (const TryAgain&) {
       // The leases outlive a few missed heartbeats.
+    } catch (const Unreachable&) {
+      cas_.stop();
+    } catch (const std::exception&) {
     }
     lock.lock();
   }
@@ -293,18 +309,18 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
   } catch (const TryAgain& error) {
     log::warning("a step waits for the database",
                  {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
-    queue_.put(std::move(task), Clock::now() + step_retry);
+    try_later(queue_, std::move(task));
   } catch (const Unreachable&) {
     if (limit_) {
       const std::scoped_lock lock(mutex_);
       fatal_ = std::current_exception();
       news_came_ = true;
     }
-    queue_.put(std::move(task), Clock::now() + step_retry);
+    try_later(queue_, std::move(task));
   } catch (const std::exception& error) {
     log::error("what became of a step could not be written down; it will be tried again",
                {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
-    queue_.put(std::move(task), Clock::now() + step_retry);
+    try_later(queue_, std::move(task));
   }
 }
 

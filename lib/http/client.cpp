@@ -47,6 +47,7 @@ struct Client::Loop {
   explicit Loop(ClientOptions options);
   ~Loop();
 
+  void stop();
   Response send(const Request& request);
 
   EasyHandle take_handle();
@@ -84,14 +85,19 @@ Client::Loop::Loop(ClientOptions options)
 }
 
 Client::Loop::~Loop() {
+  stop();
   {
     std::unique_lock lock(mutex_);
-    stopping_ = true;
-    curl_multi_wakeup(multi_);
     callers_left_.wait(lock, [this] { return callers_ == 0; });
   }
   thread_.join();
   curl_multi_cleanup(multi_);
+}
+
+void Client::Loop::stop() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  curl_multi_wakeup(multi_);
 }
 
 Response Client::Loop::send(const Request& request) {
@@ -145,7 +151,7 @@ void Client::Loop::run() {
   abort_all();
 }
 
-/// False when the client is being destroyed.
+/// False when the client stops.
 bool Client::Loop::take_queued(std::vector<Transfer*>& arrived) {
   arrived.clear();
   const std::lock_guard lock(mutex_);
@@ -207,6 +213,10 @@ Client::~Client() = default;
 
 Response Client::send(const Request& request) {
   return loop_->send(request);
+}
+
+void Client::stop() {
+  loop_->stop();
 }
 
 ClientStatistics Client::statistics() const {

@@ -58,8 +58,7 @@ class Client {
  public:
   /// Throws UsageError if `ca_file` cannot be read or holds no certificate.
   explicit Client(ClientOptions options);
-  ~Client();  ///< ends requests under way (their callers get Error "connection") and waits until all have
-              ///< left
+  ~Client();  ///< stop(), and waits until all callers have left
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
@@ -67,6 +66,9 @@ class Client {
   /// "timeout" | "oversize"} naming host and cause; for a request that is not idempotent the outcome is then
   /// unknown.
   Response send(const Request& request);
+
+  /// Ends requests under way and those to come: their callers get Error "connection". Does not wait.
+  void stop();
 
   ClientStatistics statistics() const;
 

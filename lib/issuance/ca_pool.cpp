@@ -130,6 +130,10 @@ std::vector<CaPace> CaPool::pace() const {
   return list;
 }
 
+void CaPool::stop() const {
+  for (const auto& [name, ca] : cas_) ca->client.stop();
+}
+
 http::ClientStatistics CaPool::statistics() const {
   http::ClientStatistics sum;
   for (const auto& [name, ca] : cas_) {

@@ -94,6 +94,8 @@ class CaPool {
   /// The CAs' limits are divided among so many worker processes.
   void share_among(int workers) const;
   std::vector<CaPace> pace() const;
+  /// Ends requests under way, and sends no more.
+  void stop() const;
   /// Of all CAs together.
   http::ClientStatistics statistics() const;
 

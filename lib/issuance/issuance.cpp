@@ -84,6 +84,16 @@ Issuance::Issuance(const Config& config, store::Database& database, const store:
 
 Progress Issuance::advance(Task& task) {
   try {
+    return advance_or_settle(task);
+  } catch (const Unreachable&) {
+    throw;
+  } catch (const std::exception& error) {
+    return settle_plainly(task, error.what());
+  }
+}
+
+Progress Issuance::advance_or_settle(Task& task) {
+  try {
     return task.claim.kind == store::JobKind::revoke ? revoke(task) : issue(task);
   } catch (const store::LeaseLost&) {
     return {.kind = Progress::Kind::dropped, .wait = {}, .failure = std::nullopt};
@@ -100,6 +110,22 @@ Progress Issuance::advance(Task& task) {
                          .problem = {},
                          .retry_after = {}});
   }
+}
+
+/// The database refuses the words that the step wanted to write. It takes csrq's own; so the CA is not asked
+/// the same again at once.
+Progress Issuance::settle_plainly(const Task& task, std::string_view cause) {
+  Failure failure{.failure_class = FailureClass::transient,
+                  .code = "internal",
+                  .detail = "what became of the step could not be written down: " + primary_message(cause),
+                  .problem = {},
+                  .retry_after = {}};
+  log::error("what became of a step could not be written down",
+             {{"request", store::number(task.claim.fence.request)}, {"cause", cause}});
+  const bool written = store::fail(database_, task.claim.fence, failure, config_.retry.schedule);
+  return {.kind = written ? Progress::Kind::failed : Progress::Kind::dropped,
+          .wait = {},
+          .failure = std::move(failure)};
 }
 
 Progress Issuance::issue(Task& task) {

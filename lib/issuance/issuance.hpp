@@ -55,6 +55,7 @@ struct Task {
   int looks{};  ///< at the order, in this phase
   int looks_for_slot{};
   int turned_away{};  ///< by a busy CA, for a short time
+  int unwritten{};    ///< times that the database did not take what became of a step
   int unanswered{};   ///< requests without an answer, in this phase
   Outage::Clock::time_point unanswered_since{};
 
@@ -128,6 +129,8 @@ class Issuance {
 
  private:
   // issuance.cpp
+  Progress advance_or_settle(Task& task);
+  Progress settle_plainly(const Task& task, std::string_view cause);
   Progress issue(Task& task);
   void prepare(Task& task);
   Progress take_order_further(Task& task, acme::Session& session, acme::Order order);

@@ -67,7 +67,25 @@ struct Service {
   embedded::Process process;
 };
 
+/// The server that the tests share is shut down.
+struct DatabaseAway {
+  DatabaseAway() { cluster().stop(); }
+  ~DatabaseAway() { cluster().start(); }
+};
+
 }  // namespace
+
+TEST_CASE("run: SIGTERM ends a batch within ten seconds while the database is away") {
+  SilentCa ca;
+  const Installation installation(ca.directory());
+  installation.submit("a.example");
+  embedded::Process batch({.command = {csrq_binary(), "run", "--config", installation.config},
+                           .log_file = installation.folder / "run.log"});
+  wait_until("the CA is asked", [&] { return ca.was_asked(); });
+  const DatabaseAway away;
+  batch.signal(SIGTERM);
+  CHECK(batch.wait(std::chrono::seconds(10)).has_value());
+}
 
 TEST_CASE("work: at SIGTERM the step under way ends, the other rows are given back, and the exit code is 0") {
   SilentCa ca;
@@ -126,6 +144,22 @@ TEST_CASE("work: a configuration that cannot be put in force does not cost the w
            sql.value("SELECT count(*) FROM csrq.worker") == "2";
   });
   CHECK(service.stop() == 0);
+}
+
+TEST_CASE("work: SIGTERM ends a worker within ten seconds while the database is away, busy or not") {
+  for (const bool busy : {false, true}) {
+    CAPTURE(busy);
+    SilentCa ca;
+    const Installation installation(ca.directory());
+    if (busy) installation.submit("a.example");
+    Service service(installation);
+    service.wait_for(" working ");
+    if (busy) wait_until("the CA is asked", [&] { return ca.was_asked(); });
+    const DatabaseAway away;  // and the CA does not answer either
+    service.wait_for("lost the connection to the database");
+    service.process.signal(SIGTERM);
+    CHECK(service.process.wait(std::chrono::seconds(10)) == 0);
+  }
 }
 
 TEST_CASE("work: what is wrong at the start ends with the exit code of its kind") {
