@@ -91,6 +91,18 @@ std::optional<std::string> from_base64(std::string_view text) {
   return decode(digits, standard_values);
 }
 
+std::optional<std::string> from_any_base64(std::string_view text) {
+  std::string digits;
+  digits.reserve(text.size());
+  for (const char c : text)
+    if (!is_white_space(c)) digits += c == '+' ? '-' : c == '/' ? '_' : c;
+  const std::size_t end = digits.find_last_not_of('=') + 1;  // 0 if there is nothing else
+  const std::size_t padding = digits.size() - end;
+  if (padding > 0 && padding != (4 - end % 4) % 4) return std::nullopt;
+  digits.resize(end);
+  return decode(digits, url_values);
+}
+
 std::string hex(std::string_view octets) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string text;

@@ -16,6 +16,10 @@ std::string base64(std::string_view octets);
 /// Skips ASCII white space (as PEM readers do); refuses anything else that is not base64.
 std::optional<std::string> from_base64(std::string_view text);
 
+/// As people paste it: either alphabet, padded or not, with ASCII white space anywhere; refuses anything
+/// else.
+std::optional<std::string> from_any_base64(std::string_view text);
+
 /// Lower-case hexadecimal.
 std::string hex(std::string_view octets);
 

@@ -16,6 +16,20 @@ std::string every_octet() {
 
 }  // namespace
 
+TEST_CASE("base64 as people paste it: either alphabet, padded or not, white space passed by") {
+  const std::string octets("\xfb\xff\xbe\x01", 4);
+  for (const char* text : {"-_--AQ", "-_--AQ==", "+/++AQ", "+/++AQ==", " +/++ \r\n AQ= =\n", "+_-+AQ=="}) {
+    CAPTURE(text);
+    CHECK(from_any_base64(text) == octets);
+  }
+  for (const char* text :
+       {"-_--AQ=", "-_--AQ===", "A", "-_--AQ==A", "-_--A!", "-_--AR", "=", "kid: -_--AQ"}) {
+    CAPTURE(text);
+    CHECK_FALSE(from_any_base64(text));
+  }
+  CHECK(from_any_base64("") == "");
+}
+
 TEST_CASE("base64 agrees with the test vectors of RFC 4648 section 10") {
   CHECK(base64("").empty());
   CHECK(base64("f") == "Zg==");

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "acme/account.hpp"
+#include "base/config.hpp"
+
+namespace csrq::acme {
+
+/// Reads the MAC key that the CA gave: base64url or base64, padded or not, with white space anywhere. Throws
+/// UsageError naming file, setting and remedy.
+ExternalAccountBinding read_external_account_binding(const CaConfig& ca);
+
+/// The octets of the key are base64 themselves, as where somebody encoded once more what the CA gave.
+bool is_encoded_twice(const ExternalAccountBinding& binding);
+
+}  // namespace csrq::acme
