@@ -1,8 +1,8 @@
+#include "acme/external_account.hpp"
 #include "acme/problem.hpp"
 #include "app/checkup.hpp"
-#include "base/secret.hpp"
+#include "http/client.hpp"
 #include "http/retry_after.hpp"
-#include "issuance/ca_pool.hpp"
 
 namespace csrq::app {
 namespace {
@@ -23,14 +23,21 @@ void check_terms(Checkup& checkup, const std::string& subject, const CaConfig& c
   checkup.ok(subject, "terms of service agreed: " + directory.terms_of_service);
 }
 
-void check_binding(Checkup& checkup, const std::string& subject, const CaConfig& ca,
-                   const acme::Directory& directory) {
-  if (directory.external_account_required && !ca.eab)
-    return checkup.fail(subject, "it wants an external account binding",
-                        "get a key id and a MAC key from the CA, set cas." + ca.name + ".eab");
+/// Its files can be read whether the CA answers or not.
+void check_binding(Checkup& checkup, const std::string& subject, const CaConfig& ca) {
   if (!ca.eab) return;
-  read_secret_file(ca.eab->hmac_key_file);
+  const acme::ExternalAccountBinding binding = acme::read_external_account_binding(ca);
+  if (acme::is_encoded_twice(binding))
+    return checkup.warn(subject, ca.eab->hmac_key_file + " holds base64 of base64",
+                        "if the CA refuses it, decode it once and write down what comes out");
   checkup.ok(subject, "external account binding with key id " + ca.eab->kid);
+}
+
+void check_binding_wanted(Checkup& checkup, const std::string& subject, const CaConfig& ca,
+                          const acme::Directory& directory) {
+  if (directory.external_account_required && !ca.eab)
+    checkup.fail(subject, "it wants an external account binding",
+                 "get a key id and a MAC key from the CA, set cas." + ca.name + ".eab");
 }
 
 void check_profile(Checkup& checkup, const std::string& subject, const CaConfig& ca,
@@ -52,15 +59,17 @@ void check_profile(Checkup& checkup, const std::string& subject, const CaConfig&
 
 void check_ca(Checkup& checkup, const CaConfig& config) {
   const std::string subject = "CA " + config.name;
+  checkup.guard(subject, [&] { check_binding(checkup, subject, config); });
   checkup.guard(subject, [&] {
-    issuance::PooledCa ca(config);
-    const http::Response answer = ca.client.send({.url = config.directory});
-    if (answer.status != 200) throw acme::error_of(answer, "the directory " + config.directory);
+    http::Client client({.ca_file = config.ca_file});
+    const http::Response answer = client.send({.url = config.directory});
+    if (answer.status != 200)
+      throw acme::error_of(answer, acme::RequestKind::directory, "the directory " + config.directory);
     const acme::Directory directory = acme::parse_directory(answer.body, config.directory);
     checkup.ok(subject, "answers at " + config.directory);
     check_date(checkup, subject, answer);
     checkup.guard(subject, [&] { check_terms(checkup, subject, config, directory); });
-    checkup.guard(subject, [&] { check_binding(checkup, subject, config, directory); });
+    check_binding_wanted(checkup, subject, config, directory);
     check_profile(checkup, subject, config, directory);
     for (const std::string& identity : directory.caa_identities)
       checkup.ok(subject, "CAA records must allow " + identity + ", where there are any");

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "acme/json.hpp"
+#include "acme/problem.hpp"
 #include "base/error.hpp"
+#include "base/identifier.hpp"
 #include "crypto/jws.hpp"
 #include "http/link.hpp"
 
@@ -64,18 +66,36 @@ Account read_account(const http::Response& response, const std::string& request_
 
 }  // namespace
 
+namespace {
+
+/// The words of Sectigo and its kin for a key id that has served once: the answer to that newAccount was
+/// lost.
+bool has_bound_already(const Refusal& refusal) {
+  const std::string detail = to_lower_ascii(refusal.problem().detail);
+  return detail.find("not awaiting external account binding") != std::string::npos;
+}
+
+}  // namespace
+
 Account new_account(Ca& ca, const crypto::PrivateKey& key, const NewAccount& wanted) {
   const std::shared_ptr<const Directory> directory = ca.directory();
   check_conditions(ca, *directory, wanted);
-  const http::Response response =
-      ca.post({.key = key}, directory->new_account, payload_of(*directory, key, wanted), "newAccount");
-  return read_account(response, directory->new_account);
+  try {
+    const http::Response response = ca.post({.key = key}, directory->new_account,
+                                            payload_of(*directory, key, wanted), RequestKind::new_account);
+    return read_account(response, directory->new_account);
+  } catch (const Refusal& refusal) {
+    if (!has_bound_already(refusal)) throw;
+    if (std::optional<Account> known = find_account(ca, key)) return *std::move(known);
+    throw;
+  }
 }
 
 std::optional<Account> find_account(Ca& ca, const crypto::PrivateKey& key) {
   const std::string url = ca.directory()->new_account;
   try {
-    return read_account(ca.post({.key = key}, url, R"({"onlyReturnExisting":true})", "account look-up"), url);
+    return read_account(
+        ca.post({.key = key}, url, R"({"onlyReturnExisting":true})", RequestKind::account_lookup), url);
   } catch (const Error& error) {
     if (error.failure().code == "accountDoesNotExist") return std::nullopt;
     throw;

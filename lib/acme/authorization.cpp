@@ -66,37 +66,59 @@ Authorization read_authorization(const http::Response& response, const std::stri
   return authorization;
 }
 
+Challenge read_answer(const http::Response& response, const std::string& url) {
+  return read_challenge(Object::parse(response.body, {.url = url}));
+}
+
 /// False also if that cannot be found out.
 bool is_answered(Session& session, const Challenge& challenge) {
   try {
-    const http::Response response = session.ca.get(session.signer, challenge.url, "challenge");
-    return read_challenge(Object::parse(response.body, {.url = challenge.url})).status !=
-           ChallengeStatus::pending;
+    const http::Response response = session.ca.get(session.signer, challenge.url, RequestKind::challenge);
+    return read_answer(response, challenge.url).status != ChallengeStatus::pending;
   } catch (const Error&) {
     return false;
   }
 }
 
+/// A refusal of the challenge, or a page that is no challenge; nothing that holds for more than this request.
+bool is_of_the_request(const Error& error) {
+  const FailureClass failure_class = error.failure().failure_class;
+  if (failure_class == FailureClass::limited || failure_class == FailureClass::administrative) return false;
+  const auto* refusal = dynamic_cast<const Refusal*>(&error);
+  return refusal ? refusal->status() < 500 : error.failure().code == "bad_answer";
+}
+
+[[noreturn]] void fail_as_lost(const std::string& url, const Failure& refusal) {
+  Failure failure = refusal;
+  failure.failure_class = FailureClass::transient;
+  failure.code = authorization_lost_code;
+  failure.detail = "the CA no longer knows the authorization " + url + ": " + refusal.detail;
+  throw Error(std::move(failure));
+}
+
 }  // namespace
 
 Authorization get_authorization(Session& session, const std::string& url) {
-  return read_authorization(session.ca.get(session.signer, url, "authorization"), url);
+  try {
+    return read_authorization(session.ca.get(session.signer, url, RequestKind::authorization), url);
+  } catch (const Refusal& refusal) {
+    if (refusal.says_gone()) fail_as_lost(url, refusal.failure());
+    throw;
+  }
 }
 
 void respond(Session& session, const Challenge& challenge) {
   try {
-    session.ca.post(session.signer, challenge.url, "{}", "challenge response");
-  } catch (const Refusal& refusal) {
-    const FailureClass failure_class = refusal.failure().failure_class;
-    const bool of_the_request = refusal.status() < 500 && failure_class != FailureClass::limited &&
-                                failure_class != FailureClass::administrative;
-    if (!of_the_request || !is_answered(session, challenge)) throw;
+    read_answer(session.ca.post(session.signer, challenge.url, "{}", RequestKind::challenge_response),
+                challenge.url);
+  } catch (const Error& error) {
+    if (!is_of_the_request(error) || !is_answered(session, challenge)) throw;
   }
 }
 
 Authorization deactivate_authorization(Session& session, const std::string& url) {
   return read_authorization(
-      session.ca.post(session.signer, url, R"({"status":"deactivated"})", "authorization deactivation"), url);
+      session.ca.post(session.signer, url, R"({"status":"deactivated"})", RequestKind::deactivation), url);
 }
 
 }  // namespace csrq::acme

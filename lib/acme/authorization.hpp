@@ -32,9 +32,12 @@ struct Authorization {
   std::optional<Duration> retry_after{};
 };
 
+/// Throws Error{transient, authorization_lost_code} when the CA itself says that it no longer knows it, or
+/// that it is another account's (Refusal::says_gone).
 Authorization get_authorization(Session& session, const std::string& url);
-/// §7.5.1: tells the CA that the response is in place. Safe to repeat: a challenge that is no longer pending
-/// is success.
+inline constexpr std::string_view authorization_lost_code = "authorization_lost";
+/// §7.5.1: tells the CA that the response is in place. Safe to repeat: after a refusal, or an answer that is
+/// no challenge, the challenge is read again, and one that is no longer pending is success.
 void respond(Session& session, const Challenge& challenge);
 /// §7.5.2. Returns what the CA says the authorization is now.
 Authorization deactivate_authorization(Session& session, const std::string& url);

@@ -43,7 +43,7 @@ std::string host_of(const std::string& url) {
 /// Something in front of the CA, or the CA as a whole: not a limit of one account or name.
 bool asks_to_slow_down(const http::Response& response) {
   if (response.status == 503) return !response.header("retry-after").empty();
-  return response.status == 429 && problem_of(response).type.empty();
+  return response.status == 429 && !problem_of(response).is_acme();
 }
 
 /// RFC 8555 §6.1 asks for a language: it is that of the problem documents.
@@ -64,22 +64,22 @@ struct Ca::State {
         pacer(limits) {}
 
   /// "newOrder at ca.example": how an Error names a request.
-  std::string action(std::string_view doing) const { return std::string(doing) + " at " + host; }
+  std::string action(RequestKind asked) const { return std::string(to_string(asked)) + " at " + host; }
 
   EndpointClass endpoint_of(const std::string& url);
-  void wait_for_turn(EndpointClass endpoint, std::string_view doing);
-  http::Response send(const http::Request& request, std::string_view doing);
+  void wait_for_turn(EndpointClass endpoint, RequestKind asked);
+  http::Response send(const http::Request& request, RequestKind asked);
   Directory read_directory();
-  void refuse_foreign(const std::string& url, std::string_view doing);
+  void refuse_foreign(const std::string& url, RequestKind asked);
   http::Response send_allowing_move(const std::string& url,
                                     const std::function<http::Response(const std::string&)>& send_to);
   std::string fresh_nonce();
-  http::Response send_with(const std::string& nonce, const http::Request& request, std::string_view doing);
-  [[noreturn]] void fail_as_unanswered(std::string_view doing, const http::Request& request) const;
+  http::Response send_with(const std::string& nonce, const http::Request& request, RequestKind asked);
+  [[noreturn]] void fail_as_unanswered(RequestKind asked, const http::Request& request) const;
   http::Response send_signed(const Signer& signer, const std::string& url, std::string_view payload,
-                             std::string_view doing, std::string_view accept);
+                             RequestKind asked, std::string_view accept);
   http::Response post(const Signer& signer, const std::string& url, std::string_view payload,
-                      std::string_view doing, std::string_view accept);
+                      RequestKind asked, std::string_view accept);
 
   const std::string name;
   const std::string directory_url;
@@ -96,12 +96,12 @@ EndpointClass Ca::State::endpoint_of(const std::string& url) {
   return class_of(url, *directory.current(now()));
 }
 
-void Ca::State::wait_for_turn(EndpointClass endpoint, std::string_view doing) {
+void Ca::State::wait_for_turn(EndpointClass endpoint, RequestKind asked) {
   const Pacer::Turn turn = pacer.take_turn(endpoint, Clock::now());
   if (turn.is_too_far)
     throw Error({.failure_class = FailureClass::limited,
                  .code = std::string(paced_code),
-                 .detail = action(doing) +
+                 .detail = action(asked) +
                            ": not sent yet, so that this CA gets no more requests of the kind " +
                            std::string(to_string(endpoint)) + " than it takes",
                  .problem = {},
@@ -110,19 +110,19 @@ void Ca::State::wait_for_turn(EndpointClass endpoint, std::string_view doing) {
 }
 
 /// Waits for its turn. An Error of the client says which host; this adds what was asked of it.
-http::Response Ca::State::send(const http::Request& request, std::string_view doing) {
+http::Response Ca::State::send(const http::Request& request, RequestKind asked) {
   const EndpointClass endpoint = endpoint_of(request.url);
-  wait_for_turn(endpoint, doing);
+  wait_for_turn(endpoint, asked);
   const Clock::time_point start = Clock::now();
   try {
-    failpoint("before request", doing);
+    failpoint("before request", to_string(asked));
     http::Response response = client.send(request);
     pacer.answered(endpoint, response.status, asks_to_slow_down(response), start, Clock::now());
-    failpoint("after request", doing);
+    failpoint("after request", to_string(asked));
     return response;
   } catch (const Error& error) {
     Failure failure = error.failure();
-    failure.detail = std::string(doing) + ": " + failure.detail;
+    failure.detail = std::string(to_string(asked)) + ": " + failure.detail;
     failure.request = request_since(start, request.method, request.url);
     throw Error(std::move(failure));
   }
@@ -131,9 +131,11 @@ http::Response Ca::State::send(const http::Request& request, std::string_view do
 Directory Ca::State::read_directory() {
   const Clock::time_point start = Clock::now();
   const http::Response response =
-      send({.method = "GET", .url = directory_url, .headers = headers_with("application/json")}, "directory");
+      send({.method = "GET", .url = directory_url, .headers = headers_with("application/json")},
+           RequestKind::directory);
   if (response.status >= 400)
-    throw Refusal(response, action("directory"), request_since(start, "GET", directory_url));
+    throw Refusal(response, RequestKind::directory, action(RequestKind::directory),
+                  request_since(start, "GET", directory_url));
   if (response.status >= 300)
     fail(FailureClass::transient, "bad_directory",
          directory_url + ": the answer is a redirect (HTTP " + std::to_string(response.status) + ") to " +
@@ -142,7 +144,7 @@ Directory Ca::State::read_directory() {
   return parse_directory(response.body, directory_url);
 }
 
-void Ca::State::refuse_foreign(const std::string& url, std::string_view doing) {
+void Ca::State::refuse_foreign(const std::string& url, RequestKind asked) {
   const std::shared_ptr<const Directory> known = directory.current(now());
   const http::Origin origin = http::origin_of(url);
   const auto is_of_origin = [&](const std::string& named) {
@@ -153,7 +155,7 @@ void Ca::State::refuse_foreign(const std::string& url, std::string_view doing) {
        std::ranges::any_of(directory_urls, [&](auto member) { return is_of_origin((*known).*member); })))
     return;
   fail(FailureClass::permanent, "foreign_url",
-       action(doing) + ": refused to send a request to \"" + printable(url.substr(0, 200)) +
+       action(asked) + ": refused to send a request to \"" + printable(url.substr(0, 200)) +
            "\", which is not an https URL of a host that the CA's directory names");
 }
 
@@ -167,7 +169,7 @@ http::Response Ca::State::send_allowing_move(
       std::ranges::find_if(directory_urls, [&](auto member) { return (*known).*member == url; });
   if (named == directory_urls.end()) return response;
   const std::string moved = (*directory.renewed(known, now())).**named;
-  return moved.empty() ? response : send_to(moved);
+  return moved.empty() || moved == url ? response : send_to(moved);
 }
 
 /// RFC 8555 §7.2.
@@ -175,20 +177,23 @@ std::string Ca::State::fresh_nonce() {
   const std::string url = directory.current(now())->new_nonce;
   const Clock::time_point start = Clock::now();
   const http::Response response = send_allowing_move(url, [this](const std::string& target) {
-    return send({.method = "HEAD", .url = target, .headers = headers_with({})}, "newNonce");
+    return send({.method = "HEAD", .url = target, .headers = headers_with({})}, RequestKind::new_nonce);
   });
-  if (response.status >= 400) throw Refusal(response, action("newNonce"), request_since(start, "HEAD", url));
+  if (response.status >= 400)
+    throw Refusal(response, RequestKind::new_nonce, action(RequestKind::new_nonce),
+                  request_since(start, "HEAD", url));
   const std::string_view nonce = response.header("replay-nonce");
   if (!is_nonce(nonce))
-    fail(FailureClass::transient, "no_nonce", action("newNonce") + ": the answer holds no usable nonce");
+    fail(FailureClass::transient, "no_nonce",
+         action(RequestKind::new_nonce) + ": the answer holds no usable nonce");
   return std::string(nonce);
 }
 
 /// A nonce whose request was not sent serves another one.
 http::Response Ca::State::send_with(const std::string& nonce, const http::Request& request,
-                                    std::string_view doing) {
+                                    RequestKind asked) {
   try {
-    return send(request, doing);
+    return send(request, asked);
   } catch (const Error& error) {
     if (error.failure().code == paced_code) nonces.put(nonce);
     throw;
@@ -197,16 +202,16 @@ http::Response Ca::State::send_with(const std::string& nonce, const http::Reques
 
 /// The nonce was used up by the first copy of a request that was sent twice: what became of that is not
 /// known.
-void Ca::State::fail_as_unanswered(std::string_view doing, const http::Request& request) const {
+void Ca::State::fail_as_unanswered(RequestKind asked, const http::Request& request) const {
   throw Error({.failure_class = FailureClass::transient,
                .code = "connection",
-               .detail = action(doing) + ": the connection ended before the answer",
+               .detail = action(asked) + ": the connection ended before the answer",
                .request = request_since(Clock::now(), request.method, request.url)});
 }
 
 /// The answer, whatever its status, unless it is badNonce and may be retried.
 http::Response Ca::State::send_signed(const Signer& signer, const std::string& url, std::string_view payload,
-                                      std::string_view doing, std::string_view accept) {
+                                      RequestKind asked, std::string_view accept) {
   http::Request request{.method = "POST", .url = url, .headers = headers_with(accept)};
   request.headers.emplace_back("content-type", "application/jose+json");
   std::optional<std::string> nonce = nonces.take();
@@ -214,14 +219,14 @@ http::Response Ca::State::send_signed(const Signer& signer, const std::string& u
     if (!nonce) nonce = fresh_nonce();
     request.body =
         crypto::sign(signer.key, {.url = url, .nonce = *nonce, .kid = signer.account_url}, payload);
-    http::Response response = send_with(*nonce, request, doing);
+    http::Response response = send_with(*nonce, request, asked);
     const std::string_view next = response.header("replay-nonce");
     const bool bad_nonce = response.status >= 400 && problem_of(response).is("badNonce");
     if (!bad_nonce) {
       nonces.put(next);
       return response;
     }
-    if (response.sent_again && !payload.empty()) fail_as_unanswered(doing, request);
+    if (response.sent_again && !payload.empty()) fail_as_unanswered(asked, request);
     if (retries == max_nonce_retries || !is_nonce(next)) nonces.clear();
     if (retries == max_nonce_retries) return response;
     nonce = is_nonce(next) ? std::optional(std::string(next)) : std::nullopt;
@@ -229,12 +234,13 @@ http::Response Ca::State::send_signed(const Signer& signer, const std::string& u
 }
 
 http::Response Ca::State::post(const Signer& signer, const std::string& url, std::string_view payload,
-                               std::string_view doing, std::string_view accept) {
-  refuse_foreign(url, doing);
+                               RequestKind asked, std::string_view accept) {
+  refuse_foreign(url, asked);
   const Clock::time_point start = Clock::now();
   http::Response response = send_allowing_move(
-      url, [&](const std::string& target) { return send_signed(signer, target, payload, doing, accept); });
-  if (response.status >= 300) throw Refusal(response, action(doing), request_since(start, "POST", url));
+      url, [&](const std::string& target) { return send_signed(signer, target, payload, asked, accept); });
+  if (response.status >= 300)
+    throw Refusal(response, asked, action(asked), request_since(start, "POST", url));
   return response;
 }
 
@@ -256,22 +262,22 @@ std::shared_ptr<const Directory> Ca::directory() {
 }
 
 http::Response Ca::post(const Signer& signer, const std::string& url, std::string_view payload,
-                        std::string_view doing) {
-  return state_->post(signer, url, payload, doing, {});
+                        RequestKind asked) {
+  return state_->post(signer, url, payload, asked, {});
 }
 
-http::Response Ca::get(const Signer& signer, const std::string& url, std::string_view doing,
+http::Response Ca::get(const Signer& signer, const std::string& url, RequestKind asked,
                        std::string_view accept) {
-  return state_->post(signer, url, {}, doing, accept);
+  return state_->post(signer, url, {}, asked, accept);
 }
 
-http::Response Ca::plain_get(const std::string& url, std::string_view doing) {
-  state_->refuse_foreign(url, doing);
+http::Response Ca::plain_get(const std::string& url, RequestKind asked) {
+  state_->refuse_foreign(url, asked);
   const Clock::time_point start = Clock::now();
   const http::Response response =
-      state_->send({.method = "GET", .url = url, .headers = headers_with({})}, doing);
+      state_->send({.method = "GET", .url = url, .headers = headers_with({})}, asked);
   if (response.status >= 300)
-    throw Refusal(response, state_->action(doing), request_since(start, "GET", url));
+    throw Refusal(response, asked, state_->action(asked), request_since(start, "GET", url));
   return response;
 }
 

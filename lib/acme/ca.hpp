@@ -7,6 +7,7 @@
 
 #include "acme/directory.hpp"
 #include "acme/pacer.hpp"
+#include "acme/request_kind.hpp"
 #include "crypto/key.hpp"
 #include "http/client.hpp"
 
@@ -35,17 +36,17 @@ class Ca {
 
   /// POST with a JWS (§6.2). Retries badNonce at once with the answer's own nonce, five times at most, then
   /// drops the pool. A request that may have been carried out unanswered is not repeated: Error{transient,
-  /// "connection"}. Returns answers below 300; throws the Error of any other (problem.hpp), `doing` names the
-  /// request in it. Refuses (permanent, "foreign_url") URLs of another origin than the directory's own or one
+  /// "connection"}. Returns answers below 300; throws a Refusal (problem.hpp) for any other, which is judged
+  /// by `request`. Refuses (permanent, "foreign_url") URLs of another origin than the directory's own or one
   /// it names.
   http::Response post(const Signer& signer, const std::string& url, std::string_view payload,
-                      std::string_view doing);
+                      RequestKind request);
   /// POST-as-GET (§6.3). `accept`: media types for the Accept header.
-  http::Response get(const Signer& signer, const std::string& url, std::string_view doing,
+  http::Response get(const Signer& signer, const std::string& url, RequestKind request,
                      std::string_view accept = {});
   /// Plain GET under the same origin rule (issuer certificates behind `up` links of some CAs are not ACME
   /// resources).
-  http::Response plain_get(const std::string& url, std::string_view doing);
+  http::Response plain_get(const std::string& url, RequestKind request);
 
   http::Client& client();
   Pacer& pacer();

@@ -15,13 +15,13 @@ constexpr std::string_view accepted_issuers =
 
 /// Some CAs keep issuers as plain files, which take no POST.
 http::Response fetch_issuer(Session& session, const std::string& url) {
-  constexpr std::string_view doing = "issuer download";
+  constexpr RequestKind asked = RequestKind::issuer;
   try {
-    return session.ca.get(session.signer, url, doing, accepted_issuers);
+    return session.ca.get(session.signer, url, asked, accepted_issuers);
   } catch (const Refusal& refusal) {
     if (refusal.status() >= 500 || refusal.failure().failure_class == FailureClass::limited) throw;
   }
-  return session.ca.plain_get(url, doing);
+  return session.ca.plain_get(url, asked);
 }
 
 }  // namespace
@@ -31,7 +31,7 @@ ChosenChain download_chain(Session& session, const std::string& url, const crypt
   const CertificateSource source{
       .certificate =
           [&session](const std::string& target) {
-            return session.ca.get(session.signer, target, "certificate download", accepted_certificates);
+            return session.ca.get(session.signer, target, RequestKind::certificate, accepted_certificates);
           },
       .issuer = [&session](const std::string& target) { return fetch_issuer(session, target); }};
   return choose_chain(source, url, demand, preference);

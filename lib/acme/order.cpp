@@ -35,6 +35,7 @@ Order read_order(const http::Response& response, const std::string& url) {
   order.expires = parse_rfc3339(object.text("expires"));
   for (const Object& identifier : object.objects("identifiers"))
     order.identifiers.push_back(identifier_of(identifier));
+  if (order.identifiers.empty()) object.refuse("the member `identifiers` is missing: it is no order");
   order.authorizations = object.urls("authorizations");
   std::ranges::sort(order.authorizations);
   const auto repeated = std::ranges::unique(order.authorizations);
@@ -72,7 +73,7 @@ std::vector<Identifier> as_set(std::vector<Identifier> identifiers) {
 [[noreturn]] void fail_as_lost(const std::string& url, const Failure& refusal) {
   Failure failure = refusal;
   failure.failure_class = FailureClass::transient;
-  failure.code = "order_lost";
+  failure.code = order_lost_code;
   failure.detail = "the CA no longer knows the order " + url + ": " + refusal.detail;
   throw Error(std::move(failure));
 }
@@ -82,7 +83,7 @@ std::vector<Identifier> as_set(std::vector<Identifier> identifiers) {
 Order new_order(Session& session, const std::vector<Identifier>& identifiers, const OrderOptions& options) {
   const std::string target = session.ca.directory()->new_order;
   const http::Response response =
-      session.ca.post(session.signer, target, payload_of(identifiers, options), "newOrder");
+      session.ca.post(session.signer, target, payload_of(identifiers, options), RequestKind::new_order);
   const std::string_view location = response.header("location");
   const std::string url = location.empty() ? std::string() : http::resolve_url(target, location);
   if (!is_usable_url(url))  // the body may tell why: a proxy's page, say
@@ -101,31 +102,47 @@ bool is_for(const Order& order, const std::vector<Identifier>& identifiers) {
 
 Order get_order(Session& session, const std::string& url) {
   try {
-    return read_order(session.ca.get(session.signer, url, "order"), url);
+    return read_order(session.ca.get(session.signer, url, RequestKind::order), url);
   } catch (const Refusal& refusal) {
-    const bool is_unknown = refusal.status() == 404 || refusal.status() == 410;
-    const std::string& code = refusal.failure().code;
-    // A request without a payload has nothing but its URL that could be malformed.
-    const bool is_another_accounts =
-        code == "unauthorized" && refusal.failure().failure_class != FailureClass::administrative;
-    if (code == "malformed" || is_another_accounts || (is_unknown && code != "accountDoesNotExist"))
-      fail_as_lost(url, refusal.failure());
+    if (refusal.says_gone()) fail_as_lost(url, refusal.failure());
     throw;
   }
 }
+
+namespace {
+
+/// What the refusal means is for the order to say: it may have been finalized before, or be dead. Throws the
+/// refusal if the order says nothing, or that it is the CSR which is refused.
+Order order_after_refusal(Session& session, const Order& order, const Refusal& refusal) {
+  std::optional<Order> found;
+  try {
+    found = get_order(session, order.url);
+  } catch (const Error& error) {
+    if (error.failure().code == order_lost_code) throw;
+    throw refusal;
+  }
+  if (found->status == OrderStatus::ready) throw refusal;
+  if (found->status == OrderStatus::pending) {
+    Failure failure = refusal.failure();
+    if (failure.failure_class == FailureClass::permanent) failure.failure_class = FailureClass::transient;
+    throw Error(std::move(failure));
+  }
+  if (found->status == OrderStatus::invalid && !found->error && refusal.problem().is_acme())
+    found->error = refusal.problem();
+  return *std::move(found);
+}
+
+}  // namespace
 
 Order finalize(Session& session, const Order& order, std::string_view csr_der) {
   if (order.finalize.empty())
     fail(FailureClass::transient, "bad_answer", order.url + ": the member `finalize` is missing");
   const std::string payload = dump_json(Json::object({{"csr", base64url(csr_der)}}));
   try {
-    return read_order(session.ca.post(session.signer, order.finalize, payload, "finalize"), order.url);
+    return read_order(session.ca.post(session.signer, order.finalize, payload, RequestKind::finalize),
+                      order.url);
   } catch (const Refusal& refusal) {
-    const std::string& code = refusal.failure().code;
-    if (code != "orderNotReady" && code != "malformed") throw;
-    Order found = get_order(session, order.url);
-    if (found.status == OrderStatus::pending || found.status == OrderStatus::ready) throw;
-    return found;
+    return order_after_refusal(session, order, refusal);
   }
 }
 
@@ -134,7 +151,7 @@ std::vector<std::string> list_orders(Session& session, const std::string& orders
   std::set<std::string> seen;
   for (std::string page = orders_url;
        !page.empty() && seen.insert(page).second && seen.size() <= max_order_pages;) {
-    const http::Response response = session.ca.get(session.signer, page, "list of orders");
+    const http::Response response = session.ca.get(session.signer, page, RequestKind::order_list);
     for (std::string& url : Object::parse(response.body, {.url = page}).urls("orders"))
       orders.push_back(std::move(url));
     const std::vector<std::string> next = http::links(response.headers_named("link"), "next", page);

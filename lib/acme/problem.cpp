@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "acme/json.hpp"
+#include "acme/refusal_rules.hpp"
 #include "acme/used_up_limit.hpp"
 #include "base/identifier.hpp"
 #include "base/printable.hpp"
@@ -21,40 +22,39 @@ constexpr std::size_t max_document_octets = 64 << 10;
 constexpr std::size_t max_detail_octets = 2000;
 constexpr std::size_t max_type_octets = 200;
 constexpr std::size_t told_subproblems = 3;
+constexpr std::size_t most_algorithms = 10;
+constexpr std::size_t max_algorithm_octets = 20;
 
-constexpr auto classes_of_types = std::to_array<std::pair<std::string_view, FailureClass>>({
-    {"rateLimited", FailureClass::limited},
-
-    {"badNonce", FailureClass::transient},
-    {"serverInternal", FailureClass::transient},
-    {"orderNotReady", FailureClass::transient},
-    {"alreadyReplaced", FailureClass::transient},
-
-    {"unauthorized", FailureClass::validation},
-    {"dns", FailureClass::validation},
-    {"connection", FailureClass::validation},
-    {"caa", FailureClass::validation},
-    {"incorrectResponse", FailureClass::validation},
-    {"tls", FailureClass::validation},
-
-    {"malformed", FailureClass::permanent},
-    {"badCSR", FailureClass::permanent},
-    {"badPublicKey", FailureClass::permanent},
-    {"badSignatureAlgorithm", FailureClass::permanent},
-    {"badRevocationReason", FailureClass::permanent},
-    {"alreadyRevoked", FailureClass::permanent},
-    {"rejectedIdentifier", FailureClass::permanent},
-    {"unsupportedIdentifier", FailureClass::permanent},
-    {"invalidProfile", FailureClass::permanent},
-    {"onionCAARequired", FailureClass::permanent},
-
-    {"accountDoesNotExist", FailureClass::administrative},
-    {"agreementRequired", FailureClass::administrative},
-    {"userActionRequired", FailureClass::administrative},
-    {"externalAccountRequired", FailureClass::administrative},
-    {"invalidContact", FailureClass::administrative},
-    {"unsupportedContact", FailureClass::administrative},
-});
+/// RFC 8555 §6.7, RFC 8739, RFC 9773, draft-ietf-acme-profiles, and those of CAs.
+constexpr auto acme_types = std::to_array<std::string_view>({"accountDoesNotExist",
+                                                             "agreementRequired",
+                                                             "alreadyReplaced",
+                                                             "alreadyRevoked",
+                                                             "badCSR",
+                                                             "badNonce",
+                                                             "badPublicKey",
+                                                             "badRevocationReason",
+                                                             "badSignatureAlgorithm",
+                                                             "caa",
+                                                             "compound",
+                                                             "conflict",
+                                                             "connection",
+                                                             "dns",
+                                                             "externalAccountRequired",
+                                                             "incorrectResponse",
+                                                             "invalidContact",
+                                                             "invalidProfile",
+                                                             "malformed",
+                                                             "onionCAARequired",
+                                                             "orderNotReady",
+                                                             "rateLimited",
+                                                             "rejectedIdentifier",
+                                                             "serverInternal",
+                                                             "tls",
+                                                             "unauthorized",
+                                                             "unsupportedContact",
+                                                             "unsupportedIdentifier",
+                                                             "userActionRequired"});
 
 std::string without_prefix(std::string_view type) {
   if (type.starts_with(acme_prefix)) type.remove_prefix(acme_prefix.size());
@@ -110,60 +110,33 @@ Problem problem_from(const Json& document) {
   if (const auto list = document.find("subproblems"); list != document.end() && list->is_array())
     for (const Json& entry : *list)
       if (entry.is_object()) problem.subproblems.push_back(subproblem_of(entry));
+  if (const auto list = document.find("algorithms"); list != document.end() && list->is_array())
+    for (const Json& entry : *list)
+      if (entry.is_string() && problem.algorithms.size() < most_algorithms)
+        problem.algorithms.push_back(printable(entry.get<std::string>().substr(0, max_algorithm_octets)));
   problem.json = dump_json(document);
   if (problem.json.size() > max_document_octets) problem.json = shortened(document);
   return problem;
-}
-
-std::optional<FailureClass> known_class(const Problem& problem) {
-  const auto known =
-      std::ranges::find_if(classes_of_types, [&](const auto& entry) { return problem.is(entry.first); });
-  return known != classes_of_types.end() ? std::optional(known->second) : std::nullopt;
 }
 
 bool contains(std::string_view text, std::string_view words) {
   return text.find(words) != std::string_view::npos;
 }
 
-/// RFC 8555 §7.3.6 has no type of its own for it. The sentences are those of Boulder (and its kin) and
-/// Pebble.
-bool is_deactivated_account(const Problem& problem) {
-  const std::string detail = to_lower_ascii(problem.detail);
-  return problem.is("unauthorized") &&
-         (contains(detail, "account is not valid") || contains(detail, "account has been deactivated"));
-}
-
 /// §6.7.1: as bad as the worst of its parts.
-FailureClass class_of_compound(const Problem& problem) {
+FailureClass class_of_compound(const Problem& problem, RequestKind request) {
   constexpr auto worst_first = std::to_array({FailureClass::permanent, FailureClass::administrative,
                                               FailureClass::limited, FailureClass::validation});
   for (const FailureClass failure_class : worst_first)
     for (const Subproblem& part : problem.subproblems)
       if (!part.type.empty() && without_prefix(part.type) != "compound" &&
-          classify({.type = part.type, .detail = part.detail}) == failure_class)
+          classify({.type = part.type, .detail = part.detail}, request) == failure_class)
         return failure_class;
   return FailureClass::transient;
 }
 
-FailureClass class_of_status(const Problem& problem) {
-  switch (problem.status) {
-    case 429:
-      return FailureClass::limited;
-    case 400:
-    case 403:
-    case 409:
-    case 413:
-    case 415:
-    case 422:
-      // Without a type it may be anybody's answer, such as a proxy's.
-      return problem.type.empty() ? FailureClass::transient : FailureClass::permanent;
-    default:
-      return FailureClass::transient;
-  }
-}
-
-std::string sentence(const Problem& problem, std::string_view doing) {
-  std::string text = std::string(doing) + ": " + problem.detail;
+std::string sentence(const Problem& problem, std::string_view action) {
+  std::string text = std::string(action) + ": " + problem.detail;
   if (!problem.type.empty()) text += " (" + problem.short_type() + ")";
   std::size_t told = 0;
   for (const Subproblem& part : problem.subproblems) {
@@ -189,9 +162,12 @@ std::string Problem::short_type() const {
   return without_prefix(type);
 }
 
+bool Problem::is_acme() const {
+  return type.starts_with(acme_prefix) || std::ranges::find(acme_types, type) != acme_types.end();
+}
+
 std::string Problem::code() const {
-  const bool is_acme = type.starts_with(acme_prefix) || is("compound") || known_class(*this);
-  return is_acme ? short_type() : std::string();
+  return is_acme() ? short_type() : std::string();
 }
 
 Problem problem_of(const http::Response& response) {
@@ -214,37 +190,32 @@ Problem parse_problem(std::string_view json) {
   return problem;
 }
 
-FailureClass classify(const Problem& problem) {
-  if (is_paused(problem) || is_deactivated_account(problem)) return FailureClass::administrative;
-  if (problem.is("compound")) return class_of_compound(problem);
-  // What cannot be found now (an authorization that expired, say) need not be looked for again.
-  if (problem.is("malformed") && problem.status == 404) return FailureClass::transient;
-  return known_class(problem).value_or(class_of_status(problem));
+FailureClass classify(const Problem& problem, RequestKind request) {
+  return problem.is("compound") ? class_of_compound(problem, request)
+                                : rule_for(problem, request).failure_class;
+}
+
+/// The sentences are those of Boulder (and its kin) and Pebble.
+bool is_of_ended_account(const Problem& problem, RequestKind request) {
+  if (request == RequestKind::challenge_error || request == RequestKind::order_error) return false;
+  const std::string detail = to_lower_ascii(problem.detail);
+  return problem.is("unauthorized") &&
+         (contains(detail, "account is not valid") || contains(detail, "account has been deactivated") ||
+          contains(detail, "exists but is deactivated"));
 }
 
 namespace {
 
-Failure failure_of(const http::Response& response, std::string_view doing, FailedRequest request) {
-  Failure failure = error_of(response, doing).failure();
-  request.status = response.status;
-  failure.request = std::move(request);
-  return failure;
-}
-
-}  // namespace
-
-Refusal::Refusal(const http::Response& response, std::string_view doing, FailedRequest request)
-    : Error(failure_of(response, doing, std::move(request))), status_(response.status) {}
-
-Error error_of(const http::Response& response, std::string_view doing) {
-  const Problem problem = problem_of(response);
-  Failure failure{.failure_class = classify(problem),
+Failure failure_of(const Problem& problem, const http::Response& response, RequestKind request,
+                   std::string_view action) {
+  Failure failure{.failure_class = classify(problem, request),
                   .code = problem.code().empty() ? "http_" + std::to_string(response.status) : problem.code(),
-                  .detail = sentence(problem, doing),
+                  .detail = sentence(problem, action),
                   .problem = problem.json,
                   .retry_after = http::retry_after_of(response, now())};
-  if (response.status == 503 && failure.retry_after && failure.failure_class == FailureClass::transient)
-    failure.failure_class = FailureClass::limited;
+  const bool is_busy = response.status == 503 && failure.retry_after;
+  if (is_busy) failure.failure_class = rule_for(problem, request, true).failure_class;
+  if (is_of_ended_account(problem, request)) failure.code = ended_account_code;
   if (failure.failure_class == FailureClass::limited) {
     failure.limit = used_up_limit(problem, response);
     if (!failure.retry_after) failure.retry_after = wait_in_sentence(problem, response, now());
@@ -253,7 +224,31 @@ Error error_of(const http::Response& response, std::string_view doing) {
     failure.code = name_paused_code;
     failure.limit = UsedUpLimit{.scope = LimitScope::identifier, .subject = paused_name(problem)};
   }
-  return Error(std::move(failure));
+  return failure;
+}
+
+Failure sent_as(Failure failure, FailedRequest sent, int status) {
+  sent.status = status;
+  failure.request = std::move(sent);
+  return failure;
+}
+
+}  // namespace
+
+Refusal::Refusal(const http::Response& response, RequestKind request, std::string_view action,
+                 FailedRequest sent)
+    : Error(sent_as(error_of(response, request, action).failure(), std::move(sent), response.status)),
+      problem_(problem_of(response)) {}
+
+bool Refusal::says_gone() const {
+  const FailureClass failure_class = failure().failure_class;
+  return problem_.is_acme() && failure_class != FailureClass::administrative &&
+         failure_class != FailureClass::limited &&
+         (status() == 404 || status() == 410 || problem_.is("malformed") || problem_.is("unauthorized"));
+}
+
+Error error_of(const http::Response& response, RequestKind request, std::string_view action) {
+  return Error(failure_of(problem_of(response), response, request, action));
 }
 
 }  // namespace csrq::acme

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "acme/request_kind.hpp"
 #include "base/error.hpp"
 #include "http/client.hpp"
 
@@ -22,10 +23,13 @@ struct Problem {
   std::string detail{};
   int status{};
   std::vector<Subproblem> subproblems{};
-  std::string json{};  ///< the whole document as it came
+  std::vector<std::string> algorithms{};  ///< RFC 8555 §6.2: those that the CA takes (badSignatureAlgorithm)
+  std::string json{};                     ///< the whole document as it came
 
   bool is(std::string_view short_type) const;  ///< is("badNonce"), with or without the urn: prefix
   std::string short_type() const;              ///< "badNonce"; the whole type if it is not an ACME type
+  /// It has a type of ACME's: the CA's word, not that of something in front of it.
+  bool is_acme() const;
   /// What failures are counted by: short_type() of an ACME type; empty if it is none, since a CA may make up
   /// a new one for each answer.
   std::string code() const;
@@ -37,22 +41,32 @@ Problem problem_of(const http::Response& response);
 /// A problem document inside an order or challenge ("error"), as JSON text.
 Problem parse_problem(std::string_view json);
 
-/// ARCHITECTURE.md, "Failure classes": by type first, then by status.
-FailureClass classify(const Problem& problem);
+/// ARCHITECTURE.md, "Failure classes": by the rules (refusal_rules.hpp); a compound problem is as bad as the
+/// worst of its parts (RFC 8555 §6.7.1).
+FailureClass classify(const Problem& problem, RequestKind request);
 
-/// The failure of an unsuccessful answer: class, code, detail, document, Retry-After. `doing`: "newOrder",
-/// "finalize", …
-Error error_of(const http::Response& response, std::string_view doing);
+/// The code where it is the account that is refused, since it was deactivated or revoked: RFC 8555 §7.3.6 has
+/// no type of its own for it.
+inline constexpr std::string_view ended_account_code = "account_deactivated";
+/// What a challenge or an order quotes may be anybody's words, and is never about the account.
+bool is_of_ended_account(const Problem& problem, RequestKind request);
 
-/// What Ca throws for an unsuccessful answer: error_of(), the request, and the status for callers that know
+/// The failure of an unsuccessful answer: class, code, detail, document, Retry-After. `action` begins the
+/// sentence: "newOrder at ca.example".
+Error error_of(const http::Response& response, RequestKind request, std::string_view action);
+
+/// What Ca throws for an unsuccessful answer: error_of(), the request, and the answer for callers that know
 /// more about it.
 class Refusal : public Error {
  public:
-  Refusal(const http::Response& response, std::string_view doing, FailedRequest request);
-  int status() const noexcept { return status_; }
+  Refusal(const http::Response& response, RequestKind request, std::string_view action, FailedRequest sent);
+  int status() const noexcept { return problem_.status; }
+  const Problem& problem() const noexcept { return problem_; }
+  /// The CA itself says that what was asked for is not there, or not this account's.
+  bool says_gone() const;
 
  private:
-  int status_;
+  Problem problem_;
 };
 
 }  // namespace csrq::acme

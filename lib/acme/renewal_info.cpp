@@ -61,7 +61,7 @@ RenewalInfo renewal_info(Ca& ca, std::string_view id) {
          "the certificate has no identifier for renewal information");
   if (!url.ends_with('/')) url += '/';
   url += id;
-  const http::Response response = ca.plain_get(url, "renewalInfo");
+  const http::Response response = ca.plain_get(url, RequestKind::renewal_info);
   RenewalInfo info = parse_renewal_info(response.body, url);
   if (const std::optional<Duration> wait = http::retry_after_of(response, now()))
     info.ask_again = std::clamp(*wait, soonest_again, latest_again);

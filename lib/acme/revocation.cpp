@@ -6,6 +6,18 @@
 
 namespace csrq::acme {
 
+namespace {
+
+/// The usual answer is empty. What has a body is the CA's if it is an object and hands out a nonce (RFC 8555
+/// §6.5); anything else comes from something in front of the CA.
+void refuse_page(const http::Response& response, const std::string& url) {
+  if (response.body.empty()) return;
+  const Object object = Object::parse(response.body, {.url = url});
+  if (response.header("replay-nonce").empty()) object.refuse("the answer has no nonce: a proxy answers");
+}
+
+}  // namespace
+
 void revoke(Session& session, std::string_view certificate_der, int reason) {
   const std::string url = session.ca.directory()->revoke_cert;
   if (url.empty())
@@ -14,7 +26,8 @@ void revoke(Session& session, std::string_view certificate_der, int reason) {
   const std::string payload =
       dump_json(Json::object({{"certificate", base64url(certificate_der)}, {"reason", reason}}));
   try {
-    session.ca.post(session.signer, url, payload, "revokeCert");
+    const http::Response response = session.ca.post(session.signer, url, payload, RequestKind::revoke_cert);
+    refuse_page(response, url);
   } catch (const Error& error) {
     if (error.failure().code != "alreadyRevoked") throw;
   }

@@ -59,6 +59,8 @@ std::vector<acme::Authorization> read_what_is_left(acme::Session& session, const
       authorizations.push_back(acme::get_authorization(session, url));
     } catch (const acme::Refusal& refusal) {
       if (refusal.status() >= 500) throw;
+    } catch (const Error& error) {
+      if (error.failure().code != acme::authorization_lost_code) throw;
     }
   }
   return authorizations;
@@ -103,7 +105,7 @@ bool is_dead(const acme::Authorization& authorization) {
 void Issuance::authorize(Task& task, acme::Session& session, const acme::Order& order) {
   CaWork& work = task.work;
   if (work.read_at && CaWork::since(*work.read_at) < between_readings) return;
-  const std::vector<acme::Authorization> authorizations = read_all(session, order);
+  const std::vector<acme::Authorization> authorizations = read_all_or_close(task, session, order);
   store::record_authorizations(database_, task.claim.fence, records_of(authorizations, task));
   if (std::ranges::any_of(authorizations, is_dead)) close_dead_order(task, order, authorizations);
   work.noted = open_failure(authorizations);
@@ -114,6 +116,20 @@ void Issuance::authorize(Task& task, acme::Session& session, const acme::Order& 
   work.read_at = CaWork::Clock::now();
   if (!work.asked_at) work.asked_at = work.read_at;
   if (!open.empty()) work.answered_at = work.read_at;
+}
+
+/// An order cannot be completed of which the CA no longer knows an authorization.
+std::vector<acme::Authorization> Issuance::read_all_or_close(Task& task, acme::Session& session,
+                                                             const acme::Order& order) {
+  try {
+    return read_all(session, order);
+  } catch (const Error& error) {
+    if (error.failure().code == acme::authorization_lost_code) {
+      store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, error.failure());
+      task.forget_order();
+    }
+    throw;
+  }
 }
 
 void Issuance::self_check(const Task& task, const acme::Authorization& authorization,

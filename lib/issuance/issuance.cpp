@@ -239,13 +239,22 @@ std::optional<Progress> Issuance::wait_for_ca(Task& task) {
                   .retry_after = {}});
 }
 
+/// A page that is no ACME answer ends no order; one that has run out the CA may have forgotten without a word
+/// of its own.
+bool Issuance::is_lost(const store::OpenOrder& order, const Error& error) {
+  if (error.failure().code == acme::order_lost_code) return true;
+  const auto* refusal = dynamic_cast<const acme::Refusal*>(&error);
+  return refusal && (refusal->status() == 404 || refusal->status() == 410) &&
+         store::has_run_out(database_, order.id);
+}
+
 /// Nothing: the CA handed out an order that another row is working on, or the intent of this one was closed.
 std::optional<acme::Order> Issuance::current_order(Task& task, acme::Session& session) {
   if (!task.order->url.empty()) {
     try {
       return acme::get_order(session, task.order->url);
     } catch (const Error& error) {
-      if (error.failure().code == "order_lost") {
+      if (is_lost(*task.order, error)) {
         store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, error.failure());
         task.forget_order();
       }

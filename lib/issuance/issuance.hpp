@@ -139,6 +139,7 @@ class Issuance {
   std::optional<Progress> open_order(Task& task);
   Progress hold_back(Task& task, const store::Hold& hold);
   Progress wait_for_order_of_other(Task& task);
+  bool is_lost(const store::OpenOrder& order, const Error& error);
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);
 
   // before_order.cpp
@@ -171,6 +172,8 @@ class Issuance {
 
   // authorize.cpp
   void authorize(Task& task, acme::Session& session, const acme::Order& order);
+  std::vector<acme::Authorization> read_all_or_close(Task& task, acme::Session& session,
+                                                     const acme::Order& order);
   void self_check(const Task& task, const acme::Authorization& authorization,
                   const acme::Challenge& challenge);
   [[noreturn]] void give_up_order(Task& task, acme::Session& session, const acme::Order& order);

@@ -15,26 +15,33 @@ namespace {
 /// Of the orders that nobody has written down: more than these are not this row's doing.
 constexpr std::size_t most_looked_at = 500;
 
-/// What the CA says of its list, or of an order in it, that is of no use: not a failure of this row.
+/// A page that is no ACME answer may be somebody else's, for a while: after so many failures in a row it
+/// counts as the CA's, since some CAs have no lists and say so with such a page.
+constexpr int most_failures_by_pages = 2;
+
+/// The order itself is of no use: not a failure of this row.
 bool is_useless(const Failure& failure) {
-  return failure.code == "order_lost" || failure.code == "foreign_url" || failure.code == "bad_answer";
+  return failure.code == acme::order_lost_code || failure.code == "foreign_url";
 }
 
 /// The CA has no such thing, or does not show it. Anything else (a refused nonce, say) is no word on it.
-bool is_final(const acme::Refusal& refusal) {
+bool is_final(const Error& error, const Task& task) {
+  const bool may_be_a_page = task.claim.failures < most_failures_by_pages;
+  const auto* refusal = dynamic_cast<const acme::Refusal*>(&error);
+  if (!refusal)
+    return is_useless(error.failure()) || (error.failure().code == "bad_answer" && !may_be_a_page);
   constexpr std::array statuses{401, 403, 404, 405, 410, 501};
-  return std::ranges::find(statuses, refusal.status()) != statuses.end() &&
-         refusal.failure().failure_class != FailureClass::limited;
+  return std::ranges::find(statuses, refusal->status()) != statuses.end() &&
+         refusal->failure().failure_class != FailureClass::limited &&
+         (refusal->problem().is_acme() || !may_be_a_page);
 }
 
 /// Empty if the CA has no list that can be read.
-std::vector<std::string> listed_orders(acme::Session& session, const std::string& orders_url) {
+std::vector<std::string> listed_orders(const Task& task, acme::Session& session) {
   try {
-    return acme::list_orders(session, orders_url);
-  } catch (const acme::Refusal& refusal) {
-    if (!is_final(refusal)) throw;
+    return acme::list_orders(session, task.account->orders_url);
   } catch (const Error& error) {
-    if (!is_useless(error.failure())) throw;
+    if (!is_final(error, task)) throw;
   }
   return {};
 }
@@ -71,7 +78,9 @@ std::optional<acme::Order> Issuance::order_for_intent(Task& task, acme::Session&
   } catch (const acme::Refusal& refusal) {
     if (!replaces.empty() && may_be_about_replaces(refusal.failure()))
       return order_in_place_of_refused(task, session, refusal.failure());
-    if (refusal.status() < 500) {  // then there is certainly no order
+    const bool is_of_the_ca =
+        refusal.problem().is_acme() || refusal.failure().failure_class == FailureClass::limited;
+    if (is_of_the_ca && refusal.status() < 500) {  // then there is certainly no order
       store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, refusal.failure());
       task.forget_order();
     }
@@ -111,8 +120,7 @@ std::optional<acme::Order> Issuance::order_in_place_of_refused(Task& task, acme:
 /// The answer to an earlier newOrder was lost; the CA lists the account's orders, so it is the one for the
 /// same names that the ledger does not have.
 std::optional<acme::Order> Issuance::find_lost_order(const Task& task, acme::Session& session) {
-  std::vector<std::string> unknown =
-      store::unknown_orders(database_, listed_orders(session, task.account->orders_url));
+  std::vector<std::string> unknown = store::unknown_orders(database_, listed_orders(task, session));
   std::ranges::reverse(unknown);  // CAs list the newest last
   return first_resumable(task, session, unknown);
 }
@@ -127,10 +135,8 @@ std::optional<acme::Order> Issuance::first_resumable(const Task& task, acme::Ses
       log::info("an order that was lost sight of is found again",
                 {{"request", store::number(task.claim.fence.request)}, {"order", url}});
       return order;
-    } catch (const acme::Refusal& refusal) {
-      if (!is_final(refusal)) throw;
     } catch (const Error& error) {
-      if (!is_useless(error.failure())) throw;
+      if (!is_final(error, task)) throw;
     }
   }
   return std::nullopt;

@@ -90,12 +90,12 @@ std::string sentence(const acme::Order& order, const acme::Problem* first,
 
 /// RFC 8555 §6.7.1, as if the CA had put them together.
 FailureClass class_of_all(const std::vector<FailedIdentifier>& failed) {
-  if (failed.size() == 1) return acme::classify(failed.front().problem);
+  if (failed.size() == 1) return acme::classify(failed.front().problem, acme::RequestKind::challenge_error);
   acme::Problem all{.type = "urn:ietf:params:acme:error:compound"};
   for (const FailedIdentifier& one : failed)
     all.subproblems.push_back(
         {.type = one.problem.type, .detail = one.problem.detail, .identifier = one.identifier.value});
-  return acme::classify(all);
+  return acme::classify(all, acme::RequestKind::challenge_error);
 }
 
 }  // namespace
@@ -119,9 +119,10 @@ Failure order_failure(const acme::Order& order, const std::vector<acme::Authoriz
     }
     return failure;
   }
-  failure.failure_class = failed.empty() ? acme::classify(*first) : class_of_all(failed);
+  failure.failure_class =
+      failed.empty() ? acme::classify(*first, acme::RequestKind::order_error) : class_of_all(failed);
   for (const FailedIdentifier& one : failed) {
-    if (acme::classify(one.problem) != failure.failure_class) continue;
+    if (acme::classify(one.problem, acme::RequestKind::challenge_error) != failure.failure_class) continue;
     first = &one.problem;
     break;
   }

@@ -15,15 +15,11 @@ bool may_pass(const Failure& failure) {
 /// The CA refused: it may be over already, or forgotten.
 store::Settlement settle_refusal(acme::Session& session, const std::string& url,
                                  const acme::Refusal& refusal) {
-  if (refusal.status() == 404 || refusal.status() == 410) return {.status = AuthorizationStatus::expired};
+  const bool is_unknown = refusal.status() == 404 || refusal.status() == 410;
+  if (is_unknown && refusal.says_gone()) return {.status = AuthorizationStatus::expired};
   if (may_pass(refusal.failure())) return {.failure = refusal.failure(), .again = true};
-  try {
-    const AuthorizationStatus status = acme::get_authorization(session, url).status;
-    if (status != AuthorizationStatus::pending) return {.status = status};
-  } catch (const acme::Refusal& unreadable) {
-    if (unreadable.status() == 404 || unreadable.status() == 410)
-      return {.status = AuthorizationStatus::expired};
-  }
+  const AuthorizationStatus status = acme::get_authorization(session, url).status;
+  if (status != AuthorizationStatus::pending) return {.status = status};
   return {.failure = refusal.failure()};
 }
 
@@ -55,6 +51,8 @@ store::Settlement settlement_of(PooledCa& ca, Accounts& accounts,
   try {
     return deactivate(ca, accounts, authorization, is_pending);
   } catch (const Error& error) {
+    if (error.failure().code == acme::authorization_lost_code)
+      return {.status = AuthorizationStatus::expired};
     const Outage::Clock::time_point now = Outage::Clock::now();
     if (const auto& request = error.failure().request; request && request->status == 0)
       ca.outage.failed(now - request->took, now);

@@ -17,6 +17,10 @@ constexpr auto open_order_sql = R"sql(
       FROM csrq.open_order($1, $2, $3, $4, $5, $6, $7)
 )sql";
 
+constexpr auto has_run_out_sql = R"sql(
+    SELECT coalesce(expires_at < now() - interval '1 hour', false) FROM csrq.acme_order WHERE id = $1
+)sql";
+
 constexpr auto certificate_to_revoke_sql = R"sql(
     SELECT encode(der, 'base64'), directory, ca, policy, owner FROM csrq.certificate_to_revoke($1)
 )sql";
@@ -139,6 +143,14 @@ void begin_finalize(Database& database, const Fence& fence, OrderId order) {
   if (!still_held(database, "SELECT csrq.begin_finalize($1, $2, $3, $4)",
                   {fence.worker, fence.request, fence.lease, order}))
     lease_lost(fence);
+}
+
+bool has_run_out(Database& database, OrderId order) {
+  bool is_over = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    is_over = execute(transaction, has_run_out_sql, {order})[0][0].as<bool>();
+  });
+  return is_over;
 }
 
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,

@@ -101,6 +101,9 @@ std::vector<std::string> unknown_orders(Database& database, const std::vector<st
 /// cancelled.
 void begin_finalize(Database& database, const Fence& fence, OrderId order);
 
+/// The CA has had an hour to forget the order, by its own `expires` and the database's clock.
+bool has_run_out(Database& database, OrderId order);
+
 /// The order is dead (invalid, lost), or given up: the next attempt opens another. Throws LeaseLost.
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
                  const Failure& why);

@@ -58,11 +58,13 @@ TEST_CASE("each kind of refusal does to the row what its class says") {
     std::string failure_class;
     std::string status;
   };
-  for (const Case& one : {Case{400, "badCSR", "permanent", "failed"},
-                          Case{403, "userActionRequired", "administrative", "pending"},
-                          Case{403, "unauthorized", "validation", "pending"},
-                          Case{500, "serverInternal", "transient", "pending"},
-                          Case{400, "somethingNew", "permanent", "failed"}}) {
+  for (const Case& one :
+       {Case{400, "badCSR", "permanent", "failed"},
+        Case{403, "userActionRequired", "administrative", "pending"},
+        Case{403, "unauthorized", "permanent", "failed"}, Case{403, "caa", "validation", "pending"},
+        Case{409, "conflict", "transient", "pending"}, Case{400, "malformed", "transient", "pending"},
+        Case{500, "serverInternal", "transient", "pending"},
+        Case{400, "somethingNew", "permanent", "failed"}}) {
     CAPTURE(one.type);
     StubIssuing world;
     world.stub.fail_next(Kind::finalize, faults::problem(one.http_status, one.type, "no"));

@@ -63,6 +63,24 @@ TEST_CASE("sweep: a CA that refuses is not asked again, one that no longer knows
   CHECK(forgetful.count("acme_authorization WHERE status = 'expired'") == "1");
 }
 
+TEST_CASE("sweep: a page that is no ACME answer ends no authorization") {
+  for (const Kind kind : {Kind::authorization, Kind::deactivation})
+    for (const int status : {200, 403, 404, 410}) {
+      CAPTURE(to_string(kind));
+      CAPTURE(status);
+      StubIssuing world;
+      leave_behind(world, "a.example");
+      world.stub.fail_next(
+          kind,
+          {.carried_out = false,
+           .answer = StubAnswer{.status = status, .headers = {}, .content_type = "text/html", .body = "<p>"}},
+          2);
+      CHECK(sweep(world).left == 1);
+      CHECK(world.count("acme_authorization WHERE status = 'pending'") == "1");
+      CHECK(world.stub.authorizations().at(0).status == "pending");
+    }
+}
+
 TEST_CASE("sweep: it ends when it is told to, between two requests") {
   StubIssuing world;
   leave_behind(world, "a.example");

@@ -232,6 +232,17 @@ TEST_CASE("order failure: an order that failed by itself tells its own error") {
   CHECK(failure.detail == "the CA gave the order up: not allowed");
 }
 
+TEST_CASE("order failure: authorizations that ran out are no failed validation") {
+  const acme::Order order{
+      .url = "https://ca/order/1",
+      .status = OrderStatus::invalid,
+      .error = acme::parse_problem(
+          R"({"type":"urn:ietf:params:acme:error:unauthorized","detail":"authorizations expired"})")};
+  const Failure failure = order_failure(order, {authorization("a.example", AuthorizationStatus::expired)});
+  CHECK(failure.failure_class == FailureClass::transient);
+  CHECK(failure.detail == "the CA gave the order up: authorizations expired");
+}
+
 TEST_CASE("order failure: without any reason it is a passing failure that names the order") {
   const acme::Order invalid{.url = "https://ca/order/1", .status = OrderStatus::invalid};
   CHECK(order_failure(invalid, {}).code == "order_invalid");

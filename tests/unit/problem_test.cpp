@@ -17,6 +17,7 @@ using csrq::acme::error_of;
 using csrq::acme::parse_problem;
 using csrq::acme::Problem;
 using csrq::acme::problem_of;
+using csrq::acme::RequestKind;
 using csrq::http::Headers;
 using csrq::http::Response;
 
@@ -32,8 +33,8 @@ std::string document(const std::string& type, const std::string& detail = "a rea
   return nlohmann::json{{"type", "urn:ietf:params:acme:error:" + type}, {"detail", detail}}.dump();
 }
 
-Failure failure_of(const Response& response) {
-  return error_of(response, "newOrder at ca.example").failure();
+Failure failure_of(const Response& response, RequestKind request = RequestKind::new_order) {
+  return error_of(response, request, "newOrder at ca.example").failure();
 }
 
 }  // namespace
@@ -134,62 +135,124 @@ TEST_CASE("maintenance (503 with Retry-After) is about the whole CA; other failu
   CHECK_FALSE(failure_of(answer(500, "")).limit);
 }
 
-TEST_CASE("the class of a failure") {
+TEST_CASE("a refusal is judged by the request that it answers") {
+  using enum FailureClass;
+  using enum RequestKind;
   struct Row {
+    RequestKind request;
     const char* type;
     int status;
     FailureClass expected;
   };
   for (const Row& row : {
-           Row{"rateLimited", 429, FailureClass::limited},
-           Row{"rateLimited", 503, FailureClass::limited},
-           Row{"rateLimited", 400, FailureClass::limited},
-           Row{"badNonce", 400, FailureClass::transient},
-           Row{"serverInternal", 500, FailureClass::transient},
-           Row{"serverInternal", 400, FailureClass::transient},
-           Row{"orderNotReady", 403, FailureClass::transient},
-           Row{"alreadyReplaced", 409, FailureClass::transient},
-           Row{"malformed", 404, FailureClass::transient},
-           Row{"unauthorized", 403, FailureClass::validation},
-           Row{"dns", 400, FailureClass::validation},
-           Row{"connection", 400, FailureClass::validation},
-           Row{"caa", 403, FailureClass::validation},
-           Row{"incorrectResponse", 400, FailureClass::validation},
-           Row{"tls", 400, FailureClass::validation},
-           Row{"malformed", 400, FailureClass::permanent},
-           Row{"badCSR", 400, FailureClass::permanent},
-           Row{"badPublicKey", 400, FailureClass::permanent},
-           Row{"badSignatureAlgorithm", 400, FailureClass::permanent},
-           Row{"badRevocationReason", 400, FailureClass::permanent},
-           Row{"rejectedIdentifier", 403, FailureClass::permanent},
-           Row{"unsupportedIdentifier", 400, FailureClass::permanent},
-           Row{"invalidProfile", 400, FailureClass::permanent},
-           Row{"accountDoesNotExist", 400, FailureClass::administrative},
-           Row{"agreementRequired", 403, FailureClass::administrative},
-           Row{"userActionRequired", 403, FailureClass::administrative},
-           Row{"externalAccountRequired", 403, FailureClass::administrative},
-           Row{"invalidContact", 400, FailureClass::administrative},
-           Row{"unsupportedContact", 400, FailureClass::administrative},
-           Row{"neverHeardOf", 400, FailureClass::permanent},
-           Row{"neverHeardOf", 403, FailureClass::permanent},
-           Row{"neverHeardOf", 404, FailureClass::transient},
-           Row{"neverHeardOf", 429, FailureClass::limited},
-           Row{"neverHeardOf", 500, FailureClass::transient},
+           Row{new_account, "malformed", 400, administrative},
+           Row{new_account, "badSignatureAlgorithm", 400, administrative},
+           Row{new_account, "badPublicKey", 400, administrative},
+           Row{new_account, "unauthorized", 403, administrative},
+           Row{new_account, "rejectedIdentifier", 400, administrative},
+           Row{new_account, "externalAccountRequired", 403, administrative},
+           Row{new_account, "neverHeardOf", 400, administrative},
+           Row{new_account, "neverHeardOf", 500, administrative},
+           Row{new_account, "rateLimited", 429, limited},
+           Row{new_account, "serverInternal", 500, transient},
+
+           Row{new_order, "rejectedIdentifier", 403, permanent},
+           Row{new_order, "unsupportedIdentifier", 400, permanent},
+           Row{new_order, "invalidProfile", 400, permanent},
+           Row{new_order, "malformed", 400, permanent},
+           Row{new_order, "neverHeardOf", 400, permanent},
+           Row{new_order, "neverHeardOf", 404, transient},
+           Row{new_order, "neverHeardOf", 500, transient},
+           Row{new_order, "malformed", 404, transient},
+           Row{new_order, "conflict", 409, transient},
+           Row{new_order, "alreadyReplaced", 409, transient},
+           Row{new_order, "caa", 403, validation},
+           Row{new_order, "unauthorized", 403, administrative},
+           Row{new_order, "badPublicKey", 400, administrative},
+           Row{new_order, "accountDoesNotExist", 400, administrative},
+           Row{new_order, "agreementRequired", 403, administrative},
+           Row{new_order, "userActionRequired", 403, administrative},
+           Row{new_order, "rateLimited", 503, limited},
+           Row{new_order, "rateLimited", 400, limited},
+
+           Row{order, "malformed", 404, transient},
+           Row{order, "unauthorized", 403, transient},
+           Row{authorization, "unauthorized", 403, transient},
+           Row{authorization, "malformed", 400, transient},
+
+           Row{challenge_response, "malformed", 400, transient},
+           Row{challenge_response, "conflict", 409, transient},
+           Row{challenge_response, "rejectedIdentifier", 400, transient},
+           Row{challenge_response, "unauthorized", 403, validation},
+           Row{challenge_response, "connection", 400, validation},
+           Row{challenge_response, "userActionRequired", 403, administrative},
+           Row{challenge_error, "unauthorized", 403, validation},
+           Row{challenge_error, "dns", 400, validation},
+           Row{challenge_error, "tls", 400, validation},
+           Row{challenge_error, "incorrectResponse", 403, validation},
+           Row{challenge_error, "neverHeardOf", 400, validation},
+           Row{challenge_error, "rejectedIdentifier", 400, permanent},
+           Row{challenge_error, "serverInternal", 500, transient},
+
+           Row{finalize, "badCSR", 400, permanent},
+           Row{finalize, "badPublicKey", 400, permanent},
+           Row{finalize, "badSignatureAlgorithm", 400, permanent},
+           Row{finalize, "unauthorized", 403, permanent},
+           Row{finalize, "neverHeardOf", 403, permanent},
+           Row{finalize, "malformed", 400, transient},
+           Row{finalize, "conflict", 409, transient},
+           Row{finalize, "neverHeardOf", 409, transient},
+           Row{finalize, "orderNotReady", 403, transient},
+           Row{finalize, "serverInternal", 400, transient},
+           Row{finalize, "caa", 403, validation},
+           Row{finalize, "userActionRequired", 403, administrative},
+           Row{order_error, "unauthorized", 403, transient},
+           Row{order_error, "badCSR", 400, permanent},
+           Row{order_error, "caa", 403, validation},
+           Row{order_error, "neverHeardOf", 400, transient},
+
+           Row{certificate, "unauthorized", 403, transient},
+           Row{certificate, "malformed", 400, transient},
+           Row{certificate, "rateLimited", 429, limited},
+           Row{key_change, "malformed", 400, administrative},
+           Row{key_change, "conflict", 409, administrative},
+           Row{revoke_cert, "unauthorized", 403, permanent},
+           Row{revoke_cert, "badRevocationReason", 400, permanent},
+           Row{revoke_cert, "malformed", 404, transient},
+           Row{deactivation, "malformed", 400, permanent},
+           Row{renewal_info, "malformed", 404, transient},
+           Row{directory, "unauthorized", 403, transient},
+           Row{new_nonce, "badNonce", 400, transient},
        }) {
+    CAPTURE(to_string(row.request));
     CAPTURE(row.type);
     CAPTURE(row.status);
-    const Failure failure = failure_of(answer(row.status, document(row.type)));
+    const Failure failure = failure_of(answer(row.status, document(row.type)), row.request);
     CHECK(failure.failure_class == row.expected);
     CHECK(failure.code == row.type);
   }
+}
 
-  SUBCASE("without a type the status decides") {
-    CHECK(failure_of(answer(429, "")).failure_class == FailureClass::limited);
-    for (const int status : {400, 403, 404, 405, 500, 502, 503, 504}) {
-      CAPTURE(status);
-      CHECK(failure_of(answer(status, "<html>")).failure_class == FailureClass::transient);
-    }
+TEST_CASE("a page that is no ACME answer passes, whatever was asked and whatever its status") {
+  for (int kind = 0; kind <= static_cast<int>(RequestKind::renewal_info); ++kind) {
+    const auto request = static_cast<RequestKind>(kind);
+    if (request == RequestKind::challenge_error || request == RequestKind::order_error) continue;
+    for (const int status : {301, 400, 401, 403, 404, 405, 409, 410, 500, 502, 503, 504})
+      for (const char* body :
+           {"<html>", "", R"({"error":"no route"})", R"({"type":"about:blank","status":404})",
+            R"({"type":"https://proxy.example/errors/blocked","detail":"no"})"}) {
+        CAPTURE(to_string(request));
+        CAPTURE(status);
+        CAPTURE(body);
+        const Failure failure = failure_of(answer(status, body), request);
+        CHECK(failure.failure_class == FailureClass::transient);
+        CHECK(failure.code == "http_" + std::to_string(status));
+      }
+    CHECK(failure_of(answer(429, "<html>"), request).failure_class == FailureClass::limited);
   }
+}
+
+TEST_CASE("the class of a failure") {
   SUBCASE("503 with Retry-After is a limit, 500 with it is not") {
     const Headers headers{{"retry-after", "60"}};
     const Failure busy = failure_of(answer(503, document("serverInternal"), headers));
@@ -206,12 +269,20 @@ TEST_CASE("the class of a failure") {
     CHECK(failure_of(answer(429, document("rateLimited", detail))).failure_class ==
           FailureClass::administrative);
   }
-  SUBCASE("a deactivated account needs a person") {
+  SUBCASE("an account that has ended needs a person, and has a code of its own") {
     for (const char* detail : {"Unable to validate JWS :: Account is not valid, has status \"deactivated\"",
-                               "Account has been deactivated"}) {
+                               "Account has been deactivated",
+                               "An account with the provided public key exists but is deactivated"}) {
       CAPTURE(detail);
-      CHECK(failure_of(answer(403, document("unauthorized", detail))).failure_class ==
-            FailureClass::administrative);
+      for (const auto request : {RequestKind::new_account, RequestKind::new_order, RequestKind::order,
+                                 RequestKind::finalize, RequestKind::revoke_cert}) {
+        const Failure failure = failure_of(answer(403, document("unauthorized", detail)), request);
+        CHECK(failure.failure_class == FailureClass::administrative);
+        CHECK(failure.code == "account_deactivated");
+      }
+      // What stands on the challenge's page is its owner's to choose.
+      const Problem quoted = parse_problem(document("unauthorized", detail));
+      CHECK(classify(quoted, RequestKind::challenge_error) == FailureClass::validation);
     }
   }
   SUBCASE("a compound problem is as bad as the worst of its parts") {
@@ -219,7 +290,8 @@ TEST_CASE("the class of a failure") {
       return classify(Problem{.type = "urn:ietf:params:acme:error:compound",
                               .status = 400,
                               .subproblems = {{.type = "urn:ietf:params:acme:error:" + first},
-                                              {.type = "urn:ietf:params:acme:error:" + second}}});
+                                              {.type = "urn:ietf:params:acme:error:" + second}}},
+                      RequestKind::new_order);
     };
     CHECK(compound("dns", "rejectedIdentifier") == FailureClass::permanent);
     CHECK(compound("dns", "serverInternal") == FailureClass::validation);
@@ -240,6 +312,11 @@ TEST_CASE("Problem") {
     CHECK(Problem{.type = "urn:ietf:params:acme:error:badCSR"}.short_type() == "badCSR");
     CHECK(Problem{.type = "https://ca.example/errors/billing"}.short_type() ==
           "https://ca.example/errors/billing");
+  }
+  SUBCASE("algorithms that the CA takes are read") {
+    CHECK(parse_problem(R"({"type":"urn:ietf:params:acme:error:badSignatureAlgorithm",)"
+                        R"("algorithms":["RS256",7,"ES384"]})")
+              .algorithms == std::vector<std::string>{"RS256", "ES384"});
   }
   SUBCASE("about:blank is no type") {
     CHECK(parse_problem(R"({"type":"about:blank"})").type.empty());
