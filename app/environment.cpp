@@ -1,8 +1,11 @@
 #include "app/environment.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "issuance/alarms.hpp"
+#include "store/diagnosis.hpp"
 #include "store/migrations.hpp"
 #include "store/notifications.hpp"
 
@@ -50,9 +53,19 @@ void raise_sealing_key_alarm(store::Database& database, const std::string& detai
   }
 }
 
+/// It would open no account, and the accounts that it made could be used by no other worker.
+void refuse_foreign_key(store::Database& database, const Config& config, const crypto::SealingKey& key) {
+  const std::vector<std::string> in_use = store::sealing_key_ids(database);
+  if (in_use.empty() || std::ranges::find(in_use, key.id()) != in_use.end()) return;
+  throw UsageError(config.accounts.sealing_key_file + " holds the sealing key " + key.id() +
+                   ", but the accounts in the database are sealed with " + in_use.front() +
+                   ": give this worker the file that the others use");
+}
+
 crypto::SealingKey open_sealing_key_or_raise_alarm(store::Database& database, const Config& config) {
   try {
     crypto::SealingKey key = open_sealing_key(config);
+    refuse_foreign_key(database, config, key);
     store::clear_alarm(database, issuance::sealing_key_alarm());
     return key;
   } catch (const UsageError& error) {
@@ -61,12 +74,18 @@ crypto::SealingKey open_sealing_key_or_raise_alarm(store::Database& database, co
   }
 }
 
+void check_files(const Config& config) {
+  const issuance::CaPool cas(config);
+  open_sealing_key(config);
+}
+
 IssuingEnvironment::IssuingEnvironment(const Config& config, std::stop_token stop)
-    : database(open_database(database_options(config, std::move(stop)))),
+    : cas(config),
+      database(open_database(database_options(config, std::move(stop)))),
       sealing_key(open_sealing_key_or_raise_alarm(*database, config)),
-      cas(config),
       accounts(*database, sealing_key, config.accounts) {
   if (config.cas.empty()) throw UsageError(config.file + ": `cas` names no CA");
+  accounts.put_in_force(cas);
 }
 
 }  // namespace csrq::app

@@ -22,13 +22,17 @@ std::unique_ptr<store::Database> open_for_reading(const Config& config);
 /// Throws UsageError if `accounts.sealing_key_file` is not set or cannot be used.
 crypto::SealingKey open_sealing_key(const Config& config);
 
-/// What issuing needs, wired together in the order of dependence.
+/// Reads every file that a worker needs to start. Throws UsageError at the first that cannot be used.
+void check_files(const Config& config);
+
+/// What issuing needs, wired together in the order of dependence; what is wrong in the configuration is found
+/// before the database is asked.
 struct IssuingEnvironment {
   explicit IssuingEnvironment(const Config& config, std::stop_token stop = {});
 
+  issuance::CaPool cas;
   std::unique_ptr<store::Database> database;
   crypto::SealingKey sealing_key;
-  issuance::CaPool cas;
   issuance::Accounts accounts;
 };
 

@@ -2,6 +2,7 @@
 #include <mutex>
 
 #include "app/command.hpp"
+#include "app/environment.hpp"
 #include "app/worker.hpp"
 #include "base/log.hpp"
 #include "workers/signals.hpp"
@@ -65,6 +66,7 @@ class Instructions {
 void reread(const Arguments& arguments, Instructions& instructions) {
   try {
     Config config = arguments.config();
+    check_files(config);
     log::info("configuration read again", {{"file", config.file}});
     instructions.change_to(std::move(config));
   } catch (const UsageError& error) {

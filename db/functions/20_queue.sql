@@ -26,7 +26,8 @@ COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back what
 CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(p_error ->> 'code' IN ('account_busy', 'ca_full', 'ca_out_of_reach', 'name_paused',
-        'on_hold', 'paced', 'rate_limit', 'recent_failure', 'same_request_under_way', 'split_waits'), false)
+        'on_hold', 'paced', 'rate_limit', 'recent_failure', 'same_request_under_way', 'split_waits')
+        OR p_error ->> 'class' = 'administrative' AND p_error ? 'account' AND NOT p_error ? 'request', false)
 $$;
 COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
 

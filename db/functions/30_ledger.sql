@@ -24,14 +24,31 @@ END $$;
 COMMENT ON FUNCTION csrq.account_for(text, text, text, text, text, bytea, text, bytea)
     IS 'The account of an owner at a CA. If there is none and a sealed key is given, it is made with that key; of two workers at once, one key wins and both get it.';
 
-CREATE OR REPLACE FUNCTION csrq.account_registered(p_account bigint, p_status text, p_url text, p_orders_url text, p_contact text[]) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE csrq.acme_account SET status = p_status, url = p_url, registered_at = CASE WHEN url = p_url THEN registered_at ELSE now() END, orders_url = p_orders_url, contact = p_contact, error = NULL WHERE id = p_account;
-    DELETE FROM csrq.account_in_line WHERE account_id = p_account;
-    -- A more urgent row may have registered it while the others were to wait for longer.
-    SELECT csrq.look_for_accounts_again(ARRAY[a.owner]) FROM csrq.acme_account a WHERE a.id = p_account AND a.policy = 'per_customer'
-$$;
-COMMENT ON FUNCTION csrq.account_registered(bigint, text, text, text, text[]) IS 'The CA has answered newAccount.';
+CREATE OR REPLACE FUNCTION csrq.account_registered(p_account bigint, p_status text, p_url text,
+    p_orders_url text, p_contact text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    refusals int;
+    account csrq.acme_account;
+BEGIN
+    -- First the lock that csrq.begin_registration() takes first.
+    DELETE FROM csrq.registration r WHERE r.account_id = p_account RETURNING r.refusals INTO refusals;
+    UPDATE csrq.acme_account a
+       SET status = p_status, url = p_url,
+           registered_at = CASE WHEN a.url = p_url THEN a.registered_at ELSE now() END,
+           orders_url = p_orders_url, contact = p_contact, error = NULL
+     WHERE a.id = p_account RETURNING a.* INTO account;
+    DELETE FROM csrq.account_in_line i WHERE i.account_id = p_account;
+    IF account.policy = 'per_customer' THEN
+        -- A more urgent row may have registered it while the others were to wait for longer.
+        PERFORM csrq.look_for_accounts_again(ARRAY[account.owner]);
+    END IF;
+    IF refusals > 0 THEN
+        PERFORM csrq.wake_refused(p_account);
+        PERFORM csrq.clear_alarm('account:' || account.directory || ' ' || account.owner);
+    END IF;
+END $$;
+COMMENT ON FUNCTION csrq.account_registered(bigint, text, text, text, text[]) IS 'The CA has answered newAccount. Rows that waited since it had refused go on.';
 
 CREATE OR REPLACE FUNCTION csrq.is_account_key(p_spki_sha256 bytea) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

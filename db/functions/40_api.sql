@@ -44,8 +44,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     at_once CONSTANT int := 100;
     per_minute CONSTANT int := 600;
-    everyone boolean := pg_has_role(session_user, 'csrq_admin', 'MEMBER') OR pg_has_role(session_user, 'csrq_worker', 'MEMBER')
-                        OR '*' = ANY (csrq.my_customers());
+    is_staff CONSTANT boolean := pg_has_role(session_user, 'csrq_admin', 'MEMBER') OR pg_has_role(session_user, 'csrq_worker', 'MEMBER');
+    everyone boolean := is_staff OR '*' = ANY (csrq.my_customers());
     mine text[] := csrq.my_customers();
     below bigint[];
 BEGIN
@@ -96,6 +96,12 @@ BEGIN
           FROM retried d WHERE o.request_id = d.request_id AND o.closed_at IS NULL AND o.finalize_at IS NOT NULL
            AND (retry_rows.id IS NOT NULL OR retry_rows.code IS NOT NULL OR o.finalize_at < now() - interval '10 minutes')),
     reopened AS (UPDATE csrq.request r SET status = 'pending' FROM due WHERE r.id = due.request_id AND r.status = 'failed'),
+    -- Only for staff, whose transactions are short: a worker waits for this lock.
+    asked AS (
+        UPDATE csrq.registration g SET ask_again_at = now()
+          FROM due JOIN csrq.request r ON r.id = due.request_id
+         WHERE is_staff AND g.refusals > 0 AND r.error ->> 'class' = 'administrative'
+           AND r.error -> 'account' = to_jsonb(g.account_id)),
     told AS (INSERT INTO csrq.event (request_id, customer, what, detail)
              SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user, 'next_attempt_at', run_at) FROM retried)
     SELECT request_id FROM retried;

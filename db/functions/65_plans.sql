@@ -11,7 +11,7 @@ BEGIN
     FOR subject IN
         SELECT p.oid::regprocedure FROM pg_proc p
          WHERE p.pronamespace = 'csrq'::regnamespace
-           AND p.proname IN ('claim', 'before_order', 'take_account_token', 'account_registered', 'call_accounts', 'open_order', 'record_order', 'record_authorizations', 'begin_finalize',
+           AND p.proname IN ('claim', 'before_order', 'take_account_token', 'begin_registration', 'account_registered', 'call_accounts', 'open_order', 'record_order', 'record_authorizations', 'begin_finalize',
                              'complete', 'close_order', 'fail', 'put_off', 'hold', 'queue_renewals')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = force_generic_plan', subject);

@@ -86,6 +86,22 @@ std::string PrivateKey::spki_sha256() const {
   return sha256(der_of<i2d_PUBKEY>(handle()));
 }
 
+bool PrivateKey::is_of(KeyType type) const {
+  switch (type) {
+    case KeyType::ec_p256:
+      return jws_algorithm() == "ES256";
+    case KeyType::ec_p384:
+      return jws_algorithm() == "ES384";
+    case KeyType::rsa_2048:
+      return jws_algorithm() == "RS256" && EVP_PKEY_get_bits(handle()) == 2048;
+    case KeyType::rsa_3072:
+      return jws_algorithm() == "RS256" && EVP_PKEY_get_bits(handle()) == 3072;
+    case KeyType::rsa_4096:
+      return jws_algorithm() == "RS256" && EVP_PKEY_get_bits(handle()) == 4096;
+  }
+  return false;
+}
+
 std::string_view PrivateKey::jws_algorithm() const {
   return algorithm_of(handle());
 }

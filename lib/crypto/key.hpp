@@ -22,6 +22,7 @@ class PrivateKey {
   Secret to_der() const;
   /// SHA-256 of the DER SubjectPublicKeyInfo: the identity of a key across accounts, CSRs and certificates.
   std::string spki_sha256() const;
+  bool is_of(KeyType type) const;
   /// RFC 7518 §3.1: "ES256", "ES384" or "RS256".
   std::string_view jws_algorithm() const;
 

@@ -1,7 +1,11 @@
 #include "issuance/accounts.hpp"
 
+#include <array>
+#include <chrono>
+#include <utility>
+
 #include "acme/account.hpp"
-#include "base/encoding.hpp"
+#include "acme/problem.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "crypto/jws.hpp"
@@ -10,6 +14,8 @@
 
 namespace csrq::issuance {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr std::size_t most_cached = 20'000;
 
@@ -37,14 +43,30 @@ std::string sealing_context(const store::AccountOwner& owner) {
          "\n" + owner.owner;
 }
 
-acme::ExternalAccountBinding binding_of(const ExternalAccountBindingConfig& config) {
-  const Secret text = read_secret_file(config.hmac_key_file);
-  std::string_view encoded = text.reveal();
-  while (encoded.ends_with('=')) encoded.remove_suffix(1);
-  std::optional<std::string> key = from_base64url(encoded);
-  if (!key || key->empty())
-    throw UsageError(config.hmac_key_file + ": the EAB key must be base64url, as the CA gave it");
-  return {.kid = config.kid, .mac_key = Secret(std::move(*key))};
+/// How long nobody sends newAccount for an account that the CA refuses, the first time, the second, …
+constexpr std::array<Duration, 4> refusal_schedule{1min, 10min, 100min, 24h};
+/// An end is final: rows look whether somebody has given their owner another account.
+constexpr Duration look_again = 24h;
+
+AccountRefused ended(const store::AccountOwner& owner, store::AccountId account, std::string detail) {
+  return {owner,
+          account,
+          {.failure_class = FailureClass::administrative,
+           .code = std::string(acme::ended_account_code),
+           .detail = std::move(detail),
+           .problem = {},
+           .retry_after = look_again}};
+}
+
+/// What the CA says when it is asked by the key: valid, or not any more; nothing: it knows no such account.
+std::optional<AccountStatus> status_at(acme::Ca& ca, const crypto::PrivateKey& key) {
+  try {
+    const std::optional<acme::Account> found = acme::find_account(ca, key);
+    return found ? std::optional(found->status) : std::nullopt;
+  } catch (const acme::Refusal& refusal) {
+    if (refusal.failure().code != acme::ended_account_code) throw;
+    return AccountStatus::deactivated;
+  }
 }
 
 }  // namespace
@@ -111,20 +133,21 @@ std::shared_ptr<const Account> Accounts::load(PooledCa& ca, const store::Account
 }
 
 store::StoredAccount Accounts::create(const store::AccountOwner& owner) {
-  const crypto::PrivateKey key = crypto::PrivateKey::generate(config_.key_type);
-  return store::find_or_create_account(
-      database_, owner,
-      {.thumbprint = crypto::thumbprint(key),
-       .spki_sha256 = key.spki_sha256(),
-       .sealing_key_id = sealing_key_.id(),
-       .sealed = sealing_key_.seal(key.to_der().reveal(), sealing_context(owner))});
+  return store::find_or_create_account(database_, owner,
+                                       sealed(crypto::PrivateKey::generate(config_.key_type), owner));
+}
+
+store::SealedKey Accounts::sealed(const crypto::PrivateKey& key, const store::AccountOwner& owner) const {
+  return {.thumbprint = crypto::thumbprint(key),
+          .spki_sha256 = key.spki_sha256(),
+          .sealing_key_id = sealing_key_.id(),
+          .sealed = sealing_key_.seal(key.to_der().reveal(), sealing_context(owner))};
 }
 
 std::shared_ptr<const Account> Accounts::opened(PooledCa& ca, const store::AccountOwner& owner,
                                                 const store::StoredAccount& stored) {
   if (stored.status == AccountStatus::deactivated || stored.status == AccountStatus::revoked)
-    fail(FailureClass::administrative, "account_deactivated",
-         described(owner) + " is " + std::string(to_string(stored.status)));
+    throw ended(owner, stored.id, described(owner) + " is " + std::string(to_string(stored.status)));
   if (stored.key.sealing_key_id != sealing_key_.id())
     fail(FailureClass::administrative, "sealed_key",
          described(owner) + " was sealed with the key " + stored.key.sealing_key_id +
@@ -142,30 +165,98 @@ std::shared_ptr<const Account> Accounts::opened(PooledCa& ca, const store::Accou
 
 /// The key is committed; so the account is found again if the CA's answer is lost.
 void Accounts::register_key(PooledCa& ca, Account& account) {
-  acme::NewAccount wanted{.contact = ca.config.contact,
-                          .terms_of_service_agreed = ca.config.terms_of_service_agreed,
-                          .eab = nullptr};
-  std::optional<acme::ExternalAccountBinding> binding;
-  if (ca.config.eab) wanted.eab = &binding.emplace(binding_of(*ca.config.eab));
-  if (const std::optional<store::Hold> held =
-          store::take_account_token(database_, ca.config.directory, account.id, account.signer.account_url))
-    throw Error({.failure_class = FailureClass::limited,
-                 .code = held->code,
-                 .detail = described(account.owner) + " waits to be registered: " + held->detail,
-                 .problem = {},
-                 .retry_after = held->wait});
-  const acme::Account registered = acme::new_account(ca.ca, account.signer.key, wanted);
+  begin_registration(ca, account);
+  acme::Account registered;
+  try {
+    registered = acme::new_account(ca.ca, account.signer.key, wanted_account(ca));
+  } catch (const Error& error) {
+    registration_failed(ca, account, error);
+  }
   store::account_registered(database_, account.id,
                             {.status = registered.status,
                              .url = registered.url,
                              .orders_url = registered.orders_url,
                              .contact = registered.contact});
   if (registered.status != AccountStatus::valid)
-    fail(FailureClass::administrative, "account_deactivated",
-         "the CA says that the account " + registered.url + " is " +
-             std::string(to_string(registered.status)));
+    throw ended(account.owner, account.id,
+                "the CA says that the account " + registered.url + " is " +
+                    std::string(to_string(registered.status)));
   account.signer.account_url = registered.url;
   account.orders_url = registered.orders_url;
+}
+
+/// Returns when newAccount may be sent.
+void Accounts::begin_registration(PooledCa& ca, Account& account) {
+  if (const std::optional<store::RegistrationHold> held =
+          store::begin_registration(database_, account.id, registration_settings(ca, config_))) {
+    Failure why = held->refusal.value_or(
+        Failure{.failure_class = FailureClass::limited,
+                .code = std::string(store::on_hold_code),
+                .detail = described(account.owner) + " is being registered by another worker"});
+    why.retry_after = held->wait;
+    if (held->refusal) throw AccountRefused(account.owner, account.id, std::move(why));
+    throw Error(std::move(why));
+  }
+  replace_refused_key(account);
+  if (const std::optional<store::Hold> held =
+          store::take_account_token(database_, ca.config.directory, account.id, account.signer.account_url)) {
+    store::registration_unanswered(database_, account.id);
+    throw Error({.failure_class = FailureClass::limited,
+                 .code = held->code,
+                 .detail = described(account.owner) + " waits to be registered: " + held->detail,
+                 .problem = {},
+                 .retry_after = held->wait});
+  }
+}
+
+/// The kind of key may be what the CA refused: an account that was never made takes the one that is
+/// configured now.
+void Accounts::replace_refused_key(Account& account) {
+  if (!account.signer.account_url.empty() || account.signer.key.is_of(config_.key_type)) return;
+  crypto::PrivateKey key = crypto::PrivateKey::generate(config_.key_type);
+  store::SealedKey stored = sealed(key, account.owner);
+  if (!store::replace_refused_key(database_, account.id, account.thumbprint, stored)) return;
+  account.signer.key = std::move(key);
+  account.thumbprint = std::move(stored.thumbprint);
+}
+
+void Accounts::registration_failed(const PooledCa& ca, const Account& account, const Error& error) {
+  Failure failure = error.failure();
+  if (failure.failure_class != FailureClass::administrative) {
+    store::registration_unanswered(database_, account.id);
+    throw Error(std::move(failure));
+  }
+  if (const std::string remedy = registration_remedy(error, ca, account.signer.key, config_.key_type);
+      !remedy.empty())
+    failure.detail += ": " + remedy;
+  failure.retry_after = store::registration_refused(database_, account.id, failure,
+                                                    {refusal_schedule.begin(), refusal_schedule.end()});
+  throw AccountRefused(account.owner, account.id, std::move(failure));
+}
+
+void Accounts::give_up(PooledCa& ca, const Account& account, Failure refusal) {
+  const std::optional<AccountStatus> status = status_at(ca.ca, account.signer.key);
+  if (!status || *status == AccountStatus::valid) {
+    refusal.code = "unauthorized";
+    if (status) refusal.failure_class = FailureClass::transient;
+    throw Error(std::move(refusal));
+  }
+  log::error("an account has ended at its CA; its rows wait", {{"ca", ca.config.name},
+                                                               {"owner", account.owner.owner},
+                                                               {"account_url", account.signer.account_url},
+                                                               {"cause", refusal.detail}});
+  refusal.retry_after = look_again;
+  store::account_ended(database_, account.id, *status, refusal);
+  entry(account.owner)->account.store(nullptr);
+  throw AccountRefused(account.owner, account.id, std::move(refusal));
+}
+
+void Accounts::put_in_force(const CaPool& cas) {
+  for (const PooledCa* ca : cas.all())
+    if (const std::int64_t woken = store::settings_in_force(database_, ca->config.name, ca->config.directory,
+                                                            registration_settings(*ca, config_)))
+      log::info("the configuration has changed; rows whose account was refused are due",
+                {{"ca", ca->config.name}, {"rows", woken}});
 }
 
 }  // namespace csrq::issuance

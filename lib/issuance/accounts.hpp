@@ -11,6 +11,7 @@
 #include "base/config.hpp"
 #include "crypto/sealed_key.hpp"
 #include "issuance/ca_pool.hpp"
+#include "issuance/registration.hpp"
 #include "store/accounts.hpp"
 
 namespace csrq::issuance {
@@ -36,7 +37,7 @@ class Accounts {
   store::AccountOwner owner_of(const PooledCa& ca, const std::string& customer,
                                const std::vector<std::string>& names) const;
   /// The account that an order for `names` uses. Null: another thread is registering it this moment, come
-  /// back soon. Throws Error: what the CA answered, or {administrative, "account_deactivated" |
+  /// back soon. Throws AccountRefused, or Error: what else the CA answered, or {administrative,
   /// "sealed_key"}.
   std::shared_ptr<const Account> find_or_register(PooledCa& ca, const std::string& customer,
                                                   const std::vector<std::string>& names);
@@ -45,6 +46,12 @@ class Accounts {
   std::shared_ptr<const Account> existing(PooledCa& ca, const store::AccountOwner& owner);
   /// The CA no longer knows the account: registers its key anew.
   std::shared_ptr<const Account> register_again(PooledCa& ca, const Account& account);
+  /// The CA has refused a request since the account has ended (acme::ended_account_code). It is asked once
+  /// more, by the key, since an end is final. Throws AccountRefused with the status written; the refusal, if
+  /// the CA says something else.
+  [[noreturn]] void give_up(PooledCa& ca, const Account& account, Failure refusal);
+  /// Rows that wait since their account was refused under another configuration are due.
+  void put_in_force(const CaPool& cas);
 
  private:
   struct Entry {
@@ -55,9 +62,13 @@ class Accounts {
   std::shared_ptr<Entry> entry(const store::AccountOwner& owner);
   std::shared_ptr<const Account> load(PooledCa& ca, const store::AccountOwner& owner);
   store::StoredAccount create(const store::AccountOwner& owner);
+  store::SealedKey sealed(const crypto::PrivateKey& key, const store::AccountOwner& owner) const;
   std::shared_ptr<const Account> opened(PooledCa& ca, const store::AccountOwner& owner,
                                         const store::StoredAccount& stored);
   void register_key(PooledCa& ca, Account& account);
+  void begin_registration(PooledCa& ca, Account& account);
+  void replace_refused_key(Account& account);
+  [[noreturn]] void registration_failed(const PooledCa& ca, const Account& account, const Error& error);
 
   store::Database& database_;
   const crypto::SealingKey& sealing_key_;

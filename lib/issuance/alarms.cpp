@@ -18,9 +18,7 @@ bool is_about_names(const Failure& failure) {
   return failure.code == acme::name_paused_code;
 }
 
-store::Alarm account_alarm(const Accounts& accounts, const Task& task, const Failure& failure) {
-  const store::AccountOwner owner =
-      task.account ? task.account->owner : accounts.owner_of(*task.ca, task.claim.customer, task.csr->names);
+store::Alarm account_alarm(const store::AccountOwner& owner, const Failure& failure) {
   const std::string whose = owner.owner.empty() ? "the shared account" : "the account of " + owner.owner;
   return {.key = "account:" + owner.directory + " " + owner.owner,
           .code = failure.code,
@@ -71,9 +69,17 @@ void raise_alarm(store::Database& database, const Accounts& accounts, const Task
   } else if (failure.code == "order_stuck") {
     store::raise_alarm(database, stuck_orders_alarm(task, failure));
   } else if (task.ca && task.csr && !task.csr->names.empty()) {
-    store::raise_alarm(database, is_about_names(failure) ? name_alarm(task, failure)
-                                                         : account_alarm(accounts, task, failure));
+    const store::AccountOwner owner = task.account
+                                          ? task.account->owner
+                                          : accounts.owner_of(*task.ca, task.claim.customer, task.csr->names);
+    store::raise_alarm(database,
+                       is_about_names(failure) ? name_alarm(task, failure) : account_alarm(owner, failure));
   }
+}
+
+void raise_account_alarm(store::Database& database, const store::AccountOwner& owner,
+                         const Failure& failure) {
+  store::raise_alarm(database, account_alarm(owner, failure));
 }
 
 std::string sealing_key_alarm() {

@@ -16,6 +16,9 @@ struct Task;
 void raise_alarm(store::Database& database, const Accounts& accounts, const Task& task,
                  const Failure& failure);
 
+/// As raise_alarm(), for an account that cannot be used.
+void raise_account_alarm(store::Database& database, const store::AccountOwner& owner, const Failure& failure);
+
 /// Key of the alarm that says that this machine's sealing key does not open the accounts.
 std::string sealing_key_alarm();
 

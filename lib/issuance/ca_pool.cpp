@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "acme/external_account.hpp"
 #include "base/error.hpp"
 #include "issuance/rate_limits.hpp"
 
@@ -26,10 +27,16 @@ acme::RequestRates request_rates_of(const CaConfig& config) {
   return rates;
 }
 
+std::optional<acme::ExternalAccountBinding> binding_of(const CaConfig& config) {
+  if (!config.eab) return std::nullopt;
+  return acme::read_external_account_binding(config);
+}
+
 }  // namespace
 
 PooledCa::PooledCa(const CaConfig& ca_config)
     : config(ca_config),
+      binding(binding_of(ca_config)),
       is_limited(!limits_of(ca_config).empty()),
       client(http::ClientOptions{.ca_file = ca_config.ca_file, .connections = ca_config.connections}),
       ca(ca_config.name, ca_config.directory, client, request_rates_of(ca_config)),

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "acme/account.hpp"
 #include "acme/ca.hpp"
 #include "base/config.hpp"
 #include "http/client.hpp"
@@ -37,12 +38,14 @@ class OrderSlot {
   std::atomic<int>* free_{nullptr};
 };
 
-/// A configured CA as this process uses it. Thread-safe.
+/// A configured CA as this process uses it. Thread-safe. Throws UsageError if its `ca_file` or its MAC key
+/// cannot be used.
 class PooledCa {
  public:
   explicit PooledCa(const CaConfig& ca_config);
 
   const CaConfig config;
+  const std::optional<acme::ExternalAccountBinding> binding;  ///< what the CA wants of a new account
   std::atomic<bool> is_limited;  ///< rate limits of it are known, configured or learnt
   http::Client client;
   acme::Ca ca;
@@ -72,7 +75,7 @@ struct CaPace {
 /// Every configured CA, ready to use. Nothing is requested before a CA is first used.
 class CaPool {
  public:
-  /// Throws UsageError if a CA's `ca_file` or `roots_file` cannot be used.
+  /// Throws UsageError if a CA's files cannot be used.
   explicit CaPool(const Config& config);
 
   /// The CA of that name, the default one for an empty name. Throws Error{permanent, "unknown_ca"}.

@@ -99,6 +99,8 @@ Progress Issuance::advance_or_settle(Task& task) {
     return {.kind = Progress::Kind::dropped, .wait = {}, .failure = std::nullopt};
   } catch (const Unreachable&) {
     throw;
+  } catch (const AccountRefused& refused) {
+    return wait_for_account(task, refused);
   } catch (const Error& error) {
     return settle(task, about_names(error.failure(), task));
   } catch (const std::exception& error) {

@@ -106,7 +106,7 @@ struct Progress {
     revoked,
     waiting,  ///< still leased: call advance() again after `wait`
     put_off,  ///< back in the queue for later, not a failure
-    failed,   ///< back in the queue by the schedule, or parked
+    failed,   ///< back in the queue by the schedule, or until a person acts, or parked
     dropped,  ///< the lease was lost or the row cancelled: nothing was written
   };
   Kind kind{};
@@ -179,6 +179,9 @@ class Issuance {
   [[noreturn]] void give_up_order(Task& task, acme::Session& session, const acme::Order& order);
   [[noreturn]] void close_dead_order(Task& task, const acme::Order& order,
                                      const std::vector<acme::Authorization>& authorizations);
+
+  // wait_for_account.cpp
+  Progress wait_for_account(Task& task, const AccountRefused& refused);
 
   // settle.cpp
   static void ca_answers(PooledCa& ca);

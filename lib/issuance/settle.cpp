@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "acme/pacer.hpp"
+#include "acme/problem.hpp"
 #include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
 #include "issuance/alarms.hpp"
@@ -91,6 +92,17 @@ Progress Issuance::settle(Task& task, Failure failure) {
     try {
       task.account = accounts_.register_again(*task.ca, *task.account);
       return {.kind = Progress::Kind::waiting, .wait = {}, .failure = std::nullopt};
+    } catch (const AccountRefused& refused) {
+      return wait_for_account(task, refused);
+    } catch (const Error& error) {
+      failure = error.failure();
+    }
+  }
+  if (failure.code == acme::ended_account_code && task.account) {
+    try {
+      accounts_.give_up(*task.ca, *task.account, failure);
+    } catch (const AccountRefused& refused) {
+      return wait_for_account(task, refused);
     } catch (const Error& error) {
       failure = error.failure();
     }

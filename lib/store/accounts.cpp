@@ -2,6 +2,9 @@
 
 #include <stdexcept>
 
+#include <nlohmann/json.hpp>
+
+#include "store/jobs.hpp"
 #include "store/policy_name.hpp"
 #include "store/sql.hpp"
 
@@ -29,6 +32,24 @@ std::optional<StoredAccount> account_in(const pqxx::result& rows) {
                                .sealed = octets(row[6])}};
 }
 
+constexpr auto replace_refused_key_sql = R"sql(
+    SELECT csrq.replace_refused_key($1, $2, $3, decode($4, 'base64'), $5, decode($6, 'base64'))
+)sql";
+
+constexpr auto begin_registration_sql = R"sql(
+    SELECT (wait_seconds * 1000000)::bigint, error ->> 'code', error ->> 'detail', (error - 'request')::text
+      FROM csrq.begin_registration($1, $2)
+)sql";
+
+/// As a row has it for which nothing was sent.
+std::optional<Failure> refusal_in(const pqxx::row& row) {
+  if (row[1].is_null()) return std::nullopt;
+  return Failure{.failure_class = FailureClass::administrative,
+                 .code = text(row[1]),
+                 .detail = text(row[2]),
+                 .problem = text(row[3])};
+}
+
 }  // namespace
 
 std::optional<StoredAccount> find_account(Database& database, const AccountOwner& owner) {
@@ -53,6 +74,64 @@ StoredAccount find_or_create_account(Database& database, const AccountOwner& own
     throw std::runtime_error("the account of \"" + owner.owner + "\" at " + owner.directory +
                              " has no key in use");
   return *std::move(found);
+}
+
+std::optional<RegistrationHold> begin_registration(Database& database, AccountId account,
+                                                   const std::string& settings) {
+  std::optional<RegistrationHold> hold;
+  database.run([&](pqxx::transaction_base& transaction) {
+    hold.reset();
+    const auto row = execute(transaction, begin_registration_sql, {account, settings})[0];
+    if (!row[0].is_null())
+      hold = RegistrationHold{.wait = Duration(row[0].as<std::int64_t>()), .refusal = refusal_in(row)};
+  });
+  return hold;
+}
+
+void registration_unanswered(Database& database, AccountId account) {
+  database.run([&](pqxx::transaction_base& transaction) {
+    execute(transaction, "SELECT csrq.registration_unanswered($1)", {account});
+  });
+}
+
+Duration registration_refused(Database& database, AccountId account, const Failure& refusal,
+                              const std::vector<Duration>& schedule) {
+  Duration wait{};
+  database.run([&](pqxx::transaction_base& transaction) {
+    wait = Duration(execute(transaction, "SELECT (csrq.registration_refused($1, $2, $3) * 1000000)::bigint",
+                            {account, error_json(refusal), schedule})[0][0]
+                        .as<std::int64_t>());
+  });
+  return wait;
+}
+
+std::int64_t settings_in_force(Database& database, const std::string& ca, const std::string& directory,
+                               const std::string& settings) {
+  std::int64_t woken = 0;
+  database.run([&](pqxx::transaction_base& transaction) {
+    woken = execute(transaction, "SELECT csrq.settings_in_force($1, $2, $3)", {ca, directory, settings})[0][0]
+                .as<std::int64_t>();
+  });
+  return woken;
+}
+
+bool replace_refused_key(Database& database, AccountId account, const std::string& former_thumbprint,
+                         const SealedKey& key) {
+  bool is_replaced = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    is_replaced = execute(transaction, replace_refused_key_sql,
+                          {account, former_thumbprint, key.thumbprint, octets(key.spki_sha256),
+                           key.sealing_key_id, octets(key.sealed)})[0][0]
+                      .as<bool>();
+  });
+  return is_replaced;
+}
+
+void account_ended(Database& database, AccountId account, AccountStatus status, const Failure& refusal) {
+  database.run([&](pqxx::transaction_base& transaction) {
+    execute(transaction, "SELECT csrq.account_ended($1, $2, $3)",
+            {account, to_string(status), error_json(refusal)});
+  });
 }
 
 void account_registered(Database& database, AccountId account, const Registration& registration) {

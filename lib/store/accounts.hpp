@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/config.hpp"
+#include "base/error.hpp"
 #include "base/status.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
@@ -40,6 +41,31 @@ std::optional<StoredAccount> find_account(Database& database, const AccountOwner
 /// The owner's account; made with `key` if there is none. Of two workers at once one wins and both get the
 /// winner's key.
 StoredAccount find_or_create_account(Database& database, const AccountOwner& owner, const SealedKey& key);
+
+/// newAccount is not to be sent yet.
+struct RegistrationHold {
+  Duration wait{};
+  std::optional<Failure> refusal{};  ///< of the CA, sent for another row; nothing: another worker asks now
+};
+/// Before newAccount is sent under a configuration with the digest `settings`; nothing: go ahead. Of several
+/// workers one goes ahead: the others wait for seconds, after a refusal for a minute at least.
+std::optional<RegistrationHold> begin_registration(Database& database, AccountId account,
+                                                   const std::string& settings);
+/// newAccount was not sent after all, or got no answer.
+void registration_unanswered(Database& database, AccountId account);
+/// The CA refuses newAccount. Returns for how long nobody asks again, by `schedule`.
+Duration registration_refused(Database& database, AccountId account, const Failure& refusal,
+                              const std::vector<Duration>& schedule);
+/// A worker starts with this CA under a configuration with the digest `settings`: rows that wait since their
+/// account was refused under others only, or at another directory, are due. Returns how many.
+std::int64_t settings_in_force(Database& database, const std::string& ca, const std::string& directory,
+                               const std::string& settings);
+/// Gives an account that the CA has refused to make another key. False: it has been made, or has another key
+/// already.
+[[nodiscard]] bool replace_refused_key(Database& database, AccountId account,
+                                       const std::string& former_thumbprint, const SealedKey& key);
+/// The CA says that the account was deactivated or revoked, which is final.
+void account_ended(Database& database, AccountId account, AccountStatus status, const Failure& refusal);
 
 /// What the CA has said about an account.
 struct Registration {

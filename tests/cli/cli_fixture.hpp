@@ -123,4 +123,14 @@ struct Installation {
   std::string directory_;
 };
 
+/// Gives the installation's CA an external account binding whose key nobody can read.
+inline void write_bad_eab(const Installation& installation) {
+  const auto key = write_file(installation.folder / "mac.key", "this is no key!\n");
+  std::filesystem::permissions(key, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  std::string text = read_file(installation.config);
+  const std::string before = "    terms_of_service_agreed: true\n";
+  text.insert(text.find(before), "    eab: { kid: kid-1, hmac_key_file: mac.key }\n");
+  write_file(installation.config, text);
+}
+
 }  // namespace csrq::test

@@ -103,6 +103,20 @@ TEST_CASE("doctor: what the CA asks for and the configuration lacks is a failure
     CHECK_MESSAGE(says(outcome.output, part), outcome.output);
 }
 
+TEST_CASE(
+    "doctor: an EAB key that cannot be read is a failure with its file and remedy, whatever the CA does") {
+  const Installation installation;
+  write_bad_eab(installation);
+  const nlohmann::json report = installation.json({"doctor"});
+  CHECK(says(findings(report, "failure"), "mac.key: cas.ca.eab.hmac_key_file"));
+  CHECK(says(findings(report, "failure"), "copy it anew"));
+
+  const TlsServer ca(directory(R"({"termsOfService":"https://ca.example/terms"})"), "application/json");
+  const Installation reachable(ca.url());
+  write_bad_eab(reachable);
+  CHECK(reachable({"doctor"}).exit_code == 2);
+}
+
 TEST_CASE("doctor: a sealing key that is not the one of the accounts is a failure") {
   const TlsServer ca(directory("{}"), "application/json");
   const Installation installation(ca.url());

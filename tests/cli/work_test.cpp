@@ -127,6 +127,52 @@ TEST_CASE("work: at SIGHUP a good configuration is put in force, one with a mist
   CHECK(service.stop() == 0);
 }
 
+TEST_CASE("work: an EAB key that cannot be read keeps the old configuration, without a pause") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  const auto workers = [&] { return sql.value("SELECT count(*) FROM csrq.worker"); };
+  Service service(installation);
+  wait_until("a worker runs", [&] { return workers() == "1"; });
+  write_bad_eab(installation);
+  service.process.signal(SIGHUP);
+  service.wait_for("the new configuration cannot be used; the old one stays");
+  CHECK(service.logged("mac.key"));
+  CHECK(workers() == "1");
+  CHECK(sql.value("SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL") == "1");
+  CHECK(service.stop() == 0);
+}
+
+TEST_CASE("work and run: an EAB key that cannot be read ends with 2, before the database is asked") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  installation.submit("a.example");
+  write_bad_eab(installation);
+  for (const char* command : {"work", "run"}) {
+    CAPTURE(command);
+    const embedded::Outcome outcome = installation({command});
+    CHECK(outcome.exit_code == 2);
+    CHECK_MESSAGE(says(outcome.output, "mac.key: cas.ca.eab.hmac_key_file"), outcome.output);
+  }
+  CHECK(sql.value("SELECT count(*) FROM csrq.worker") == "0");
+  CHECK(sql.value("SELECT attempt FROM csrq.job") == "0");
+}
+
+TEST_CASE("work and run: a sealing key that opens none of the accounts ends with 2, and nothing is claimed") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  installation.submit("a.example");
+  store::Database database({.url = installation.test.url()});
+  (void)store::find_or_create_account(database, some_owner("another"), some_key('a'));
+  for (const char* command : {"work", "run"}) {
+    CAPTURE(command);
+    const embedded::Outcome outcome = installation({command});
+    CHECK(outcome.exit_code == 2);
+    CHECK_MESSAGE(says(outcome.output, "sealing.key holds the sealing key"), outcome.output);
+  }
+  CHECK(sql.value("SELECT count(*) FROM csrq.acme_account") == "1");
+  CHECK(sql.value("SELECT attempt FROM csrq.job") == "0");
+}
+
 TEST_CASE("work: a configuration that cannot be put in force does not cost the worker") {
   SilentCa other_server;
   const Installation installation;

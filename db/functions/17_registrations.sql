@@ -1,0 +1,128 @@
+-- newAccount, as long as the CA has not accepted it: who may send it, and which rows wait behind
+-- its refusal.
+
+CREATE OR REPLACE FUNCTION csrq.begin_registration(p_account bigint, p_settings text,
+    OUT wait_seconds double precision, OUT error jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Of several workers at once one asks. If it dies meanwhile, the others wait for no longer.
+    INSERT INTO csrq.registration AS r (account_id, ask_again_at, settings)
+        VALUES (p_account, now() + interval '2 seconds', ARRAY[p_settings])
+    ON CONFLICT (account_id) DO UPDATE
+       SET asked_at = now(),
+           settings = (p_settings || array_remove(r.settings, p_settings))[1:10],
+           ask_again_at = now() + CASE r.refusals WHEN 0 THEN interval '2 seconds'
+                                                  ELSE interval '1 minute' END
+     WHERE r.ask_again_at <= now() OR r.refusals > 0 AND p_settings <> ALL (r.settings);
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    SELECT extract(epoch FROM r.ask_again_at - now()), CASE WHEN r.refusals > 0 THEN a.error END
+      INTO wait_seconds, begin_registration.error
+      FROM csrq.registration r JOIN csrq.acme_account a ON a.id = r.account_id
+     WHERE r.account_id = p_account;
+END $$;
+COMMENT ON FUNCTION csrq.begin_registration(bigint, text)
+    IS 'Before newAccount is sent for an account, under a configuration with this digest: how long to wait, and the CA''s refusal (null: another worker is sending it); no wait_seconds: go ahead.';
+
+CREATE OR REPLACE FUNCTION csrq.registration_unanswered(p_account bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE csrq.registration r SET ask_again_at = now()
+     WHERE r.account_id = p_account AND r.refusals = 0;
+END $$;
+COMMENT ON FUNCTION csrq.registration_unanswered(bigint)
+    IS 'newAccount was not sent, or not answered: another row may try at once. After a refusal its minute stays.';
+
+CREATE OR REPLACE FUNCTION csrq.registration_refused(p_account bigint, p_error jsonb,
+    p_schedule interval[]) RETURNS double precision
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    steps CONSTANT int := cardinality(p_schedule);
+    wait_seconds double precision;
+BEGIN
+    UPDATE csrq.registration r
+       SET refusals = least(r.refusals + 1, 32000), refused_at = now(),
+           ask_again_at = now() + greatest(interval '1 minute',
+                                           p_schedule[least(r.refusals + 1, steps)])
+     WHERE r.account_id = p_account
+    RETURNING extract(epoch FROM r.ask_again_at - now()) INTO wait_seconds;
+    IF FOUND THEN
+        UPDATE csrq.acme_account a SET error = p_error WHERE a.id = p_account;
+    END IF;
+    RETURN coalesce(wait_seconds, 0);
+END $$;
+COMMENT ON FUNCTION csrq.registration_refused(bigint, jsonb, interval[])
+    IS 'The CA refuses newAccount: its rows wait, a minute at least, longer each time by the schedule. Returns how many seconds; 0: another worker has registered it meanwhile.';
+
+CREATE OR REPLACE FUNCTION csrq.replace_refused_key(p_account bigint, p_former_thumbprint text,
+    p_thumbprint text, p_spki_sha256 bytea, p_sealing_key_id text, p_sealed bytea) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    former_number int;
+BEGIN
+    IF NOT EXISTS (SELECT FROM csrq.registration r JOIN csrq.acme_account a ON a.id = r.account_id
+                    WHERE r.account_id = p_account AND r.refusals > 0 AND a.url IS NULL) THEN
+        RETURN false;
+    END IF;
+    UPDATE csrq.acme_account_key k SET retired_at = now()
+     WHERE k.account_id = p_account AND k.retired_at IS NULL
+       AND k.thumbprint = p_former_thumbprint
+    RETURNING k.key_number INTO former_number;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO csrq.acme_account_key
+           (account_id, key_number, thumbprint, spki_sha256, sealing_key_id, sealed)
+    VALUES (p_account, former_number + 1, p_thumbprint, p_spki_sha256, p_sealing_key_id, p_sealed);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION csrq.replace_refused_key(bigint, text, text, bytea, text, bytea)
+    IS 'Gives an account that the CA has refused to make a key of another kind. False: it was not refused, has been made, or has another key already.';
+
+CREATE OR REPLACE FUNCTION csrq.account_ended(p_account bigint, p_status text, p_error jsonb)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE csrq.acme_account a SET status = p_status, error = p_error
+     WHERE a.id = p_account AND a.status = 'valid';
+END $$;
+COMMENT ON FUNCTION csrq.account_ended(bigint, text, jsonb)
+    IS 'The CA says that an account was deactivated or revoked, which is final (RFC 8555 §7.3.6).';
+
+-- Rows name the account that they wait for in their error, so that they are found whatever the
+-- policy of accounts.
+CREATE OR REPLACE FUNCTION csrq.wake_refused(p_account bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_customer CONSTANT text := (
+        SELECT a.owner FROM csrq.acme_account a
+         WHERE a.id = p_account AND a.policy = 'per_customer');
+    waiting CONSTANT bigint[] := array(
+        SELECT j.request_id FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
+         WHERE j.status = 'ready' AND j.run_at > now()
+           AND (its_customer IS NULL OR j.customer = its_customer)
+           AND r.error ->> 'class' = 'administrative'
+           AND r.error -> 'account' = to_jsonb(p_account)
+           AND (r.run_after IS NULL OR r.run_after <= now())
+           FOR NO KEY UPDATE OF j SKIP LOCKED);
+BEGIN
+    UPDATE csrq.job j SET run_at = now() WHERE j.request_id = ANY (waiting);
+    RETURN cardinality(waiting);
+END $$;
+COMMENT ON FUNCTION csrq.wake_refused(bigint)
+    IS 'Rows that wait since the CA refused their account are due. Returns how many.';
+
+CREATE OR REPLACE FUNCTION csrq.settings_in_force(p_ca text, p_directory text, p_settings text)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(sum(csrq.wake_refused(r.account_id)), 0)
+          FROM csrq.registration r JOIN csrq.acme_account a ON a.id = r.account_id
+         WHERE r.refusals > 0
+           AND CASE a.directory WHEN p_directory THEN p_settings <> ALL (r.settings)
+                                ELSE a.ca = p_ca END);
+END $$;
+COMMENT ON FUNCTION csrq.settings_in_force(text, text, text)
+    IS 'A worker starts with this CA under a configuration with this digest: rows whose accounts were refused under others only, or at another directory, are due. Returns how many.';

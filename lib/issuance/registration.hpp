@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+
+#include "acme/account.hpp"
+#include "base/error.hpp"
+#include "crypto/key.hpp"
+#include "issuance/ca_pool.hpp"
+#include "store/accounts.hpp"
+
+namespace csrq::issuance {
+
+/// An account cannot be used before a person acts, or its CA changes its mind. Rows that need it wait for
+/// `failure().retry_after`, and count no failure.
+class AccountRefused : public Error {
+ public:
+  AccountRefused(store::AccountOwner owner, store::AccountId account, Failure failure)
+      : Error(std::move(failure)), owner_(std::move(owner)), account_(account) {}
+  const store::AccountOwner& owner() const noexcept { return owner_; }
+  store::AccountId account() const noexcept { return account_; }
+
+ private:
+  store::AccountOwner owner_;
+  store::AccountId account_;
+};
+
+/// What newAccount says.
+acme::NewAccount wanted_account(const PooledCa& ca);
+
+/// A digest of all in the configuration that newAccount depends on: another one may have another answer.
+std::string registration_settings(const PooledCa& ca, const AccountsConfig& accounts);
+
+/// What in the configuration helps against this refusal of newAccount, which was sent for `key`: "check …".
+std::string registration_remedy(const Error& refusal, const PooledCa& ca, const crypto::PrivateKey& key,
+                                KeyType key_type);
+
+}  // namespace csrq::issuance

@@ -1,0 +1,121 @@
+#include <doctest/doctest.h>
+
+#include "db/store_fixture.hpp"
+#include "store/accounts.hpp"
+
+using namespace std::chrono_literals;
+using namespace csrq;
+using namespace csrq::store;
+using namespace csrq::test;
+
+namespace {
+
+const Failure refusal{.failure_class = FailureClass::administrative,
+                      .code = "malformed",
+                      .detail = "the CA does not like it",
+                      .problem = R"({"type":"urn:ietf:params:acme:error:malformed"})"};
+const std::vector<Duration> schedule{1s, 10min, 100min};
+
+struct Registration {
+  TestDatabase test{};
+  Database database{{.url = test.url()}};
+  Sql sql{test.url()};
+  AccountId account{find_or_create_account(database, some_owner(), some_key('a')).id};
+
+  std::optional<RegistrationHold> begin(const std::string& settings = "one") {
+    return begin_registration(database, account, settings);
+  }
+  void minute_is_over() { sql.run("UPDATE csrq.registration SET ask_again_at = now()"); }
+};
+
+}  // namespace
+
+TEST_CASE("registration: of several workers one asks, the others wait for seconds and then ask, too") {
+  Registration world;
+  CHECK_FALSE(world.begin());
+  const auto held = world.begin();
+  REQUIRE(held);
+  CHECK_FALSE(held->refusal);
+  CHECK(held->wait > 0s);
+  CHECK(held->wait <= 2s);
+  world.minute_is_over();
+  CHECK_FALSE(world.begin());
+}
+
+TEST_CASE("registration: what was not answered is asked again at once") {
+  Registration world;
+  CHECK_FALSE(world.begin());
+  registration_unanswered(world.database, world.account);
+  CHECK_FALSE(world.begin());
+}
+
+TEST_CASE("registration: after a refusal nobody asks for a minute at least, longer each time") {
+  Registration world;
+  CHECK_FALSE(world.begin());
+  CHECK(registration_refused(world.database, world.account, refusal, schedule) == 1min);
+  for (const Duration expected : {Duration(10min), Duration(100min), Duration(100min)}) {
+    const auto held = world.begin();
+    REQUIRE(held);
+    REQUIRE(held->refusal);
+    CHECK(held->refusal->code == "malformed");
+    CHECK(held->refusal->detail == "the CA does not like it");
+    CHECK(held->refusal->failure_class == FailureClass::administrative);
+    world.minute_is_over();
+    CHECK_FALSE(world.begin());
+    CHECK(world.begin()->wait > 50s);  // while it is being asked
+    CHECK(registration_refused(world.database, world.account, refusal, schedule) == expected);
+  }
+}
+
+TEST_CASE("registration: a probe that got no answer keeps its minute") {
+  Registration world;
+  CHECK_FALSE(world.begin());
+  registration_refused(world.database, world.account, refusal, schedule);
+  world.minute_is_over();
+  CHECK_FALSE(world.begin());
+  registration_unanswered(world.database, world.account);
+  CHECK(world.begin());
+}
+
+TEST_CASE("registration: each configuration has one try, so that workers who differ do not ask by turns") {
+  Registration world;
+  for (const char* settings : {"one", "another"}) {
+    CHECK_FALSE(world.begin(settings));
+    CHECK(world.begin(settings));
+    registration_refused(world.database, world.account, refusal, schedule);
+  }
+  for (const char* settings : {"one", "another", "one"}) CHECK(world.begin(settings));
+  CHECK_FALSE(world.begin("a third"));
+}
+
+TEST_CASE("registration: what the CA accepts is over, for the next time, too") {
+  Registration world;
+  CHECK_FALSE(world.begin());
+  registration_refused(world.database, world.account, refusal, schedule);
+  account_registered(world.database, world.account,
+                     {.status = AccountStatus::valid, .url = "https://ca.example/acct/1"});
+  CHECK(world.sql.value("SELECT count(*) FROM csrq.registration") == "0");
+  CHECK(world.sql.value("SELECT error IS NULL FROM csrq.accounts") == "t");
+  CHECK(registration_refused(world.database, world.account, refusal, schedule) == 0s);
+  CHECK(world.sql.value("SELECT error IS NULL FROM csrq.accounts") == "t");
+}
+
+TEST_CASE("registration: only an account that was refused, and never made, gets another key") {
+  Registration world;
+  const SealedKey former = some_key('a');
+  const SealedKey next = some_key('b');
+  CHECK_FALSE(world.begin());
+  CHECK_FALSE(replace_refused_key(world.database, world.account, former.thumbprint, next));
+  registration_refused(world.database, world.account, refusal, schedule);
+  CHECK_FALSE(replace_refused_key(world.database, world.account, "another thumbprint", next));
+  CHECK(replace_refused_key(world.database, world.account, former.thumbprint, next));
+  CHECK_FALSE(replace_refused_key(world.database, world.account, former.thumbprint, some_key('c')));
+  CHECK(find_account(world.database, some_owner())->key.thumbprint == next.thumbprint);
+  CHECK(is_account_key(world.database, former.spki_sha256));
+}
+
+TEST_CASE("registration: an account that never was valid cannot end") {
+  Registration world;
+  account_ended(world.database, world.account, AccountStatus::deactivated, refusal);
+  CHECK(world.sql.value("SELECT status FROM csrq.accounts") == "creating");
+}
