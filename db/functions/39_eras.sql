@@ -2,12 +2,18 @@
 -- one of an older era is smaller. So one snapshot of positions says what has been read, wherever
 -- the database was taken meanwhile.
 
+CREATE OR REPLACE FUNCTION csrq.this_database() RETURNS oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT d.oid FROM pg_database d WHERE d.datname = current_database()
+$$;
+COMMENT ON FUNCTION csrq.this_database() IS 'This database, whatever it is called.';
+
 CREATE OR REPLACE FUNCTION csrq.place() RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT s.system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
-                   || '/' || d.oid
-              FROM pg_control_system() s, pg_database d WHERE d.datname = current_database());
+                   || '/' || csrq.this_database()
+              FROM pg_control_system() s);
 END $$;
 COMMENT ON FUNCTION csrq.place() IS 'Within one place transaction ids can be compared: cluster '
     '(another one after a dump is restored), timeline (another one after a promotion or a recovery '
@@ -20,7 +26,8 @@ DECLARE
 BEGIN
     -- Whoever writes events of the old era has committed: no cursor of the new one may miss them.
     LOCK TABLE csrq.event IN SHARE ROW EXCLUSIVE MODE NOWAIT;
-    INSERT INTO csrq.era (number, place) SELECT max(e.number) + 1, csrq.place() FROM csrq.era e
+    INSERT INTO csrq.era (number, database, place)
+        SELECT max(e.number) + 1, csrq.this_database(), csrq.place() FROM csrq.era e
         RETURNING number INTO its_number;
     RETURN its_number;
 END $$;
@@ -34,16 +41,34 @@ $$;
 COMMENT ON FUNCTION csrq.position(int, xid8) IS 'Of a transaction in an era.';
 
 -- Nothing waits here: whoever finds no era of this place begins one, and two that do so at the same
--- time give it the same number.
+-- time give it the same number. The place is looked at once for each start of the server: it costs
+-- more than all the rest of an event.
+CREATE OR REPLACE FUNCTION csrq.look_at_place(p_last csrq.era) RETURNS csrq.era
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_place CONSTANT text := csrq.place();
+    has_moved CONSTANT boolean := its_place <> p_last.place;
+    seen csrq.era;
+BEGIN
+    INSERT INTO csrq.era (number, first_xid, database, place)
+        VALUES (p_last.number + has_moved::int,
+                CASE WHEN has_moved THEN pg_current_xact_id() ELSE p_last.first_xid END,
+                csrq.this_database(), its_place)
+        RETURNING * INTO seen;
+    RETURN seen;
+END $$;
+COMMENT ON FUNCTION csrq.look_at_place(csrq.era) IS 'The server has been started, or the database '
+    'has come to another one: writes down that the last era goes on, or that another begins.';
+
 CREATE OR REPLACE FUNCTION csrq.event_position() RETURNS xid8
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last csrq.era;
 BEGIN
-    SELECT * INTO last FROM csrq.era e ORDER BY e.number DESC LIMIT 1;
-    IF last.place <> csrq.place() THEN
-        INSERT INTO csrq.era (number, place) VALUES (last.number + 1, csrq.place())
-            RETURNING * INTO last;
+    SELECT * INTO last FROM csrq.era e ORDER BY e.number DESC, e.server_started DESC LIMIT 1;
+    IF last.server_started <> pg_postmaster_start_time()
+       OR last.database <> csrq.this_database() THEN
+        last := csrq.look_at_place(last);
     END IF;
     RETURN csrq.position(last.number, pg_current_xact_id());
 END $$;

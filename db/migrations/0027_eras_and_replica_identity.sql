@@ -6,8 +6,10 @@ CREATE TABLE csrq.era (
     mark      bigint NOT NULL
               DEFAULT 4611686018427387904 + floor(random() * 4503599627370496)::bigint,
     began_at  timestamptz NOT NULL DEFAULT now(),
+    server_started timestamptz NOT NULL DEFAULT pg_postmaster_start_time(),
     first_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     number    int NOT NULL CHECK (number BETWEEN 0 AND 16382),
+    database  oid NOT NULL,
     place     text NOT NULL,
     PRIMARY KEY (number, mark),
     CONSTRAINT mark_is_above_all_positions CHECK (mark >= 4611686018427387904)
@@ -17,14 +19,18 @@ COMMENT ON TABLE csrq.era IS 'Where this database has been. The first event afte
 COMMENT ON COLUMN csrq.era.mark IS 'Random, in every cursor of this era (csrq.events_since). '
     'Transactions that begin an era at the same time leave a row each.';
 COMMENT ON COLUMN csrq.era.began_at IS 'When.';
+COMMENT ON COLUMN csrq.era.server_started IS 'Of the server that was seen to be in this era. Each '
+    'start of it leaves a row.';
 COMMENT ON COLUMN csrq.era.first_xid IS 'The transaction that began it.';
 COMMENT ON COLUMN csrq.era.number IS 'Counts up; the upper bits of csrq.event.xid.';
+COMMENT ON COLUMN csrq.era.database IS 'The database, in that server.';
 COMMENT ON COLUMN csrq.era.place IS 'Cluster, timeline and database (csrq.place()).';
 
 -- Number 0 has the events of before as they are, unless they were restored from another cluster.
-INSERT INTO csrq.era (number, place)
+INSERT INTO csrq.era (number, database, place)
     SELECT CASE WHEN EXISTS (SELECT FROM csrq.event e WHERE e.xid > pg_current_xact_id())
                 THEN 1 ELSE 0 END,
+           d.oid,
            s.system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
                || '/' || d.oid
       FROM pg_control_system() s, pg_database d WHERE d.datname = current_database();
