@@ -14,9 +14,9 @@ const Failure refusal{.failure_class = FailureClass::administrative,
                       .code = "malformed",
                       .detail = "the CA does not like it",
                       .problem = R"({"type":"urn:ietf:params:acme:error:malformed"})"};
-const std::vector<Duration> schedule{1s, 10min, 100min};
+const std::vector<Duration> schedule_of_refusals{1s, 10min, 100min};
 
-struct Registration {
+struct Registering {
   TestDatabase test{};
   Database database{{.url = test.url()}};
   Sql sql{test.url()};
@@ -31,7 +31,7 @@ struct Registration {
 }  // namespace
 
 TEST_CASE("registration: of several workers one asks, the others wait for seconds and then ask, too") {
-  Registration world;
+  Registering world;
   CHECK_FALSE(world.begin());
   const auto held = world.begin();
   REQUIRE(held);
@@ -43,16 +43,16 @@ TEST_CASE("registration: of several workers one asks, the others wait for second
 }
 
 TEST_CASE("registration: what was not answered is asked again at once") {
-  Registration world;
+  Registering world;
   CHECK_FALSE(world.begin());
   registration_unanswered(world.database, world.account);
   CHECK_FALSE(world.begin());
 }
 
 TEST_CASE("registration: after a refusal nobody asks for a minute at least, longer each time") {
-  Registration world;
+  Registering world;
   CHECK_FALSE(world.begin());
-  CHECK(registration_refused(world.database, world.account, refusal, schedule) == 1min);
+  CHECK(registration_refused(world.database, world.account, refusal, schedule_of_refusals) == 1min);
   for (const Duration expected : {Duration(10min), Duration(100min), Duration(100min)}) {
     const auto held = world.begin();
     REQUIRE(held);
@@ -63,14 +63,14 @@ TEST_CASE("registration: after a refusal nobody asks for a minute at least, long
     world.minute_is_over();
     CHECK_FALSE(world.begin());
     CHECK(world.begin()->wait > 50s);  // while it is being asked
-    CHECK(registration_refused(world.database, world.account, refusal, schedule) == expected);
+    CHECK(registration_refused(world.database, world.account, refusal, schedule_of_refusals) == expected);
   }
 }
 
 TEST_CASE("registration: a probe that got no answer keeps its minute") {
-  Registration world;
+  Registering world;
   CHECK_FALSE(world.begin());
-  registration_refused(world.database, world.account, refusal, schedule);
+  registration_refused(world.database, world.account, refusal, schedule_of_refusals);
   world.minute_is_over();
   CHECK_FALSE(world.begin());
   registration_unanswered(world.database, world.account);
@@ -78,35 +78,35 @@ TEST_CASE("registration: a probe that got no answer keeps its minute") {
 }
 
 TEST_CASE("registration: each configuration has one try, so that workers who differ do not ask by turns") {
-  Registration world;
+  Registering world;
   for (const char* settings : {"one", "another"}) {
     CHECK_FALSE(world.begin(settings));
     CHECK(world.begin(settings));
-    registration_refused(world.database, world.account, refusal, schedule);
+    registration_refused(world.database, world.account, refusal, schedule_of_refusals);
   }
   for (const char* settings : {"one", "another", "one"}) CHECK(world.begin(settings));
   CHECK_FALSE(world.begin("a third"));
 }
 
 TEST_CASE("registration: what the CA accepts is over, for the next time, too") {
-  Registration world;
+  Registering world;
   CHECK_FALSE(world.begin());
-  registration_refused(world.database, world.account, refusal, schedule);
+  registration_refused(world.database, world.account, refusal, schedule_of_refusals);
   account_registered(world.database, world.account,
                      {.status = AccountStatus::valid, .url = "https://ca.example/acct/1"});
   CHECK(world.sql.value("SELECT count(*) FROM csrq.registration") == "0");
   CHECK(world.sql.value("SELECT error IS NULL FROM csrq.accounts") == "t");
-  CHECK(registration_refused(world.database, world.account, refusal, schedule) == 0s);
+  CHECK(registration_refused(world.database, world.account, refusal, schedule_of_refusals) == 0s);
   CHECK(world.sql.value("SELECT error IS NULL FROM csrq.accounts") == "t");
 }
 
 TEST_CASE("registration: only an account that was refused, and never made, gets another key") {
-  Registration world;
+  Registering world;
   const SealedKey former = some_key('a');
   const SealedKey next = some_key('b');
   CHECK_FALSE(world.begin());
   CHECK_FALSE(replace_refused_key(world.database, world.account, former.thumbprint, next));
-  registration_refused(world.database, world.account, refusal, schedule);
+  registration_refused(world.database, world.account, refusal, schedule_of_refusals);
   CHECK_FALSE(replace_refused_key(world.database, world.account, "another thumbprint", next));
   CHECK(replace_refused_key(world.database, world.account, former.thumbprint, next));
   CHECK_FALSE(replace_refused_key(world.database, world.account, former.thumbprint, some_key('c')));
@@ -115,7 +115,7 @@ TEST_CASE("registration: only an account that was refused, and never made, gets 
 }
 
 TEST_CASE("registration: an account that never was valid cannot end") {
-  Registration world;
+  Registering world;
   account_ended(world.database, world.account, AccountStatus::deactivated, refusal);
   CHECK(world.sql.value("SELECT status FROM csrq.accounts") == "creating");
 }
