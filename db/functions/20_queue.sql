@@ -225,6 +225,7 @@ BEGIN
         PERFORM csrq.revocation_refused(p_request, failed.revoke_reason);
     ELSIF p_permanent THEN
         PERFORM csrq.close_orders(p_request);
+        PERFORM csrq.call_next_after(p_request);
     ELSE
         PERFORM csrq.remember_failure(p_request);
     END IF;
@@ -303,6 +304,7 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM csrq.close_orders(p_request);
+    PERFORM csrq.call_next_after(p_request);
     PERFORM csrq.replan(p_request);
     RETURN true;
 END $$;

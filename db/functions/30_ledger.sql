@@ -188,8 +188,12 @@ BEGIN
         END IF;
         p_order := this_order.id;
     ELSIF EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.id <> p_order
-                     AND (o.closed_at IS NULL OR o.finalize_at IS NOT NULL AND o.request_id <> p_request)) THEN
+                     AND (o.closed_at IS NULL
+                          -- Its certificate is, or will be, for another row's key.
+                          OR o.finalize_at IS NOT NULL AND o.request_id <> p_request
+                             AND p_status IN ('processing', 'valid'))) THEN
         UPDATE csrq.acme_order SET status = 'lost', closed_at = now(), updated_at = now(),
+               error = jsonb_build_object('class', 'transient', 'code', 'order_taken'),
                names_sha256 = (SELECT csrq.name_set_sha256(r.names) FROM csrq.request r WHERE r.id = p_request)
          WHERE id = p_order;
         RETURN 'taken';
@@ -202,7 +206,9 @@ BEGIN
     WITH known AS (
         INSERT INTO csrq.acme_authorization AS k (account_id, customer, url, expires_at)
         SELECT DISTINCT this_order.account_id, this_order.customer, a, p_expires_at FROM unnest(p_authorizations) a ORDER BY a
-        ON CONFLICT (url) DO UPDATE SET updated_at = now(), expires_at = coalesce(k.expires_at, EXCLUDED.expires_at) RETURNING id)
+        -- One of another account is no part of this order, whatever the CA says.
+        ON CONFLICT (url) DO UPDATE SET updated_at = now(), expires_at = coalesce(k.expires_at, EXCLUDED.expires_at)
+            WHERE k.account_id = EXCLUDED.account_id RETURNING id)
     INSERT INTO csrq.acme_order_authorization (order_id, authorization_id) SELECT p_order, id FROM known ON CONFLICT DO NOTHING;
     RETURN CASE WHEN is_held THEN 'recorded' ELSE 'lost' END;
 END $$;
@@ -245,7 +251,8 @@ BEGIN
            presented_at = CASE WHEN EXCLUDED.key_authorization IS NULL THEN c.presented_at ELSE coalesce(c.presented_at, now()) END,
            removed_at = CASE WHEN EXCLUDED.key_authorization IS NULL THEN coalesce(c.removed_at, now()) END,
            status = CASE WHEN c.status = EXCLUDED.status OR EXISTS (SELECT FROM csrq.legal_move m WHERE m.subject = 'acme_challenge'
-                              AND m.from_state = c.status AND m.to_state = EXCLUDED.status) THEN EXCLUDED.status ELSE c.status END;
+                              AND m.from_state = c.status AND m.to_state = EXCLUDED.status) THEN EXCLUDED.status ELSE c.status END
+     WHERE c.authorization_id = EXCLUDED.authorization_id;
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.record_authorizations(bigint, bigint, bigint, jsonb)
@@ -311,33 +318,58 @@ COMMENT ON FUNCTION csrq.close_order(bigint, bigint, bigint, bigint, text, jsonb
 CREATE OR REPLACE FUNCTION csrq.wait_for_order(p_worker bigint, p_request bigint, p_lease bigint, p_url text, p_error jsonb)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- Whoever closes it from here on finds this row waiting.
-    PERFORM FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at IS NULL FOR SHARE;
-    IF NOT FOUND AND EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at > now() - interval '1 minute') THEN
+    IF NOT EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.closed_at IS NULL) THEN
         RETURN 'over';
     END IF;
+    -- Whoever closes it from here on finds this row waiting. Who is at it already, an app that cancels
+    -- perhaps, is not waited for: the row looks again by itself.
+    PERFORM FROM csrq.acme_order o
+      WHERE o.url = p_url AND o.closed_at IS NULL FOR SHARE SKIP LOCKED;
     RETURN CASE WHEN csrq.put_off(p_worker, p_request, p_lease, interval '2 minutes', p_error) THEN 'waits' ELSE 'lost' END;
 END $$;
 COMMENT ON FUNCTION csrq.wait_for_order(bigint, bigint, bigint, text, jsonb)
-    IS 'Puts a row off that was handed another one''s order, until that is closed: waits, lost (the lease was), or over (it has just been closed: the row goes on).';
+    IS 'Puts a row off that was handed another one''s order, until that is closed: waits, lost (the lease was), or over (it is closed already: nothing was written).';
 
-CREATE OR REPLACE FUNCTION csrq.call_next_for_order() RETURNS trigger
+CREATE OR REPLACE FUNCTION csrq.call_next_for(p_order csrq.acme_order) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_names CONSTANT bytea := (
+        SELECT csrq.name_set_sha256(r.names) FROM csrq.request r WHERE r.id = p_order.request_id);
 BEGIN
     -- One that is missed here looks again by itself within two minutes.
     UPDATE csrq.job SET run_at = now()
      WHERE request_id = (
         SELECT j.request_id
-          FROM csrq.acme_order t JOIN csrq.request r ON r.id = t.request_id JOIN csrq.job j ON j.request_id = r.id
-         WHERE t.account_id = NEW.account_id AND t.status = 'lost' AND t.names_sha256 IS NOT NULL
-           AND t.names_sha256 = (SELECT csrq.name_set_sha256(mine.names) FROM csrq.request mine WHERE mine.id = NEW.request_id)
+          FROM csrq.acme_order t JOIN csrq.request r ON r.id = t.request_id
+          JOIN csrq.job j ON j.request_id = r.id
+         WHERE t.account_id = p_order.account_id AND t.status = 'lost'
+           AND t.names_sha256 IS NOT NULL AND t.names_sha256 = its_names
            AND r.error ->> 'code' = 'order_taken' AND j.status = 'ready' AND j.run_at > now()
          ORDER BY t.id LIMIT 1 FOR NO KEY UPDATE OF j SKIP LOCKED);
+END $$;
+COMMENT ON FUNCTION csrq.call_next_for(csrq.acme_order)
+    IS 'An order is closed: of the rows for the same names that were handed it, too, the first goes on.';
+
+CREATE OR REPLACE FUNCTION csrq.call_next_after(p_request bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT csrq.call_next_for(o) FROM csrq.acme_order o
+     WHERE o.request_id = p_request AND o.url IS NOT NULL ORDER BY o.id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION csrq.call_next_after(bigint)
+    IS 'As csrq.call_next_for(), of the order that a worker has just closed for this request.';
+
+CREATE OR REPLACE FUNCTION csrq.call_next_for_order() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM csrq.call_next_for(NEW);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION csrq.call_next_for_order() IS 'An order is closed: of the rows for the same names that were handed it, too, the first goes on.';
+COMMENT ON FUNCTION csrq.call_next_for_order() IS 'As csrq.call_next_for().';
+-- An order that ends without an error was cancelled, in a transaction of an app that may stay open for
+-- long: it must not lock what others wait for.
 CREATE OR REPLACE TRIGGER call_next_for_order AFTER UPDATE OF closed_at ON csrq.acme_order FOR EACH ROW
-    WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NEW.url IS NOT NULL)
+    WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NEW.url IS NOT NULL
+          AND (NEW.status = 'valid' OR NEW.error IS NOT NULL))
     EXECUTE FUNCTION csrq.call_next_for_order();
 
 CREATE OR REPLACE FUNCTION csrq.key_authorization(p_token text) RETURNS text

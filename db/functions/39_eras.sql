@@ -65,7 +65,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last csrq.era;
 BEGIN
-    SELECT * INTO last FROM csrq.era e ORDER BY e.number DESC, e.server_started DESC LIMIT 1;
+    SELECT * INTO last FROM csrq.era e
+     ORDER BY e.number DESC, e.server_started = pg_postmaster_start_time() DESC LIMIT 1;
     IF last.server_started <> pg_postmaster_start_time()
        OR last.database <> csrq.this_database() THEN
         last := csrq.look_at_place(last);

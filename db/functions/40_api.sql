@@ -66,8 +66,10 @@ BEGIN
     WITH pick AS MATERIALIZED (
         SELECT j.request_id, j.lane, j.status = 'leased' AS is_leased FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
          WHERE (j.status = 'ready' AND j.run_at > now() OR j.status = 'parked' AND j.parked_because <> 'suspended'
-                -- A worker has it: it may be waiting, too.
-                OR j.status = 'leased' AND NOT j.cancel_requested AND (retry_rows.id IS NOT NULL OR r.error IS NOT NULL))
+                -- A worker has it: it may be waiting, too. An app's transaction, which may stay open for long, must not
+                -- lock all that workers have.
+                OR j.status = 'leased' AND NOT j.cancel_requested
+                   AND (retry_rows.id IS NOT NULL OR is_staff AND r.error IS NOT NULL))
            AND (retry_rows.id IS NULL OR j.request_id = retry_rows.id)
            AND (retry_rows.customer IS NULL OR j.customer = retry_rows.customer)
            AND (below IS NULL OR j.request_id = ANY (below))

@@ -198,7 +198,7 @@ Progress Issuance::hold_back(Task& task, const store::Hold& hold) {
   return wait_for_hold(task, hold.wait, std::move(why));
 }
 
-/// It is called when that one is done. If it is done already, the CA makes another order.
+/// It is called when that one is done. If it is done already, the CA should make another order.
 Progress Issuance::wait_for_order_of_other(Task& task) {
   Failure why{.failure_class = FailureClass::limited,
               .code = "order_taken",
@@ -208,9 +208,13 @@ Progress Issuance::wait_for_order_of_other(Task& task) {
               .problem = {},
               .retry_after = {}};
   const std::string url = task.unrecorded->url;
+  const store::WaitForOther other = store::wait_for_order(database_, task.claim.fence, url, why);
   task.forget_order();
-  if (store::wait_for_order(database_, task.claim.fence, url, why) == store::WaitForOther::over)
+  if (other == store::WaitForOther::over && !std::exchange(task.was_handed_used_order, true))
     return waiting(1s);
+  if (other == store::WaitForOther::over)
+    fail(FailureClass::transient, "order_used",
+         "the CA goes on handing out the order " + url + ", with which another row has finished");
   return {.kind = Progress::Kind::put_off, .wait = 2 * longest_leased_wait, .failure = std::move(why)};
 }
 

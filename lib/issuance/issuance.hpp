@@ -47,9 +47,10 @@ struct Task {
   std::optional<store::OpenOrder> order{};
   std::optional<acme::Order> unrecorded{};  ///< what newOrder answered, while the database was away
   Phase phase{Phase::opening};
-  bool decided{};           ///< the database lets the row go on to its CA
-  bool at_fallback{};       ///< `ca` is the fallback of the one that the row names
-  bool registered_again{};  ///< the CA had forgotten the account
+  bool decided{};                ///< the database lets the row go on to its CA
+  bool at_fallback{};            ///< `ca` is the fallback of the one that the row names
+  bool registered_again{};       ///< the CA had forgotten the account
+  bool was_handed_used_order{};  ///< another row's, which that had finished with
   CaWork work{};
   WaitInMemory waiting{};
   int looks{};  ///< at the order, in this phase

@@ -70,7 +70,7 @@ struct OrderRecord {
 
 enum class WaitForOther { waits, over };
 /// After record_order() has said false: puts the row off until the order with this URL is closed; over: it
-/// has just been closed, nothing was written. Throws LeaseLost.
+/// is closed already, nothing was written. Throws LeaseLost.
 [[nodiscard]] WaitForOther wait_for_order(Database& database, const Fence& fence, const std::string& url,
                                           const Failure& why);
 

@@ -81,10 +81,12 @@ struct OneOrderForTwo : Store {
     REQUIRE_FALSE(hand_out_again(claims[1].fence));
   }
 
-  bool hand_out_again(const store::Fence& fence) {
+  bool hand_out_again(const store::Fence& fence, OrderStatus status = OrderStatus::ready) {
     const auto account = store::find_or_create_account(database, some_owner(), some_key('a')).id;
     const auto opened = store::open_order(database, fence, account, {"a.example"}, {}).order.value();
-    return store::record_order(database, fence, Store::order_record(opened.id, url()));
+    store::OrderRecord record = Store::order_record(opened.id, url());
+    record.status = status;
+    return store::record_order(database, fence, record);
   }
 
   std::string url() const { return "https://ca.example/order/" + std::to_string(store::number(order)); }
@@ -133,7 +135,50 @@ TEST_CASE("an order that was finalized for another row's key is not taken, thoug
   OneOrderForTwo rows;
   store::begin_finalize(rows.database, rows.claims[0].fence, rows.order);
   REQUIRE(store::complete(rows.database, rows.claims[0].fence, Store::issued(rows.order, "01")));
-  CHECK_FALSE(rows.hand_out_again(rows.claims[1].fence));
+  CHECK_FALSE(rows.hand_out_again(rows.claims[1].fence, OrderStatus::valid));
+}
+
+TEST_CASE("an order whose finalize was refused serves the next row for the same names") {
+  OneOrderForTwo rows;
+  const store::Fence& first = rows.claims[0].fence;
+  store::begin_finalize(rows.database, first, rows.order);
+  REQUIRE(store::fail(rows.database, first, some_failure(FailureClass::permanent), schedule));
+  CHECK(rows.hand_out_again(rows.claims[1].fence));
+}
+
+TEST_CASE("what an order costs is given back if the CA hands out another row's order instead") {
+  OneOrderForTwo rows;
+  CHECK(rows.sql.value("SELECT error ->> 'code' FROM csrq.acme_order WHERE status = 'lost'") ==
+        "order_taken");
+}
+
+TEST_CASE("an app that has cancelled a row, but not committed, locks no row that waits for its order") {
+  OneOrderForTwo rows;
+  REQUIRE(rows.second_waits() == store::WaitForOther::waits);
+  REQUIRE(store::put_off(rows.database, rows.claims[0].fence, std::chrono::seconds(0), nullptr));
+  pqxx::connection app(rows.test.url());
+  pqxx::work open(app);
+  open.exec("SELECT csrq.cancel(" + std::to_string(store::number(rows.claims[0].fence.request)) + ")");
+  CHECK(rows.sql.value("SELECT count(*) FROM (SELECT FROM csrq.job WHERE request_id = " +
+                       std::to_string(store::number(rows.claims[1].fence.request)) +
+                       " FOR UPDATE SKIP LOCKED) free") == "1");
+}
+
+TEST_CASE("an authorization of another account is no part of an order, whatever the CA says") {
+  Store store;
+  store.submit();
+  const auto claim = store.claim_one();
+  store.ready_order(claim.fence);
+  store.submit();
+  const auto other = store.claim_one();
+  const auto account = store::find_or_create_account(store.database, some_owner("other"), some_key('b')).id;
+  const auto opened =
+      store::open_order(store.database, other.fence, account, {"b.example"}, {}).order.value();
+  store::OrderRecord record = Store::order_record(opened.id, "https://ca.example/order/other");
+  record.authorizations = {store.sql.value("SELECT url FROM csrq.acme_authorization")};
+  REQUIRE(store::record_order(store.database, other.fence, record));
+  CHECK(store.sql.value("SELECT count(*) FROM csrq.acme_order_authorization WHERE order_id = " +
+                        std::to_string(store::number(opened.id))) == "0");
 }
 
 TEST_CASE(
