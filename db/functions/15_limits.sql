@@ -721,16 +721,24 @@ COMMENT ON FUNCTION csrq.told_of_hold(csrq.rate_hold, bigint, text[])
     IS 'What a row for these names under this account is told that has to wait: an error, with '
        'hold_code where it is not merely on hold.';
 
-CREATE OR REPLACE FUNCTION csrq.held(p_request bigint, p_account bigint, p_names text[],
-    p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
+CREATE OR REPLACE FUNCTION csrq.held_by(p_request bigint, p_account bigint, p_names text[],
+    p_holds csrq.rate_hold[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT h.until, csrq.told_of_hold(h, p_account, p_names)
-      FROM csrq.holds_on(p_request, p_account, p_names, p_domains) h
+    SELECT h.until, csrq.told_of_hold(h, p_account, p_names) FROM unnest(p_holds) h
      WHERE csrq.is_bound(p_request, h) ORDER BY h.until DESC LIMIT 1;
 END $$;
+COMMENT ON FUNCTION csrq.held_by(bigint, bigint, text[], csrq.rate_hold[])
+    IS 'As csrq.held(), of waits that were looked up already (csrq.holds_on).';
+
+CREATE OR REPLACE FUNCTION csrq.held(p_request bigint, p_account bigint, p_names text[],
+    p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT * FROM csrq.held_by(p_request, p_account, p_names,
+        array(SELECT h FROM csrq.holds_on(p_request, p_account, p_names, p_domains) h))
+$$;
 COMMENT ON FUNCTION csrq.held(bigint, bigint, text[], text[])
     IS 'Until when the CA has asked to wait with an order of this request for these names; no row: it '
        'has not.';

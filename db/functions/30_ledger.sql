@@ -74,6 +74,7 @@ DECLARE
     found_order csrq.acme_order;
     is_fresh boolean := false;
     limited record;
+    its_holds csrq.rate_hold[];
 BEGIN
     IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
         RETURN QUERY SELECT false, NULL::bigint, NULL::text, false, false, NULL::double precision, NULL::jsonb;
@@ -99,7 +100,9 @@ BEGIN
     END IF;
     IF found_order.id IS NULL OR found_order.url IS NULL THEN
         -- Only a new order is held back; one that the CA has accepted goes on.
-        SELECT * INTO limited FROM csrq.held(p_request, p_account, p_names, p_domains);
+        its_holds := array(
+            SELECT h FROM csrq.holds_on(p_request, p_account, p_names, p_domains) h);
+        SELECT * INTO limited FROM csrq.held_by(p_request, p_account, p_names, its_holds);
         IF FOUND THEN
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
             RETURN;
@@ -122,9 +125,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    IF found_order.url IS NULL
-       AND NOT csrq.sets_out(p_request, p_account, array(
-               SELECT h FROM csrq.holds_on(p_request, p_account, p_names, p_domains) h)) THEN
+    IF found_order.url IS NULL AND NOT csrq.sets_out(p_request, p_account, its_holds) THEN
         RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false,
             extract(epoch FROM csrq.wait_for_first())::double precision,
             jsonb_build_object('detail', 'the CA had asked to wait; another order goes first, to see '
