@@ -70,8 +70,8 @@ TEST_CASE("spreading levels a spike: days within 5 % of each other, none later, 
   CHECK(portfolio.spread(10, 70) > 1900);
 
   const std::vector<std::int64_t> load = portfolio.load(90);
-  for (int day = 30; day <= 40; ++day) CHECK(std::abs(load.at(day) - 200) <= 10);
-  for (int day = 70; day <= 80; ++day) CHECK(std::abs(load.at(day) - 10) <= 1);
+  for (std::size_t day = 30; day <= 40; ++day) CHECK(std::abs(load.at(day) - 200) <= 10);
+  for (std::size_t day = 70; day <= 80; ++day) CHECK(std::abs(load.at(day) - 10) <= 1);
   CHECK(portfolio.sql.value(
             "SELECT count(*) FROM csrq.renewal n JOIN before b USING (request_id) WHERE n.renew_at > "
             "b.renew_at OR n.renew_at < b.renew_at - interval '240 hours'") == "0");
@@ -129,7 +129,7 @@ TEST_CASE("spreading fills the days before a spike beside what they have, and le
   portfolio.spread(30);
   const std::vector<std::int64_t> load = portfolio.load(4);
   CHECK(load.front() == 40);
-  for (int day = 1; day <= 3; ++day) CHECK(std::abs(load.at(day) - 40) <= 2);
+  for (std::size_t day = 1; day <= 3; ++day) CHECK(std::abs(load.at(day) - 40) <= 2);
 }
 
 TEST_CASE("a certificate is not renewed in the first half of its time until its rule") {
