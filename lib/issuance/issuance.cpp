@@ -23,6 +23,8 @@ constexpr Duration expiry_tolerance = 1min;
 /// A CA that has not finished with an order by then has lost it (Boulder calls such orders `processing` for
 /// ever), unless it has asked to wait for longer.
 constexpr Duration longest_processing = 1h;
+/// Times that a CA takes the request to finalize an order from one task: once more than should be needed.
+constexpr int most_finalized = 2;
 
 Progress waiting(Duration wait) {
   return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
@@ -61,6 +63,14 @@ Failure about_names(Failure failure, const Task& task) {
   if (may_be_about_some && failure.failed_names.empty() && !failure.problem.empty() && task.csr)
     failure.failed_names = refused_names(failure, task.csr->names);
   return failure;
+}
+
+/// An order that only goes round between finalize and `ready` is the CA's failure: the schedule makes the
+/// waits grow, which each finalize would begin anew.
+[[noreturn]] void fail_ignored(const acme::Order& order) {
+  fail(FailureClass::transient, "finalize_ignored",
+       "the CA took the request to finalize the order " + order.url + ", and the order is `" +
+           std::string(to_string(order.status)) + "` all the same");
 }
 
 bool has_expired(const acme::Order& order, Time now) {
@@ -300,9 +310,13 @@ Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::
     return wait_for(task, Task::Phase::validation, order);
   }
   if (order.status == OrderStatus::ready) {
+    if (task.finalized == most_finalized) fail_ignored(order);
     store::begin_finalize(database_, task.claim.fence, task.order->id);
     if (task.phase != Task::Phase::issuance) task.work = {.asked_at = CaWork::Clock::now()};
+    task.work.asks_anew = false;  // this is what csrq.retry() wants
     order = acme::finalize(session, order, task.csr->der);
+    ++task.finalized;
+    if (order.status == OrderStatus::ready || order.status == OrderStatus::pending) fail_ignored(order);
   }
   if (order.status == OrderStatus::invalid) give_up_order(task, session, order);
   if (order.status != OrderStatus::valid) return wait_for(task, Task::Phase::issuance, order);

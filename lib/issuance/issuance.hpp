@@ -53,7 +53,8 @@ struct Task {
   bool was_handed_used_order{};  ///< another row's, which that had finished with
   CaWork work{};
   WaitInMemory waiting{};
-  int looks{};  ///< at the order, in this phase
+  int looks{};      ///< at the order, in this phase
+  int finalized{};  ///< times that the CA took the request to finalize the order
   int looks_for_slot{};
   int turned_away{};  ///< by a busy CA, for a short time
   int unwritten{};    ///< times that the database did not take what became of a step
@@ -67,6 +68,7 @@ struct Task {
     phase = Phase::opening;
     work = {};
     looks = 0;
+    finalized = 0;
     unanswered = 0;
   }
 
@@ -76,6 +78,7 @@ struct Task {
     work.read_at.reset();
     work.asks_anew = asks_anew;
     looks = 0;
+    finalized = 0;
   }
 };
 

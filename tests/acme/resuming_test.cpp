@@ -205,3 +205,23 @@ TEST_CASE("an order that is `ready` again after finalize is finalized again") {
   CHECK(run_again(world, id, false).issued == 1);
   CHECK(world.stub.issued() == 1);
 }
+
+TEST_CASE("an order that finalize leaves where it was is finalized again by the schedule") {
+  for (const char* status : {"ready", "pending"}) {
+    CAPTURE(status);
+    StubIssuing world;
+    world.stub.change([&](StubBehaviour& ca) {
+      ca.looks_until_issued = -1;
+      ca.edit_order = [status](nlohmann::json& order) {
+        if (order["status"] == "processing") order["status"] = status;
+      };
+    });
+    const auto id = world.submit({"a.example"});
+    CHECK(world.run().failed == 1);
+    CHECK(world.row(id).code() == "finalize_ignored");
+    CHECK(world.row(id).failure_class() == "transient");
+    CHECK(world.job(id, "failures") == "1");
+    CHECK(world.stub.requests(Kind::finalize) == 1);
+    CHECK(world.count("acme_order WHERE closed_at IS NULL") == "1");
+  }
+}
