@@ -339,10 +339,13 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
   // A CA may ask to wait longer than csrq would by itself, not to be asked without end.
   const Duration patience = next_wait(pace.first_wait(), task.work.lasting());
   Duration wait = std::clamp<Duration>(order.retry_after.value_or(patience), patience, 24h);
-  // However long the CA asks to wait: what has become of an answer is seen within a minute at first.
+  // However long the CA asks to wait, or has been at work on the order before: what has become of an answer
+  // is seen soon.
   if (const std::optional<Duration> answered = task.work.answered_ago();
-      answered && *answered < between_readings)
-    wait = std::min(wait, std::max(patience, between_readings - *answered));
+      answered && *answered < between_readings) {
+    const Duration soon = next_wait(pace.first_wait(), *answered);
+    wait = std::min(wait, order.retry_after ? std::max(soon, between_readings - *answered) : soon);
+  }
   ++task.looks;
   if (task.work.noted) return tell_and_wait(task, wait, *task.work.noted);
   return put_off(task, wait,

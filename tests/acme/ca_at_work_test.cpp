@@ -285,3 +285,15 @@ TEST_CASE("an order that has not expired by the clock of the database is gone on
   CHECK(world.run().issued == 1);
   CHECK(world.row(id).status == "issued");
 }
+
+TEST_CASE("an order that lay for hours before its challenges were answered is looked at soon after that") {
+  StubIssuing world;
+  const auto id = world.submit({"a.example"});
+  Hold hold = world.stub.hold_next(Kind::challenge);
+  world.stub.fail_next(Kind::challenge, faults::cut_before());
+  world.worker().work_until(hold);
+  world.sql.run("UPDATE csrq.acme_order SET created_at = now() - interval '2 hours'");
+  world.sql.run("UPDATE csrq.acme_challenge SET presented_at = now() - interval '2 hours'");
+  world.make_due(id);
+  CHECK(world.run().issued == 1);
+}
