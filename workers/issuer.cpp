@@ -162,8 +162,9 @@ void Issuer::beat() {
 
 void Issuer::hear_of_retries() {
   next_retries_ = Clock::now() + retry_interval;
-  if (leases_.size() == 0) return;
-  const std::vector<store::RetryWish> wishes = store::take_retries(database_, worker_);
+  const std::vector<store::Fence> waiting = queue_.waiting();
+  if (waiting.empty()) return;
+  const std::vector<store::RetryWish> wishes = store::take_retries(database_, worker_, waiting);
   leases_.mark_retried(wishes);
   std::vector<store::Fence> fences;
   for (const store::RetryWish& wish : wishes) fences.push_back(wish.fence);

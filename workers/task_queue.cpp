@@ -20,6 +20,14 @@ void TaskQueue::put(std::unique_ptr<issuance::Task> task, Clock::time_point due)
   }
 }
 
+std::vector<store::Fence> TaskQueue::waiting() {
+  const std::scoped_lock lock(mutex_);
+  std::vector<store::Fence> fences;
+  fences.reserve(heap_.size());
+  for (const Entry& entry : heap_) fences.push_back(entry.task->claim.fence);
+  return fences;
+}
+
 void TaskQueue::hasten(const std::vector<store::Fence>& fences) {
   const std::scoped_lock lock(mutex_);
   const Clock::time_point now = Clock::now();

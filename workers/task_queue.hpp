@@ -17,6 +17,7 @@ class TaskQueue {
 
   /// After close(), the task is dropped: its lease is given back with the others.
   void put(std::unique_ptr<issuance::Task> task, Clock::time_point due);
+  std::vector<store::Fence> waiting();
   /// Those of these tasks that wait here are due at once.
   void hasten(const std::vector<store::Fence>& fences);
   /// Waits for a task to become due, first due first; null once closed.

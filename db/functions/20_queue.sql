@@ -278,7 +278,8 @@ END $$;
 COMMENT ON FUNCTION csrq.explain_wait(bigint, bigint, bigint, jsonb)
     IS 'A row that waits while its worker keeps it says why. False: the lease was lost.';
 
-CREATE OR REPLACE FUNCTION csrq.take_retries(p_worker bigint)
+DROP FUNCTION IF EXISTS csrq.take_retries(bigint);
+CREATE OR REPLACE FUNCTION csrq.take_retries(p_worker bigint, p_requests bigint[], p_leases bigint[])
 RETURNS TABLE (request_id bigint, lease_number bigint, asks_anew boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -287,14 +288,15 @@ BEGIN
     WITH wanted AS MATERIALIZED (
         SELECT j.request_id FROM csrq.job j
          WHERE j.worker_id = p_worker AND j.retry_requested AND j.status = 'leased'
+           AND (j.request_id, j.lease_number) IN (SELECT * FROM unnest(p_requests, p_leases))
            FOR NO KEY UPDATE SKIP LOCKED)
     UPDATE csrq.job j SET retry_requested = false
       FROM wanted w LEFT JOIN csrq.acme_order o ON o.request_id = w.request_id AND o.closed_at IS NULL
      WHERE j.request_id = w.request_id
     RETURNING j.request_id, j.lease_number, coalesce(o.finalize_at IS NULL OR o.retried_at > o.finalize_at, false);
 END $$;
-COMMENT ON FUNCTION csrq.take_retries(bigint)
-    IS 'Rows that this worker holds and that csrq.retry() was called for since it last asked; asks_anew: the CA is asked anew for what it is at work on, be it with another order.';
+COMMENT ON FUNCTION csrq.take_retries(bigint, bigint[], bigint[])
+    IS 'Of the leases of this worker that wait in it, those that csrq.retry() was called for since it last asked: what comes while a step is under way is for csrq.fail() and csrq.put_off(), or for the wait after it. asks_anew: the CA is asked anew for what it is at work on, be it with another order.';
 
 CREATE OR REPLACE FUNCTION csrq.drop_cancelled(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -20,6 +20,20 @@ constexpr auto complete_sql = R"sql(
     SELECT csrq.complete($1, $2, $3, $4, decode($5, 'base64'), $6, $7, $8, $9, $10, $11, $12)
 )sql";
 
+struct FenceNumbers {
+  std::vector<std::int64_t> requests{};
+  std::vector<std::int64_t> leases{};
+};
+
+FenceNumbers numbers_of(const std::vector<Fence>& fences) {
+  FenceNumbers numbers;
+  for (const Fence& fence : fences) {
+    numbers.requests.push_back(number(fence.request));
+    numbers.leases.push_back(number(fence.lease));
+  }
+  return numbers;
+}
+
 JobKind kind_named(const std::string& name) {
   if (name == "issue") return JobKind::issue;
   if (name == "renew") return JobKind::renew;
@@ -77,18 +91,13 @@ std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duratio
 
 std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held,
                              Duration lease) {
-  std::vector<std::int64_t> requests;
-  std::vector<std::int64_t> leases;
-  for (const Fence& fence : held) {
-    requests.push_back(number(fence.request));
-    leases.push_back(number(fence.lease));
-  }
+  const FenceNumbers numbers = numbers_of(held);
   std::vector<Fence> to_drop;
   database.run([&](pqxx::transaction_base& transaction) {
     to_drop.clear();
     for (const auto& row :
          execute(transaction, "SELECT request_id, lease_number FROM csrq.heartbeat($1, $2, $3, $4)",
-                 {worker, requests, leases, lease})) {
+                 {worker, numbers.requests, numbers.leases, lease})) {
       to_drop.push_back({.worker = worker,
                          .request = RequestId{row[0].as<std::int64_t>()},
                          .lease = LeaseNumber{row[1].as<std::int64_t>()}});
@@ -97,12 +106,14 @@ std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vec
   return to_drop;
 }
 
-std::vector<RetryWish> take_retries(Database& database, WorkerId worker) {
+std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const std::vector<Fence>& waiting) {
+  const FenceNumbers numbers = numbers_of(waiting);
   std::vector<RetryWish> wishes;
   database.run([&](pqxx::transaction_base& transaction) {
     wishes.clear();
-    for (const auto& row : execute(
-             transaction, "SELECT request_id, lease_number, asks_anew FROM csrq.take_retries($1)", {worker}))
+    for (const auto& row :
+         execute(transaction, "SELECT request_id, lease_number, asks_anew FROM csrq.take_retries($1, $2, $3)",
+                 {worker, numbers.requests, numbers.leases}))
       wishes.push_back({.fence = {.worker = worker,
                                   .request = RequestId{row[0].as<std::int64_t>()},
                                   .lease = LeaseNumber{row[1].as<std::int64_t>()}},

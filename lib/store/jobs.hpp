@@ -70,8 +70,9 @@ struct RetryWish {
   Fence fence{};
   bool asks_anew{};  ///< the CA is asked once more for what it is at work on, be it with another order
 };
-/// Since the last call; each is told once.
-std::vector<RetryWish> take_retries(Database& database, WorkerId worker);
+/// Since the last call, for those that wait in this worker; each is told once. What comes while a step is
+/// under way ends the wait that the step leads to.
+std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const std::vector<Fence>& waiting);
 /// Worker processes that are not taken for dead; at least 1.
 int live_workers(Database& database);
 /// Takes leases from dead workers; returns how many.

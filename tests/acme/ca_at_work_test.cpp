@@ -297,3 +297,22 @@ TEST_CASE("an order that lay for hours before its challenges were answered is lo
   world.make_due(id);
   CHECK(world.run().issued == 1);
 }
+
+TEST_CASE("csrq retry of a row in the middle of a step ends the wait that the step leads to") {
+  StubIssuing world;
+  world.stub.change([](StubBehaviour& ca) {
+    ca.looks_until_issued = -1;
+    ca.retry_after = "3600";
+  });
+  const auto id = world.submit({"a.example"});
+  Hold hold = world.stub.hold_next(Kind::finalize, HoldPoint::after);
+  RunningBatch batch = world.start_run();
+  hold.wait_until_reached();
+  CHECK(retry(world, id) == 1);
+  std::this_thread::sleep_for(3s);  // the worker asks for retries meanwhile
+  ca_recovers(world);
+  hold.release();
+  const auto issued = batch.wait().issued;
+  CHECK(issued + world.run().issued == 1);
+  CHECK(world.row(id).status == "issued");
+}
