@@ -168,8 +168,11 @@ BEGIN
     UPDATE csrq.acme_authorization a SET updated_at = now(),
            status = CASE WHEN EXISTS (SELECT FROM csrq.legal_move m WHERE m.subject = 'acme_authorization'
                                          AND m.from_state = a.status AND m.to_state = p_status) THEN p_status ELSE a.status END,
-           -- What the CA says is valid, or over without us, costs nothing and holds nobody back.
-           deactivation_at = CASE WHEN p_status <> 'deactivated' THEN NULL ELSE a.deactivation_at END,
+           -- What the CA says is valid, or over without us, costs nothing and holds nobody back. What stays as it is waits for its next try.
+           deactivation_at = CASE WHEN p_status <> 'deactivated'
+                                       AND (p_status = 'valid' OR EXISTS (SELECT FROM csrq.legal_move m WHERE m.subject = 'acme_authorization'
+                                                                             AND m.from_state = a.status AND m.to_state = p_status))
+                                  THEN NULL ELSE a.deactivation_at END,
            deactivation_error = CASE WHEN p_error IS NOT NULL AND NOT (p_again AND a.deactivation_tries < most_tries) THEN p_error END
      WHERE a.id = p_authorization RETURNING * INTO its;
     IF its.id IS NULL OR (its.deactivation_error IS NULL AND its.status IN ('pending', 'valid')) THEN

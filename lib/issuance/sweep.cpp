@@ -12,14 +12,19 @@ bool may_pass(const Failure& failure) {
   return failure.failure_class == FailureClass::transient || failure.failure_class == FailureClass::limited;
 }
 
+/// It was to be deactivated and is not. One that was pending for the ledger and is valid is kept for reuse.
+bool is_left(AuthorizationStatus status, bool is_pending) {
+  return status == AuthorizationStatus::pending || (status == AuthorizationStatus::valid && !is_pending);
+}
+
 /// The CA refused: it may be over already, or forgotten.
-store::Settlement settle_refusal(acme::Session& session, const std::string& url,
-                                 const acme::Refusal& refusal) {
+store::Settlement settle_refusal(acme::Session& session, const std::string& url, const acme::Refusal& refusal,
+                                 bool is_pending) {
   const bool is_unknown = refusal.status() == 404 || refusal.status() == 410;
   if (is_unknown && refusal.says_gone()) return {.status = AuthorizationStatus::expired};
   if (may_pass(refusal.failure())) return {.failure = refusal.failure(), .again = true};
   const AuthorizationStatus status = acme::get_authorization(session, url).status;
-  if (status != AuthorizationStatus::pending) return {.status = status};
+  if (!is_left(status, is_pending)) return {.status = status};
   return {.failure = refusal.failure()};
 }
 
@@ -34,15 +39,15 @@ store::Settlement deactivate(PooledCa& ca, Accounts& accounts,
       if (now != AuthorizationStatus::pending) return {.status = now};
     }
     const AuthorizationStatus status = acme::deactivate_authorization(session, authorization.url).status;
-    if (status != AuthorizationStatus::pending) return {.status = status};
+    if (!is_left(status, is_pending)) return {.status = status};
     return {.failure = Failure{.failure_class = FailureClass::permanent,
                                .code = "not_deactivated",
                                .detail = "the CA took the deactivation of " + authorization.url +
-                                         " and still calls it pending",
+                                         " and still calls it " + std::string(to_string(status)),
                                .problem = {},
                                .retry_after = {}}};
   } catch (const acme::Refusal& refusal) {
-    return settle_refusal(session, authorization.url, refusal);
+    return settle_refusal(session, authorization.url, refusal, is_pending);
   }
 }
 

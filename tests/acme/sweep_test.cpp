@@ -101,3 +101,25 @@ TEST_CASE("sweep: an authorization that was found valid holds back no order for 
   CHECK(world.run().issued == 1);
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));
 }
+
+TEST_CASE("sweep: a CA that keeps a valid authorization is asked once") {
+  for (const bool refuses : {true, false}) {
+    CAPTURE(refuses);
+    StubIssuing world;
+    world.submit({"a.example"});
+    REQUIRE(world.run().issued == 1);
+    if (refuses) world.stub.fail_next(Kind::deactivation, faults::problem(403, "unauthorized", "no"), 100);
+    world.stub.change([](StubBehaviour& ca) {
+      ca.edit_authorization = [](nlohmann::json& authorization) { authorization["status"] = "valid"; };
+    });
+    TestWorker& worker = world.worker();
+    int looks = 0;
+    const issuance::SweepTally tally =
+        issuance::sweep(worker.database, worker.cas, worker.accounts, {.customer = "acme", .valid = true},
+                        [&] { return ++looks > 10; });
+    CHECK(tally.left == 1);
+    CHECK(tally.over == 0);
+    CHECK(world.stub.requests(Kind::deactivation) == 1);
+    CHECK(world.count("acme_authorization WHERE status = 'valid' AND deactivation_error IS NOT NULL") == "1");
+  }
+}
