@@ -101,7 +101,8 @@ std::vector<std::string> unknown_orders(Database& database, const std::vector<st
 /// cancelled.
 void begin_finalize(Database& database, const Fence& fence, OrderId order);
 
-/// The CA has had an hour to forget the order, by its own `expires` and the database's clock.
+/// The CA has had an hour to forget the order, by its own `expires` and the database's clock, or has
+/// forgotten the account that the order was made under (its key has been registered anew since).
 bool has_run_out(Database& database, OrderId order);
 
 /// The order is dead (invalid, lost), or given up: the next attempt opens another. Throws LeaseLost.

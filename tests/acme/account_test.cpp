@@ -144,6 +144,20 @@ TEST_CASE("an account that the CA has forgotten is registered again with the sam
   CHECK(world.count("acme_account WHERE url = '" + world.stub.accounts().at(0).url + "'") == "1");
 }
 
+TEST_CASE("a CA that has forgotten account and order, and says of the order only 404: another is opened") {
+  StubIssuing world;
+  const auto id = world.submit({"a.example"});
+  world.stub.fail_next(Kind::finalize, faults::status(500));
+  REQUIRE(world.run().failed == 1);
+  world.stub.forget_account(world.stub.accounts().at(0).url);
+  world.stub.fail_next(Kind::order, faults::status(404), 1, 1);
+  world.make_due(id);
+  CHECK(world.run().failed == 1);
+  CHECK(world.count("acme_order WHERE status = 'lost' AND closed_at IS NOT NULL") == "1");
+  world.make_due(id);
+  CHECK(world.run().issued == 1);
+}
+
 TEST_CASE("a CSR with the key of any account is refused before the CA is asked") {
   StubIssuing world;
   const CsrRecipe recipe{.names = {"a.example"}};
