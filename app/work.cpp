@@ -16,9 +16,12 @@ constexpr Duration start_again_after = std::chrono::seconds(5);
 class Instructions {
  public:
   void stop() {
-    const std::scoped_lock lock(mutex_);
-    stopped_ = true;
-    tell();
+    {
+      const std::scoped_lock lock(mutex_);
+      stopped_ = true;
+      tell();
+    }
+    stop_.request_stop();
   }
   void change_to(Config config) {
     const std::scoped_lock lock(mutex_);
@@ -30,6 +33,7 @@ class Instructions {
     const std::scoped_lock lock(mutex_);
     return stopped_;
   }
+  std::stop_token stop_token() const { return stop_.get_token(); }
   /// The last configuration that was asked for since this was called last.
   std::optional<Config> take_change() {
     const std::scoped_lock lock(mutex_);
@@ -59,6 +63,7 @@ class Instructions {
   bool stopped_{false};
   std::optional<Config> change_{};
   std::function<void()> end_work_{};
+  std::stop_source stop_{};
 };
 
 /// On the thread of the signals: a worker that goes on under the old configuration is not interrupted by a
@@ -74,11 +79,30 @@ void reread(const Arguments& arguments, Instructions& instructions) {
   }
 }
 
+/// A worker that is being made cannot be told to stop, and may wait for the database.
+std::unique_ptr<Worker> start(const Config& config, const Instructions& instructions) {
+  std::stop_source stop;
+  const std::stop_callback relay(instructions.stop_token(), [stop]() mutable { stop.request_stop(); });
+  return std::make_unique<Worker>(config, stop);
+}
+
+/// What is wrong at the first start ends the process: its exit code tells whoever started it. Null: stop was
+/// asked for.
+std::unique_ptr<Worker> start_first(const Config& config, const Instructions& instructions) {
+  try {
+    return start(config, instructions);
+  } catch (const Unreachable&) {
+    if (instructions.stopped()) return nullptr;
+    throw;
+  }
+}
+
 /// Null: it could not be started, and the log says why.
-std::unique_ptr<Worker> try_to_start(const Config& config, std::string_view complaint) {
+std::unique_ptr<Worker> try_to_start(const Config& config, const Instructions& instructions,
+                                     std::string_view complaint) {
   try {
     log::configure(config.log.level, config.log.format);
-    return std::make_unique<Worker>(config);
+    return start(config, instructions);
   } catch (const std::exception& error) {
     log::error(complaint, {{"file", config.file}, {"error", error.what()}});
     return nullptr;
@@ -92,12 +116,13 @@ std::unique_ptr<Worker> start_again(Instructions& instructions, Config& config) 
   for (std::optional<Config> wanted; !instructions.stopped(); instructions.wait(start_again_after)) {
     if (std::optional<Config> change = instructions.take_change()) wanted = std::move(change);
     if (wanted) {
-      if (auto worker = try_to_start(*wanted, "the new configuration cannot be put in force")) {
+      if (auto worker = try_to_start(*wanted, instructions, "the new configuration cannot be put in force")) {
         config = *std::move(wanted);
         return worker;
       }
     }
-    if (auto worker = try_to_start(config, "the worker cannot be started; it will be tried again")) {
+    if (auto worker =
+            try_to_start(config, instructions, "the worker cannot be started; it will be tried again")) {
       if (wanted) log::warning("the old configuration stays in force");
       return worker;
     }
@@ -125,8 +150,7 @@ Exit run(const Arguments& arguments) {
     log::info("stopping when the steps under way have ended");
   };
   const workers::Signals signals(stop, [&] { reread(arguments, instructions); });
-  // What is wrong at the first start ends the process: its exit code tells whoever started it.
-  for (auto worker = std::make_unique<Worker>(config); worker; worker = start_again(instructions, config)) {
+  for (auto worker = start_first(config, instructions); worker; worker = start_again(instructions, config)) {
     work(*worker, instructions);
     worker.reset();  // the next may want the same addresses
   }

@@ -21,8 +21,9 @@ void log_outcome(const workers::Outcome& outcome) {
 
 }  // namespace
 
-Worker::Worker(const Config& config)
+Worker::Worker(const Config& config, std::stop_source stop)
     : config_(config),
+      stop_(std::move(stop)),
       environment_(config_, stop_.get_token()),
       issuer_(config_, *environment_.database, environment_.cas, environment_.accounts,
               {.finished = log_outcome, .tick = {}}),

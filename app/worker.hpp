@@ -17,8 +17,9 @@ namespace csrq::app {
 /// wants them here.
 class Worker {
  public:
-  /// Everything is in place when this returns: connected, listening. Throws UsageError or Unreachable.
-  explicit Worker(const Config& config);
+  /// Everything is in place when this returns: connected, listening. Throws UsageError or Unreachable, the
+  /// latter soon once `stop` is asked for.
+  explicit Worker(const Config& config, std::stop_source stop = {});
 
   /// Takes rows until stop(); then steps under way are finished and leases given back.
   void work();
@@ -32,7 +33,7 @@ class Worker {
   std::vector<workers::Metric> metrics();
 
   const Config config_;
-  std::stop_source stop_{};
+  std::stop_source stop_;
   IssuingEnvironment environment_;
   std::optional<workers::Responder> responder_{};
   workers::Issuer issuer_;

@@ -208,6 +208,22 @@ TEST_CASE("work: SIGTERM ends a worker within ten seconds while the database is 
   }
 }
 
+TEST_CASE("work: SIGTERM ends a worker that waits for a free connection at its start") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  const std::string url = installation.test.url_as("crowded");
+  sql.run("GRANT csrq_worker TO crowded");
+  sql.run("ALTER ROLE crowded CONNECTION LIMIT 1");
+  const Sql only(url);
+  std::string config = read_file(installation.config);
+  config.replace(config.find(installation.test.url()), installation.test.url().size(), url);
+  write_file(installation.config, config);
+  Service service(installation);
+  service.wait_for("no connection free");
+  service.process.signal(SIGTERM);
+  CHECK(service.process.wait(std::chrono::seconds(10)) == 0);
+}
+
 TEST_CASE("work: what is wrong at the start ends with the exit code of its kind") {
   const Installation installation;
   std::filesystem::permissions(installation.folder / "sealing.key", std::filesystem::perms::others_read,
