@@ -50,6 +50,10 @@ const challenges::Solver& solver_for(const std::string& type) {
        "csrq does not answer " + type + " challenges; it answers " + joined(challenges::solver_types()));
 }
 
+Duration first_retry(const RetryConfig& retry) {
+  return retry.schedule.empty() ? 1min : retry.schedule.front();
+}
+
 /// newOrder was sent, or may have been, and where the order is cannot be found out.
 bool has_lost_answer(const Task& task) {
   return !task.order->fresh && task.order->url.empty() && !task.unrecorded &&
@@ -392,8 +396,9 @@ Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order&
        .not_after = leaf.not_after(),
        .renew_at =
            std::max(renewal_time(leaf.not_before(), leaf.not_after(), config_.renewal.at_remaining, jitter),
-                    // Not at once again, however old the certificate is that the CA hands out.
-                    clock_.now() + std::min<Duration>(24h, (leaf.not_after() - clock_.now()) / 10)),
+                    // Not at once again, however old the certificate is that the CA hands out, be it expired.
+                    clock_.now() + std::max(first_retry(config_.retry),
+                                            std::min<Duration>(24h, (leaf.not_after() - clock_.now()) / 10))),
        .warning = warning});
   return {.kind = written ? Progress::Kind::issued : Progress::Kind::dropped,
           .wait = {},

@@ -308,3 +308,14 @@ TEST_CASE("many rows of one batch keep few connections") {
   CHECK(world.stub.connections() <= static_cast<std::uint64_t>(world.ca_config().connections));
   CHECK(world.stub.accounts().size() == 5);
 }
+
+TEST_CASE("a certificate that has expired when it comes is not renewed at once") {
+  StubIssuing world;
+  world.stub.change([](StubBehaviour& ca) {
+    ca.valid_since = 1h;
+    ca.valid_for = 59min;
+  });
+  world.submit({"a.example"});
+  CHECK(world.run().issued == 1);
+  CHECK(world.count("renewal WHERE renew_at > now() + interval '30 seconds'") == "1");
+}
