@@ -4,20 +4,25 @@
 CREATE OR REPLACE FUNCTION csrq.begin_registration(p_account bigint, p_settings text,
     OUT wait_seconds double precision, OUT error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- Longer than a request may last, so that no other worker asks meanwhile. An answer, or its
+    -- absence, ends it; only if the worker dies do the others wait for as long.
+    claim CONSTANT interval := '1 minute';
+    look_again CONSTANT interval := '2 seconds';
 BEGIN
-    -- Of several workers at once one asks. If it dies meanwhile, the others wait for no longer.
     INSERT INTO csrq.registration AS r (account_id, ask_again_at, settings)
-        VALUES (p_account, now() + interval '2 seconds', ARRAY[p_settings])
+        VALUES (p_account, now() + claim, ARRAY[p_settings])
     ON CONFLICT (account_id) DO UPDATE
        SET asked_at = now(),
            settings = (p_settings || array_remove(r.settings, p_settings))[1:10],
-           ask_again_at = now() + CASE r.refusals WHEN 0 THEN interval '2 seconds'
-                                                  ELSE interval '1 minute' END
+           ask_again_at = now() + claim
      WHERE r.ask_again_at <= now() OR r.refusals > 0 AND p_settings <> ALL (r.settings);
     IF FOUND THEN
         RETURN;
     END IF;
-    SELECT extract(epoch FROM r.ask_again_at - now()), CASE WHEN r.refusals > 0 THEN a.error END
+    SELECT extract(epoch FROM CASE r.refusals WHEN 0 THEN least(look_again, r.ask_again_at - now())
+                                              ELSE r.ask_again_at - now() END),
+           CASE WHEN r.refusals > 0 THEN a.error END
       INTO wait_seconds, begin_registration.error
       FROM csrq.registration r JOIN csrq.acme_account a ON a.id = r.account_id
      WHERE r.account_id = p_account;
@@ -41,11 +46,15 @@ DECLARE
     steps CONSTANT int := cardinality(p_schedule);
     wait_seconds double precision;
 BEGIN
+    -- Workers who were refused at the same time, or under several configurations, count once.
     UPDATE csrq.registration r
-       SET refusals = least(r.refusals + 1, 32000), refused_at = now(),
-           ask_again_at = now() + greatest(interval '1 minute',
-                                           p_schedule[least(r.refusals + 1, steps)])
-     WHERE r.account_id = p_account
+       SET refusals = least(n.refusals, 32000), refused_at = now(),
+           ask_again_at = now() + greatest(interval '1 minute', p_schedule[least(n.refusals, steps)])
+      FROM (SELECT f.account_id,
+                   CASE WHEN f.refused_at > now() - interval '1 minute' THEN f.refusals
+                        ELSE f.refusals + 1 END AS refusals
+              FROM csrq.registration f WHERE f.account_id = p_account FOR NO KEY UPDATE) n
+     WHERE r.account_id = n.account_id
     RETURNING extract(epoch FROM r.ask_again_at - now()) INTO wait_seconds;
     IF FOUND THEN
         UPDATE csrq.acme_account a SET error = p_error WHERE a.id = p_account;

@@ -25,7 +25,10 @@ struct Registering {
   std::optional<RegistrationHold> begin(const std::string& settings = "one") {
     return begin_registration(database, account, settings);
   }
-  void minute_is_over() { sql.run("UPDATE csrq.registration SET ask_again_at = now()"); }
+  void minute_is_over() {
+    sql.run(
+        "UPDATE csrq.registration SET ask_again_at = now(), refused_at = refused_at - interval '1 minute'");
+  }
 };
 
 }  // namespace
@@ -40,6 +43,23 @@ TEST_CASE("registration: of several workers one asks, the others wait for second
   CHECK(held->wait <= 2s);
   world.minute_is_over();
   CHECK_FALSE(world.begin());
+}
+
+TEST_CASE("registration: while one asks, the others do not, however long the CA takes for its answer") {
+  Registering world;
+  CHECK_FALSE(world.begin());
+  world.sql.run("UPDATE csrq.registration SET ask_again_at = ask_again_at - interval '45 seconds'");
+  const auto held = world.begin();
+  REQUIRE(held);
+  CHECK(held->wait <= 2s);
+}
+
+TEST_CASE("registration: refusals within a minute count once") {
+  Registering world;
+  CHECK_FALSE(world.begin());
+  for (int workers = 0; workers < 3; ++workers)
+    CHECK(registration_refused(world.database, world.account, refusal, schedule_of_refusals) == 1min);
+  CHECK(world.sql.value("SELECT refusals FROM csrq.registration") == "1");
 }
 
 TEST_CASE("registration: what was not answered is asked again at once") {
