@@ -2,6 +2,7 @@
 
 #include "db/store_fixture.hpp"
 #include "store/accounts.hpp"
+#include "store/jobs.hpp"
 
 using namespace std::chrono_literals;
 using namespace csrq;
@@ -138,4 +139,25 @@ TEST_CASE("registration: an account that never was valid cannot end") {
   Registering world;
   account_ended(world.database, world.account, AccountStatus::deactivated, refusal);
   CHECK(world.sql.value("SELECT status FROM csrq.accounts") == "creating");
+}
+
+TEST_CASE("registration: a configuration that has changed wakes the rows of every account, and no others") {
+  Store store;
+  std::vector<Fence> waiting;
+  for (int i = 0; i < 3; ++i) {
+    AccountOwner owner = some_owner();
+    owner.owner += std::to_string(i);
+    const AccountId account = find_or_create_account(store.database, owner, some_key(char('a' + i))).id;
+    store.submit();
+    waiting.push_back(store.claim_one().fence);
+    REQUIRE_FALSE(begin_registration(store.database, account, i == 2 ? "new" : "old"));
+    registration_refused(store.database, account, refusal, schedule_of_refusals);
+    Failure why = refusal;
+    why.problem = R"({"account":)" + std::to_string(number(account)) + "}";
+    REQUIRE(put_off(store.database, waiting.back(), 24h, &why));
+  }
+  CHECK(settings_in_force(store.database, some_owner().ca, some_owner().directory, "new") == 2);
+  CHECK(store.job(waiting[0].request, "run_at <= now()") == "t");
+  CHECK(store.job(waiting[1].request, "run_at <= now()") == "t");
+  CHECK(store.job(waiting[2].request, "run_at > now()") == "t");
 }
