@@ -137,6 +137,27 @@ END $$;
 COMMENT ON FUNCTION csrq.wake_refused(bigint)
     IS 'Rows that wait since the CA refused their account are due. Returns how many.';
 
+-- A row may learn of the refusal, and be put off for it, while another worker registers the account
+-- and wakes all who wait: this one did not yet. The lock lets one of the two see the other.
+CREATE OR REPLACE FUNCTION csrq.account_is_ready(p_error jsonb) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_account CONSTANT bigint :=
+        CASE WHEN p_error ->> 'class' = 'administrative' AND NOT csrq.is_pause(p_error)
+              AND jsonb_typeof(p_error -> 'account') = 'number'
+             THEN (p_error ->> 'account')::numeric::bigint END;
+BEGIN
+    IF its_account IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM csrq.registration r
+      WHERE r.account_id = its_account AND r.refusals > 0 FOR KEY SHARE;
+    RETURN NOT FOUND AND EXISTS (
+        SELECT FROM csrq.acme_account a WHERE a.id = its_account AND a.status = 'valid');
+END $$;
+COMMENT ON FUNCTION csrq.account_is_ready(jsonb)
+    IS 'Whether the account that a row is to wait for, by its error, has been registered meanwhile.';
+
 -- One statement for all accounts: a CA that refused one may have refused thousands.
 CREATE OR REPLACE FUNCTION csrq.settings_in_force(p_ca text, p_directory text, p_settings text)
 RETURNS bigint

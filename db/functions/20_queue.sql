@@ -244,8 +244,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     waiting csrq.job;
     goes_on boolean := NOT p_error ? 'request' AND (SELECT r.error ->> 'code' = p_error ->> 'code' FROM csrq.request r WHERE r.id = p_request);
+    its_wait CONSTANT interval := CASE WHEN csrq.account_is_ready(p_error) THEN interval '0'
+                                       ELSE p_wait END;
 BEGIN
-    UPDATE csrq.job j SET status = 'ready', run_at = CASE WHEN j.retry_requested THEN now() ELSE now() + p_wait END,
+    UPDATE csrq.job j SET status = 'ready', run_at = CASE WHEN j.retry_requested THEN now() ELSE now() + its_wait END,
            retry_requested = false, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL,
            attempt = j.attempt - CASE WHEN goes_on THEN 1 ELSE 0 END
      WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested

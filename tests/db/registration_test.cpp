@@ -141,6 +141,29 @@ TEST_CASE("registration: an account that never was valid cannot end") {
   CHECK(world.sql.value("SELECT status FROM csrq.accounts") == "creating");
 }
 
+TEST_CASE("registration: a row that is put off for an account which is registered meanwhile is due") {
+  Store store;
+  const AccountId account = find_or_create_account(store.database, some_owner(), some_key('a')).id;
+  store.submit();
+  const Fence fence = store.claim_one().fence;
+  REQUIRE_FALSE(begin_registration(store.database, account, "one"));
+  registration_refused(store.database, account, refusal, schedule_of_refusals);
+  Failure why = refusal;
+  why.problem = R"({"account":)" + std::to_string(number(account)) + "}";
+  SUBCASE("before") {
+    account_registered(store.database, account,
+                       {.status = AccountStatus::valid, .url = "https://ca.example/acct/1"});
+    REQUIRE(put_off(store.database, fence, 24h, &why));
+  }
+  SUBCASE("after") {
+    REQUIRE(put_off(store.database, fence, 24h, &why));
+    CHECK(store.job(fence.request, "run_at > now()") == "t");
+    account_registered(store.database, account,
+                       {.status = AccountStatus::valid, .url = "https://ca.example/acct/1"});
+  }
+  CHECK(store.job(fence.request, "run_at <= now()") == "t");
+}
+
 TEST_CASE("registration: a configuration that has changed wakes the rows of every account, and no others") {
   Store store;
   std::vector<Fence> waiting;
