@@ -28,9 +28,12 @@ store::Alarm account_alarm(const store::AccountOwner& owner, const Failure& fail
           .request = std::nullopt};
 }
 
-/// Which one the CA means, as far as it says.
+/// Which name of the row the CA means, as far as it says. A sentence about a stranger's name is none that
+/// somebody could do anything about.
 std::string paused_name(const Failure& failure, const std::vector<std::string>& names) {
-  if (failure.limit && !failure.limit->subject.empty()) return failure.limit->subject;
+  const std::string subject = failure.limit.value_or(UsedUpLimit{}).subject;
+  const auto is_subject = [&](const std::string& name) { return name == subject || name == "*." + subject; };
+  if (std::ranges::any_of(names, is_subject)) return subject;
   const std::vector<std::string> refused = refused_names(failure, names);
   return refused.empty() ? names.front() : refused.front();
 }

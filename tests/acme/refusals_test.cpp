@@ -391,6 +391,17 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a pause of a name that is not the row's is an alarm about the row's own") {
+  StubIssuing world;
+  world.stub.fail_next(Kind::new_order,
+                       faults::problem(429, "rateLimited",
+                                       "Your account is temporarily prevented from requesting certificates "
+                                       "for stranger.example and possibly others."));
+  world.submit({"a.example"});
+  CHECK(world.run().failed == 1);
+  CHECK(world.sql.value("SELECT split_part(key, ' ', 2) FROM csrq.alarms") == "a.example");
+}
+
 TEST_CASE("a paused name that the CA does not tell fails its row alone, by the schedule") {
   StubIssuing world;
   world.stub.fail_next(
