@@ -556,8 +556,10 @@ BEGIN
     SELECT greatest(1, 1 + max(h.refusals - CASE WHEN sent_at < h.until THEN 1 ELSE 0 END)) INTO in_a_row
       FROM csrq.rate_hold h
      WHERE h.directory = p_directory AND h.scope = p_scope AND h.key = ANY (scope_keys);
-    SELECT greatest(p_least, coalesce(p_asked,
-                    csrq.wait_without_time(max(l.refill), is_pause, in_a_row))) INTO wait
+    -- A person ends a pause: however short the time that the CA names, it is hours until then.
+    SELECT greatest(p_least, p_asked,
+                    CASE WHEN is_pause OR p_asked IS NULL
+                         THEN csrq.wait_without_time(max(l.refill), is_pause, in_a_row) END) INTO wait
       FROM unnest(scope_keys) k
       LEFT JOIN LATERAL csrq.limit_for(p_directory, limit_name, k) l ON true;
     INSERT INTO csrq.rate_hold AS h (directory, scope, key, until, refused_at, request_id, error,

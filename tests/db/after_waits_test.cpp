@@ -322,6 +322,12 @@ TEST_CASE(
   CHECK(ca.open(ca.claimed(), "z.example").order);
 }
 
+TEST_CASE("a paused name is left alone for hours, however short the time that the CA names") {
+  RefusingCa ca;
+  CHECK(ca.refuse(0s, LimitScope::identifier, "z.example", "name_paused") == an_hour);
+  CHECK(ca.refuse(5 * an_hour, LimitScope::identifier, "z.example", "name_paused") == 5 * an_hour);
+}
+
 TEST_CASE("a row that was retried, and told again that its name is paused, waits like the others") {
   RefusingCa ca;
   ca.pause("z.example");
