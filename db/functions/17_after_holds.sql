@@ -57,11 +57,28 @@ $$;
 COMMENT ON FUNCTION csrq.wait_for_first()
     IS 'When whoever waits for those that go first looks again.';
 
+CREATE OR REPLACE FUNCTION csrq.is_name_paused(p_directory text, p_name text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM csrq.rate_hold h
+         WHERE h.directory = p_directory AND h.scope = 'identifier'
+           AND split_part(h.key, ' ', 2) = p_name AND csrq.is_pause(h.error)
+           AND (h.until > now() OR h.may_go IS NOT NULL))
+    AND EXISTS (
+        SELECT FROM csrq.requests_of(p_name) n(id)
+          JOIN csrq.job j ON j.request_id = n.id JOIN csrq.request r ON r.id = n.id
+         WHERE csrq.is_pause(r.error) AND r.names && ARRAY[p_name, '*.' || p_name]);
+END $$;
+COMMENT ON FUNCTION csrq.is_name_paused(text, text)
+    IS 'Whether rows wait since a CA has paused this name, under whatever account.';
+
 CREATE OR REPLACE FUNCTION csrq.first_is_answered(p_request bigint, p_account bigint,
     p_accepted boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     passed csrq.rate_hold;
+    its_name text;
 BEGIN
     FOR passed IN
         WITH arrived AS (
@@ -76,8 +93,11 @@ BEGIN
                              THEN h.may_go + 1 END
          WHERE h.directory = passed.directory AND h.scope = passed.scope AND h.key = passed.key;
         IF csrq.is_pause(passed.error) THEN
-            PERFORM csrq.clear_alarm('name:' || passed.directory || ' '
-                                     || split_part(passed.key, ' ', 2));
+            its_name := split_part(passed.key, ' ', 2);
+            -- Other accounts may wait for the same name still.
+            IF NOT csrq.is_name_paused(passed.directory, its_name) THEN
+                PERFORM csrq.clear_alarm('name:' || passed.directory || ' ' || its_name);
+            END IF;
             PERFORM csrq.look_again(array(SELECT csrq.waiting_for(passed.scope, passed.key)));
         END IF;
     END LOOP;

@@ -50,9 +50,11 @@ DECLARE
     most_examples CONSTANT int := 5;
     since pg_snapshot;
     alarms_end boolean;
+    names_end boolean;
 BEGIN
     SELECT n.cursor INTO since FROM csrq.notifier n;
     alarms_end := EXISTS (SELECT FROM csrq.alarm a WHERE a.cleared_at IS NULL AND num_nonnulls(a.owner, a.request_id) > 0);
+    names_end := EXISTS (SELECT FROM csrq.alarm a WHERE a.cleared_at IS NULL AND a.key LIKE 'name:%');
     WITH seen AS MATERIALIZED (
         SELECT e.id, e.at, e.request_id, e.customer, e.what, e.detail FROM csrq.event e
          WHERE e.xid >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(e.xid, since)
@@ -63,12 +65,21 @@ BEGIN
           FROM seen s JOIN csrq.certificate c ON c.request_id = s.request_id AND c.serial = s.detail ->> 'serial'
           JOIN csrq.acme_account a ON a.id = c.account_id
          WHERE s.what IN ('issued', 'renewed') GROUP BY a.directory, a.owner),
+    names_seen AS (
+        SELECT regexp_replace(n, '^[*][.]', '') AS name, max(s.at) AS at
+          FROM seen s JOIN csrq.request r ON r.id = s.request_id CROSS JOIN unnest(r.names) n
+         WHERE names_end AND s.what IN ('issued', 'renewed', 'cancelled') GROUP BY 1),
     ended AS (
         UPDATE csrq.alarm a SET cleared_at = now()
          WHERE a.cleared_at IS NULL
            AND (EXISTS (SELECT FROM good WHERE a.directory = good.directory AND a.owner = good.owner AND a.seen_at < good.at)
                 OR EXISTS (SELECT FROM seen s WHERE s.request_id = a.request_id AND s.at > a.seen_at
-                              AND s.what IN ('issued', 'renewed', 'cancelled')))),
+                              AND s.what IN ('issued', 'renewed', 'cancelled'))
+                OR EXISTS (SELECT FROM names_seen n WHERE a.key = 'name:' || a.directory || ' ' || n.name
+                              AND n.at > a.seen_at))
+           -- The row that met the pause is not the only one that waits for its end.
+           AND (a.key NOT LIKE 'name:%'
+                OR NOT csrq.is_name_paused(a.directory, substr(a.key, length('name:' || a.directory) + 2)))),
     recipients AS MATERIALIZED (
         SELECT c.customer, csrq.notify_recipient(c.customer, p_can) AS recipient
           FROM (SELECT DISTINCT s.customer FROM seen s WHERE s.what IN ('failed', 'parked', 'fresh_csr_wanted')) c),

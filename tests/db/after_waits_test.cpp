@@ -39,6 +39,24 @@ struct RefusingCa : Store {
     return refuse(std::nullopt, LimitScope::identifier, name, "name_paused");
   }
 
+  store::RequestId wait_for_pause(const std::string& name) {
+    const auto fence = claimed();
+    const auto held = open(fence, name).hold.value();
+    const Failure why{
+        .failure_class = FailureClass::administrative, .code = held.code, .detail = held.detail};
+    REQUIRE(store::put_off(database, fence, held.wait, &why));
+    return fence.request;
+  }
+
+  void raise_pause(const std::string& name, std::optional<std::int64_t> request) {
+    store::raise_alarm(database, {.key = "name:" + directory + " " + name,
+                                  .code = "name_paused",
+                                  .detail = "no",
+                                  .directory = directory,
+                                  .owner = std::nullopt,
+                                  .request = request});
+  }
+
   void wait_is_over() { sql.run("UPDATE csrq.rate_hold SET until = now()"); }
 
   store::OpenOrderResult open(const store::Fence& fence, const std::string& name = "a.example",
@@ -289,19 +307,11 @@ TEST_CASE("a paused name holds its rows with its own code, for hours that grow, 
 TEST_CASE(
     "when a paused name is asked for again, one row goes first, and its acceptance ends the pause for all") {
   RefusingCa ca;
-  const auto put_off = [&] {
-    const auto fence = ca.claimed();
-    const auto held = ca.open(fence, "z.example").hold.value();
-    const Failure why{
-        .failure_class = FailureClass::administrative, .code = held.code, .detail = held.detail};
-    REQUIRE(store::put_off(ca.database, fence, held.wait, &why));
-    return fence.request;
-  };
   ca.pause("z.example");
   store::raise_alarm(ca.database,
                      {.key = "name:" + ca.directory + " z.example", .code = "name_paused", .detail = "no"});
-  const auto waiting = put_off();
-  const auto second = put_off();
+  const auto waiting = ca.wait_for_pause("z.example");
+  const auto second = ca.wait_for_pause("z.example");
   SUBCASE("at the end of the wait") {
     ca.wait_is_over();
     ca.sql.run("UPDATE csrq.job SET run_at = now() WHERE request_id = " + std::to_string(number(second)));
@@ -326,6 +336,44 @@ TEST_CASE("a paused name is left alone for hours, however short the time that th
   RefusingCa ca;
   CHECK(ca.refuse(0s, LimitScope::identifier, "z.example", "name_paused") == an_hour);
   CHECK(ca.refuse(5 * an_hour, LimitScope::identifier, "z.example", "name_paused") == 5 * an_hour);
+}
+
+TEST_CASE("the alarm of a paused name ends with the last row that waits for it, not with the first") {
+  RefusingCa ca;
+  ca.pause("z.example");
+  const auto met_it = ca.wait_for_pause("z.example");
+  const auto other = ca.wait_for_pause("z.example");
+  ca.raise_pause("z.example", store::number(met_it));
+  const auto alarms_without = [&](store::RequestId row) {
+    ca.sql.run("SELECT csrq.cancel(" + std::to_string(number(row)) + ")");
+    ca.sql.run("SELECT csrq.collect_failures('{}', '1 day', '0')");
+    return store::open_alarms(ca.database).size();
+  };
+  CHECK(alarms_without(met_it) == 1);
+  CHECK(alarms_without(other) == 0);
+}
+
+TEST_CASE("a name that is paused under two accounts is an alarm until both may have it again") {
+  RefusingCa ca;
+  const auto mine = ca.account;
+  const auto another = store::find_or_create_account(ca.database, some_owner("other"), some_key('b')).id;
+  for (const auto account : {mine, another}) {
+    ca.account = account;
+    ca.pause("z.example");
+    ca.wait_for_pause("z.example");
+  }
+  ca.raise_pause("z.example", std::nullopt);
+  ca.wait_is_over();
+  std::size_t left = 1;
+  for (const auto account : {mine, another}) {
+    ca.account = account;
+    const auto fence = ca.claimed();
+    const auto opened = ca.open(fence, "z.example").order.value();
+    REQUIRE(store::record_order(
+        ca.database, fence,
+        Store::order_record(opened.id, "https://ca.example/" + std::to_string(number(opened.id)))));
+    CHECK(store::open_alarms(ca.database).size() == left--);
+  }
 }
 
 TEST_CASE("a row that was retried, and told again that its name is paused, waits like the others") {
