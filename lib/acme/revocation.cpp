@@ -8,12 +8,12 @@ namespace csrq::acme {
 
 namespace {
 
-/// The usual answer is empty. What has a body is the CA's if it is an object and hands out a nonce (RFC 8555
-/// §6.5); anything else comes from something in front of the CA.
+/// The CA's answer is empty, or an object, and hands out a nonce (RFC 8555 §6.5); anything else comes from
+/// something in front of the CA.
 void refuse_page(const http::Response& response, const std::string& url) {
-  if (response.body.empty()) return;
-  const Object object = Object::parse(response.body, {.url = url});
-  if (response.header("replay-nonce").empty()) object.refuse("the answer has no nonce: a proxy answers");
+  if (!response.body.empty()) Object::parse(response.body, {.url = url});
+  if (response.header("replay-nonce").empty())
+    fail(FailureClass::transient, "bad_answer", url + ": the answer has no nonce: a proxy answers");
 }
 
 }  // namespace

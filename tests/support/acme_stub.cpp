@@ -112,7 +112,7 @@ struct AcmeStub::Impl {
     }
     response.status = found->status;
     for (const auto& [name, value] : found->headers) response.set_header(name, value);
-    if (request.method == "POST" || kind == StubRequest::new_nonce)
+    if ((request.method == "POST" || kind == StubRequest::new_nonce) && !response.has_header("Replay-Nonce"))
       response.set_header("Replay-Nonce", ca->fresh_nonce());
     response.set_header("Cache-Control", "public, max-age=0, no-cache");
     if (!found->content_type.empty()) response.set_header("Content-Type", found->content_type);
