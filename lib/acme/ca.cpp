@@ -281,6 +281,10 @@ http::Response Ca::plain_get(const std::string& url, RequestKind asked) {
   return response;
 }
 
+void Ca::refuse_foreign(const std::string& url, RequestKind asked) {
+  state_->refuse_foreign(url, asked);
+}
+
 http::Client& Ca::client() {
   return state_->client;
 }

@@ -47,6 +47,8 @@ class Ca {
   /// Plain GET under the same origin rule (issuer certificates behind `up` links of some CAs are not ACME
   /// resources).
   http::Response plain_get(const std::string& url, RequestKind request);
+  /// The origin rule by itself, for URLs that are kept to be asked later.
+  void refuse_foreign(const std::string& url, RequestKind request);
 
   http::Client& client();
   Pacer& pacer();

@@ -28,7 +28,14 @@ Identifier identifier_of(const Object& object) {
   object.refuse("an identifier is of a type that csrq did not ask for");
 }
 
-Order read_order(const http::Response& response, const std::string& url) {
+/// Before they are written down: what is in the database is asked later, by whoever has the order then.
+void refuse_foreign_urls(Ca& ca, const Order& order) {
+  for (const std::string& url : order.authorizations) ca.refuse_foreign(url, RequestKind::authorization);
+  if (!order.finalize.empty()) ca.refuse_foreign(order.finalize, RequestKind::finalize);
+  if (!order.certificate.empty()) ca.refuse_foreign(order.certificate, RequestKind::certificate);
+}
+
+Order read_order(Ca& ca, const http::Response& response, const std::string& url) {
   const Object object = Object::parse(response.body, {.url = url});
   Order order{.url = url};
   order.status = status_of(object.required_text("status"));
@@ -49,6 +56,7 @@ Order read_order(const http::Response& response, const std::string& url) {
   if (const auto error = object.json().find("error"); error != object.json().end() && error->is_object())
     order.error = parse_problem(dump_json(*error));
   order.retry_after = http::retry_after_of(response, now());
+  refuse_foreign_urls(ca, order);
   return order;
 }
 
@@ -89,7 +97,7 @@ Order new_order(Session& session, const std::vector<Identifier>& identifiers, co
   if (!is_usable_url(url))  // the body may tell why: a proxy's page, say
     Object::parse(response.body, {.url = target})
         .refuse("the answer has no usable Location, which names the order");
-  Order order = read_order(response, url);
+  Order order = read_order(session.ca, response, url);
   if (!is_for(order, identifiers))
     fail(FailureClass::transient, "bad_answer",
          url + ": the order's identifiers are not those that csrq asked for");
@@ -102,7 +110,7 @@ bool is_for(const Order& order, const std::vector<Identifier>& identifiers) {
 
 Order get_order(Session& session, const std::string& url) {
   try {
-    return read_order(session.ca.get(session.signer, url, RequestKind::order), url);
+    return read_order(session.ca, session.ca.get(session.signer, url, RequestKind::order), url);
   } catch (const Refusal& refusal) {
     if (refusal.says_gone()) fail_as_lost(url, refusal.failure());
     throw;
@@ -139,7 +147,8 @@ Order finalize(Session& session, const Order& order, std::string_view csr_der) {
     fail(FailureClass::transient, "bad_answer", order.url + ": the member `finalize` is missing");
   const std::string payload = dump_json(Json::object({{"csr", base64url(csr_der)}}));
   try {
-    return read_order(session.ca.post(session.signer, order.finalize, payload, RequestKind::finalize),
+    return read_order(session.ca,
+                      session.ca.post(session.signer, order.finalize, payload, RequestKind::finalize),
                       order.url);
   } catch (const Refusal& refusal) {
     return order_after_refusal(session, order, refusal);

@@ -680,6 +680,7 @@ TEST_CASE("a URL of another host is never asked, whatever the CA says") {
       CHECK(world.row(id).code() == "foreign_url");
       CHECK(world.row(id).detail().find(foreign) != std::string::npos);
       CHECK(world.row(id).chain == "");
+      CHECK(world.count("acme_authorization WHERE url = '" + std::string(foreign) + "'") == "0");
     }
 }
 
