@@ -21,15 +21,21 @@ constexpr std::string_view acme_prefix = "urn:ietf:params:acme:error:";
 constexpr std::size_t max_document_octets = 64 << 10;
 constexpr std::size_t max_detail_octets = 2000;
 constexpr std::size_t max_type_octets = 200;
+constexpr std::size_t max_identifier_octets = 255;
 constexpr std::size_t told_subproblems = 3;
 constexpr std::size_t most_algorithms = 10;
 constexpr std::size_t max_algorithm_octets = 20;
 
-/// RFC 8555 §6.7, RFC 8739, RFC 9773, draft-ietf-acme-profiles, and those of CAs.
+/// Those registered with IANA (RFC 8555 §6.7, RFC 8739, RFC 9115, RFC 9773 and others), of
+/// draft-ietf-acme-profiles, and of CAs. None may be a code of csrq's own, by which it acts.
 constexpr auto acme_types = std::to_array<std::string_view>({"accountDoesNotExist",
                                                              "agreementRequired",
                                                              "alreadyReplaced",
                                                              "alreadyRevoked",
+                                                             "autoRenewalCanceled",
+                                                             "autoRenewalCancellationInvalid",
+                                                             "autoRenewalExpired",
+                                                             "autoRenewalRevocationNotSupported",
                                                              "badCSR",
                                                              "badNonce",
                                                              "badPublicKey",
@@ -52,6 +58,7 @@ constexpr auto acme_types = std::to_array<std::string_view>({"accountDoesNotExis
                                                              "serverInternal",
                                                              "tls",
                                                              "unauthorized",
+                                                             "unknownDelegation",
                                                              "unsupportedContact",
                                                              "unsupportedIdentifier",
                                                              "userActionRequired"});
@@ -74,9 +81,10 @@ std::string text_of(const Json& object, const char* name) {
 }
 
 Subproblem subproblem_of(const Json& json) {
-  Subproblem subproblem{.type = text_of(json, "type"), .detail = text_of(json, "detail")};
+  Subproblem subproblem{.type = cut(text_of(json, "type"), max_type_octets),
+                        .detail = cut(text_of(json, "detail"), max_detail_octets)};
   if (const auto identifier = json.find("identifier"); identifier != json.end() && identifier->is_object())
-    subproblem.identifier = text_of(*identifier, "value");
+    subproblem.identifier = cut(text_of(*identifier, "value"), max_identifier_octets);
   return subproblem;
 }
 
@@ -167,7 +175,8 @@ bool Problem::is_acme() const {
 }
 
 std::string Problem::code() const {
-  return is_acme() ? short_type() : std::string();
+  std::string code = short_type();
+  return std::ranges::find(acme_types, code) != acme_types.end() ? code : std::string();
 }
 
 Problem problem_of(const http::Response& response) {

@@ -30,8 +30,8 @@ struct Problem {
   std::string short_type() const;              ///< "badNonce"; the whole type if it is not an ACME type
   /// It has a type of ACME's: the CA's word, not that of something in front of it.
   bool is_acme() const;
-  /// What failures are counted by: short_type() of an ACME type; empty if it is none, since a CA may make up
-  /// a new one for each answer.
+  /// What failures are counted by: short_type() of a known ACME type; empty if it is none, since a CA may
+  /// make up a new one for each answer, or one that is a code of csrq's own.
   std::string code() const;
 };
 

@@ -229,7 +229,8 @@ TEST_CASE("a refusal is judged by the request that it answers") {
     CAPTURE(row.status);
     const Failure failure = failure_of(answer(row.status, document(row.type)), row.request);
     CHECK(failure.failure_class == row.expected);
-    CHECK(failure.code == row.type);
+    CHECK(failure.code == (std::string_view(row.type) == "neverHeardOf" ? "http_" + std::to_string(row.status)
+                                                                        : std::string(row.type)));
   }
 }
 
@@ -420,6 +421,25 @@ TEST_CASE("error_of") {
       CHECK(nlohmann::json::parse(failure.problem)["type"] == type);
     }
     CHECK(failure_of(answer(403, R"({"type":"dns","detail":"no prefix"})")).code == "dns");
+  }
+  SUBCASE("a CA's type is never one of csrq's own codes") {
+    for (const char* own : {"paced", "name_paused", "internal", "order_taken", "split_waits", "on_hold"}) {
+      CAPTURE(own);
+      const Failure failure = failure_of(answer(403, document(own)));
+      CHECK(failure.code == "http_403");
+      CHECK(failure.detail.find(own) != std::string::npos);
+      CHECK(parse_problem(document(own)).is_acme());
+    }
+  }
+  SUBCASE("names and types of subproblems are cut") {
+    const std::string longer(60'000, 'x');
+    const nlohmann::json long_document = {
+        {"type", "urn:ietf:params:acme:error:compound"},
+        {"detail", "two"},
+        {"subproblems",
+         {{{"type", longer}, {"detail", "r1"}},
+          {{"type", "x"}, {"detail", longer}, {"identifier", {{"type", "dns"}, {"value", longer}}}}}}};
+    CHECK(failure_of(answer(400, long_document.dump())).detail.size() < 2000);
   }
   SUBCASE("Retry-After is kept, seconds or date") {
     CHECK(failure_of(answer(429, document("rateLimited"), {{"retry-after", "3600"}})).retry_after == 3600s);
