@@ -277,7 +277,8 @@ BEGIN
         RETURNING l.*)
     SELECT array_agg(g) INTO learnt FROM gone g;
     forgotten := coalesce(cardinality(learnt), 0)
-                 + (SELECT count(*) FROM unnest(ended) e WHERE e.until > now());
+                 + (SELECT count(*) FROM unnest(ended) e
+                     WHERE e.until > now() OR e.may_go IS NOT NULL);
     SELECT t.rows, t.last_at INTO forget_limits.rows, forget_limits.last_at
       FROM csrq.look_again(array(
            SELECT w FROM unnest(ended) e CROSS JOIN LATERAL csrq.waiting_for(e.scope, e.key) w

@@ -386,6 +386,14 @@ TEST_CASE("a row that was retried, and told again that its name is paused, waits
   CHECK(ca.open(ca.claimed(), "z.example").hold->code == "name_paused");
 }
 
+TEST_CASE("a wait that is over, and after which one goes first, can be forgotten, too") {
+  RefusingCa ca;
+  ca.refuse(an_hour);
+  ca.wait_is_over();
+  CHECK(ca.sql.value("SELECT forgotten FROM csrq.forget_limits(everything => true)") == "1");
+  CHECK(ca.sql.value("SELECT forgotten FROM csrq.forget_limits(everything => true)") == "0");
+}
+
 TEST_CASE("an administrator forgets a wait: rows that waited for it look again, and others do not") {
   RefusingCa ca;
   const auto waits = [&](const std::string& name) {
