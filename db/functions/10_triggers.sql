@@ -205,3 +205,9 @@ BEGIN
                         WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move()', subject);
     END LOOP;
 END $$;
+
+CREATE OR REPLACE FUNCTION csrq.rfc3339(p_at timestamptz) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+$$;
+COMMENT ON FUNCTION csrq.rfc3339(timestamptz) IS 'An instant as events and messages have it: RFC 3339, UTC, whole seconds.';

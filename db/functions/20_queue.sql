@@ -149,7 +149,7 @@ BEGIN
     END IF;
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, done.customer, CASE done.kind WHEN 'renew' THEN 'renewed' ELSE 'issued' END, p_worker, p_lease,
-                jsonb_build_object('serial', p_serial, 'not_after', p_not_after, 'attempt', done.attempt));
+                jsonb_build_object('serial', p_serial, 'not_after', csrq.rfc3339(p_not_after), 'attempt', done.attempt));
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.complete(bigint, bigint, bigint, bigint, bytea, text, text, text, text, timestamptz, timestamptz, timestamptz)
@@ -233,7 +233,7 @@ BEGIN
     PERFORM csrq.park_if_suspended(p_request);
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, failed.customer, CASE WHEN p_permanent THEN 'parked' ELSE 'failed' END, p_worker, p_lease,
-                jsonb_build_object('error', p_error, 'failures', failed.failures, 'next_attempt_at', CASE WHEN NOT p_permanent THEN failed.run_at END));
+                jsonb_build_object('error', p_error, 'failures', failed.failures, 'next_attempt_at', CASE WHEN NOT p_permanent THEN csrq.rfc3339(failed.run_at) END));
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.fail(bigint, bigint, bigint, jsonb, boolean, interval[], interval)
@@ -259,7 +259,7 @@ BEGIN
         UPDATE csrq.request SET error = p_error WHERE id = p_request AND error IS DISTINCT FROM p_error;
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
             SELECT p_request, waiting.customer, 'put_off', p_worker, p_lease,
-                   jsonb_build_object('error', p_error, 'next_attempt_at', waiting.run_at)
+                   jsonb_build_object('error', p_error, 'next_attempt_at', csrq.rfc3339(waiting.run_at))
              WHERE goes_on IS NOT TRUE;
     END IF;
     PERFORM csrq.park_if_suspended(p_request);

@@ -82,7 +82,7 @@ BEGIN
      WHERE r.id = p_request;
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, its.customer, 'issued', done.worker_id, done.lease_number,
-                jsonb_build_object('serial', donor.serial, 'not_after', donor.not_after, 'attempt', done.attempt, 'from_request', donor.id));
+                jsonb_build_object('serial', donor.serial, 'not_after', csrq.rfc3339(donor.not_after), 'attempt', done.attempt, 'from_request', donor.id));
     IF its.auto_renew THEN
         INSERT INTO csrq.renewal (request_id, renew_at, not_after) VALUES (p_request, due, donor.not_after)
             ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, not_after = EXCLUDED.not_after, rule_at = NULL, deadline = NULL;

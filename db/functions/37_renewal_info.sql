@@ -105,8 +105,10 @@ BEGIN
     told AS (
         INSERT INTO csrq.event (request_id, customer, what, detail)
         SELECT p.request_id, p.customer, 'renewal_moved_ahead',
-               jsonb_strip_nulls(jsonb_build_object('renew_at', p.renew_at, 'formerly', p.former, 'window_start', p.window_start,
-                   'window_end', p.window_end, 'explanation_url', p.explanation_url))
+               jsonb_strip_nulls(jsonb_build_object(
+                   'renew_at', csrq.rfc3339(p.renew_at), 'formerly', csrq.rfc3339(p.former),
+                   'window_start', csrq.rfc3339(p.window_start),
+                   'window_end', csrq.rfc3339(p.window_end), 'explanation_url', p.explanation_url))
           FROM pick p WHERE p.renew_at < p.former - interval '1 day')
     SELECT count(*), array_agg(p.request_id) FILTER (WHERE p.is_recalled) INTO moved, recalled FROM planned p;
     IF recalled IS NOT NULL THEN

@@ -105,7 +105,7 @@ BEGIN
          WHERE is_staff AND g.refusals > 0 AND r.error ->> 'class' = 'administrative'
            AND r.error -> 'account' = to_jsonb(g.account_id)),
     told AS (INSERT INTO csrq.event (request_id, customer, what, detail)
-             SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user, 'next_attempt_at', run_at) FROM retried)
+             SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user, 'next_attempt_at', csrq.rfc3339(run_at)) FROM retried)
     SELECT request_id FROM retried;
     PERFORM csrq.park_suspended();
 END $$;

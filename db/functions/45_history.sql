@@ -13,7 +13,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         SELECT o.created_at, 2, 'order_intended', o.worker_id, o.lease_number, jsonb_build_object('order', o.id)
           FROM csrq.acme_order o WHERE o.request_id = $1
         UNION ALL
-        SELECT a.created_at, 3, 'authorization_seen', NULL, NULL, jsonb_build_object('url', a.url, 'identifier', a.identifier, 'status', a.status, 'expires_at', a.expires_at)
+        SELECT a.created_at, 3, 'authorization_seen', NULL, NULL, jsonb_build_object('url', a.url, 'identifier', a.identifier, 'status', a.status, 'expires_at', csrq.rfc3339(a.expires_at))
           FROM csrq.acme_authorization a
          WHERE a.id IN (SELECT oa.authorization_id FROM csrq.acme_order_authorization oa JOIN csrq.acme_order o ON o.id = oa.order_id WHERE o.request_id = $1)
         UNION ALL

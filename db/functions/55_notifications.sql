@@ -1,12 +1,6 @@
 -- Somebody is told. Failures are events already: a notifier counts them by cause (csrq.failure_digest) and makes one message of
 -- many; the outbox (csrq.notification_delivery) is sent by whichever worker claims it.
 
-CREATE OR REPLACE FUNCTION csrq.rfc3339(p_at timestamptz) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-$$;
-COMMENT ON FUNCTION csrq.rfc3339(timestamptz) IS 'An instant as messages have it: RFC 3339, UTC, whole seconds.';
-
 CREATE OR REPLACE FUNCTION csrq.notify_channels(p_customer text, p_can text[]) RETURNS text[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT array_remove(ARRAY[CASE WHEN c.notify_webhook IS NOT NULL AND 'webhook' = ANY (p_can) THEN 'webhook' END,

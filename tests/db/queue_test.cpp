@@ -219,3 +219,13 @@ TEST_CASE("workers that have neither stopped nor gone silent are counted as aliv
   store.worker_dies();
   CHECK(store::live_workers(store.database) == 1);
 }
+
+TEST_CASE("times in events end in Z, like all times in JSON") {
+  Store store;
+  store.submit();
+  const store::Claim claim = store.claim_one();
+  const Failure why = some_failure(FailureClass::transient);
+  REQUIRE(store::put_off(store.database, claim.fence, std::chrono::hours(1), &why));
+  CHECK(store.sql.value("SELECT detail ->> 'next_attempt_at' ~ '^[0-9-]{10}T[0-9:]{8}Z$' "
+                        "FROM csrq.event WHERE what = 'put_off'") == "t");
+}
