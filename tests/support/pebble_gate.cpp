@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/identifier.hpp"
 #include "support/client_connections.hpp"
 
 namespace csrq::test {
@@ -70,10 +71,10 @@ class Stay {
 };
 
 bool belongs_to_one_hop(const std::string& header) {
-  static const std::set<std::string, httplib::detail::ci> names{
-      "Connection",  "Keep-Alive",  "Content-Length", "Transfer-Encoding",
-      "REMOTE_ADDR", "REMOTE_PORT", "LOCAL_ADDR",     "LOCAL_PORT"};
-  return names.contains(header);
+  static const std::set<std::string> names{"connection",        "keep-alive",  "content-length",
+                                           "transfer-encoding", "remote_addr", "remote_port",
+                                           "local_addr",        "local_port"};
+  return names.contains(to_lower_ascii(header));
 }
 
 httplib::Headers forwarded(const httplib::Headers& headers) {
