@@ -1,5 +1,6 @@
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
@@ -15,9 +16,15 @@ using Url = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
 /// User information in a URL that a server hands out would turn into credentials on our requests.
 constexpr unsigned int parse_flags = CURLU_DISALLOW_USER;
 
-/// An absolute URL, or one relative to what `url` holds already.
+bool is_control(char character) {
+  const auto octet = static_cast<unsigned char>(character);
+  return octet < 0x20 || octet == 0x7f;
+}
+
+/// An absolute URL, or one relative to what `url` holds already. libcurl 8 looks for control characters in
+/// absolute ones only.
 bool set_url(const Url& url, std::string_view text) {
-  if (text.find('\0') != std::string_view::npos) return false;
+  if (std::ranges::any_of(text, is_control)) return false;
   return curl_url_set(url.get(), CURLUPART_URL, std::string(text).c_str(), parse_flags) == CURLUE_OK;
 }
 
