@@ -36,6 +36,11 @@ struct Retries : Store {
   }
 };
 
+/// A query for an instant as the store gives it: RFC 3339, with the fraction that the database has.
+std::string in_zulu_time(const std::string& instant, const std::string& table) {
+  return "SELECT replace(replace(" + instant + "::text, ' ', 'T'), '+00', 'Z') FROM " + table;
+}
+
 }  // namespace
 
 TEST_CASE("retry by the class or code of the error") {
@@ -88,8 +93,7 @@ TEST_CASE("a large retry is spread by itself, 600 rows a minute, the urgent ones
   CHECK(report.limited == 0);
   CHECK(store.seconds("max(run_at) - min(run_at)") == "120");
   CHECK(store.job(urgent, "run_at = (SELECT min(run_at) FROM csrq.job)") == "t");
-  CHECK(report.last_at ==
-        store.sql.value("SELECT replace(replace(max(run_at)::text, ' ', 'T'), '+00', 'Z') FROM csrq.job"));
+  CHECK(report.last_at == store.sql.value(in_zulu_time("max(run_at)", "csrq.job")));
 }
 
 TEST_CASE("a retry is spread as told") {
@@ -136,8 +140,7 @@ TEST_CASE("a retry says which rows wait for a limit of the CA all the same, and 
   const store::RetryReport report = store::retry_report(store.database, {.everything = true});
   CHECK(report.rows == 3);
   CHECK(report.limited == 2);
-  CHECK(report.limited_until ==
-        store.sql.value("SELECT replace(replace(until::text, ' ', 'T'), '+00', 'Z') FROM csrq.rate_hold"));
+  CHECK(report.limited_until == store.sql.value(in_zulu_time("until", "csrq.rate_hold")));
   CHECK(report.last_issue_at == report.limited_until);
   CHECK(store.job(id, "run_at <= now()") == "t");
   CHECK(store.job(fresh, "run_at <= now()") == "t");
@@ -216,9 +219,7 @@ TEST_CASE("a retry says until when the CA holds back a registered domain, a set 
     store.sql.run("UPDATE csrq.job SET run_at = now() + interval '1 minute'");
     const store::RetryReport report = store::retry_report(store.database, {.everything = true});
     return report.limited == 1 &&
-           report.limited_until ==
-               store.sql.value(
-                   "SELECT replace(replace(until::text, ' ', 'T'), '+00', 'Z') FROM csrq.rate_hold");
+           report.limited_until == store.sql.value(in_zulu_time("until", "csrq.rate_hold"));
   };
   CHECK(held_until("registered_domain", "example.org", "2"));
   CHECK(held_until("name_set", "a.example.org,b.example.org", "3"));
