@@ -71,6 +71,7 @@ class CrashSite {
   void time_passes() {
     sql().run("UPDATE csrq.worker SET heartbeat_at = now() - interval '2 minutes' WHERE stopped_at IS NULL");
     sql().run("UPDATE csrq.job SET run_at = now() WHERE status = 'ready'");
+    sql().run("UPDATE csrq.registration SET ask_again_at = now() WHERE refusals = 0");
     sql().run(
         "UPDATE csrq.acme_authorization SET deactivation_at = deactivation_at - interval '1 hour' WHERE id "
         "IN "
