@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <future>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -34,6 +35,41 @@ fs::path make_run_folder() {
   return name;
 }
 
+void execute(const std::string& url, const std::string& statement) {
+  pqxx::connection connection(url);
+  pqxx::nontransaction(connection).exec(statement);
+}
+
+std::string new_name() {
+  static std::atomic<int> counter{0};
+  return "csrq_test_" + std::to_string(++counter);
+}
+
+std::string copy_template(const std::string& cluster_url) {
+  const std::string name = new_name();
+  execute(cluster_url, "CREATE DATABASE " + name + " TEMPLATE " + template_name + " STRATEGY file_copy");
+  return name;
+}
+
+/// A copy of the template that is made while the test case before it runs: most of what a test case costs.
+class SpareDatabase {
+ public:
+  std::string take(const std::string& cluster_url) {
+    const std::lock_guard lock(mutex_);
+    std::string name = spare_.valid() ? spare_.get() : copy_template(cluster_url);
+    spare_ = std::async(std::launch::async, copy_template, cluster_url);
+    return name;
+  }
+  void wait() {
+    const std::lock_guard lock(mutex_);
+    if (spare_.valid()) spare_.wait();
+  }
+
+ private:
+  std::mutex mutex_{};
+  std::future<std::string> spare_{};
+};
+
 /// What the tests of this process share; made piece by piece when it is asked for.
 class Run {
  public:
@@ -52,7 +88,10 @@ class Run {
     return *cluster_;
   }
 
+  SpareDatabase& spare() { return spare_; }
+
   void end() {
+    spare_.wait();
     const std::lock_guard lock(mutex_);
     cluster_.reset();
     std::error_code error;
@@ -70,6 +109,7 @@ class Run {
   std::mutex mutex_;
   fs::path folder_{};
   std::unique_ptr<embedded::Cluster> cluster_{};
+  SpareDatabase spare_{};
 };
 
 Run& this_run() {
@@ -77,20 +117,10 @@ Run& this_run() {
   return instance;
 }
 
-void execute(const std::string& statement) {
-  pqxx::connection connection(cluster().url());
-  pqxx::nontransaction(connection).exec(statement);
-}
-
-std::string new_name() {
-  static std::atomic<int> counter{0};
-  return "csrq_test_" + std::to_string(++counter);
-}
-
 void make_template() {
   static std::once_flag once;
   std::call_once(once, [] {
-    execute(std::string("CREATE DATABASE ") + template_name);
+    execute(cluster().url(), std::string("CREATE DATABASE ") + template_name);
     store::Database database({.url = cluster().url(template_name)});
     store::migrate(database, CustomersConfig{});
   });
@@ -116,13 +146,13 @@ void end_run() {
 
 std::string empty_database_url() {
   const std::string name = new_name();
-  execute("CREATE DATABASE " + name);
+  execute(cluster().url(), "CREATE DATABASE " + name);
   return cluster().url(name);
 }
 
-TestDatabase::TestDatabase() : name_(new_name()) {
+TestDatabase::TestDatabase() {
   make_template();
-  execute("CREATE DATABASE " + name_ + " TEMPLATE " + template_name);
+  name_ = this_run().spare().take(cluster().url());
 }
 
 TestDatabase::~TestDatabase() {

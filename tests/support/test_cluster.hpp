@@ -38,7 +38,7 @@ class TestDatabase {
   std::string url_as(const std::string& login) const;
 
  private:
-  std::string name_;
+  std::string name_{};
   mutable std::set<std::string> logins_{};
 };
 
