@@ -32,7 +32,7 @@ Worker::Worker(const Config& config, std::stop_source stop)
       planning_(database_options(config_, stop_.get_token())),
       renewer_(config_.renewal, planning_, environment_.cas) {
   const Http01Config& http_01 = config_.challenges.http_01;
-  if (!http_01.listen.empty()) responder_.emplace(http_01.listen, database_options(config_, stop_.get_token()));
+  if (!http_01.listen.empty()) responder_.emplace(http_01, database_options(config_, stop_.get_token()));
   if (config_.metrics.listen.empty()) return;
   queue_watch_.emplace(database_options(config_, stop_.get_token()));
   metrics_server_.emplace(config_.metrics.listen, [this] { return metrics(); });
