@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "app/command.hpp"
+#include "base/descriptors.hpp"
 #include "base/secret.hpp"
 
 namespace csrq::app {
@@ -137,6 +138,7 @@ int main(int argc, char** argv) {
   constexpr int malloc_arenas = 2;      // many threads that mostly wait: an arena each would only cost memory
   mallopt(M_ARENA_MAX, malloc_arenas);  // NOLINT(concurrency-mt-unsafe): no other thread runs yet
   std::signal(SIGPIPE, SIG_IGN);
+  csrq::raise_descriptor_limit();
   csrq::forbid_core_dumps();
   return csrq::app::guarded({argv + 1, argv + argc});
 }

@@ -10,9 +10,10 @@ namespace {
 
 Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
-  const Config config = arguments.config();
-  const std::string listen = arguments.text("listen", config.challenges.http_01.listen);
-  if (listen.empty())
+  Config config = arguments.config();
+  Http01Config& http_01 = config.challenges.http_01;
+  http_01.listen = arguments.text("listen", http_01.listen);
+  if (http_01.listen.empty())
     throw UsageError(config.file + ": challenges.http-01.listen is not set, and --listen was not given");
 
   StopSwitch stop_switch;
@@ -20,7 +21,7 @@ Exit run(const Arguments& arguments) {
   store::DatabaseOptions options = database_options(config, stop_switch.token());
   options.access = store::Access::read_only;
   open_database(options);
-  const workers::Responder responder(listen, options);
+  const workers::Responder responder(http_01, options);
   log::info("answering http-01 challenges", {{"listen", responder.address()}});
   stop_switch.wait();
   log::info("stopped");
@@ -29,20 +30,23 @@ Exit run(const Arguments& arguments) {
 
 }  // namespace
 
-const Command respond_command{.name = "respond",
-                              .synopsis = "[--listen ADDRESS:PORT]",
-                              .summary = "answer http-01 challenges: the central validation server",
-                              .help =
-                                  "Serves /.well-known/acme-challenge/ from the database, for all workers, "
-                                  "and 404 for everything else. Point your "
-                                  "front\nends at it by redirect or proxy (docs/http-01.md). Needs a login "
-                                  "with the role csrq_responder, nothing "
-                                  "more.\n",
-                              .describe =
-                                  [](OptionsDescription& options) {
-                                    options.text("listen", "ADDRESS:PORT",
-                                                 "instead of challenges.http-01.listen");
-                                  },
-                              .run = run};
+const Command respond_command{
+    .name = "respond",
+    .synopsis = "[--listen ADDRESS:PORT]",
+    .summary = "answer http-01 challenges: the central validation server",
+    .help =
+        "Serves /.well-known/acme-challenge/ from the database, for all workers, "
+        "and 404 for everything else. Point your "
+        "front\nends at it by redirect or proxy (docs/http-01.md). Needs a login "
+        "with the role csrq_responder, nothing "
+        "more.\n\nWhoever floods the port with connections waits for his own: an "
+        "address has its share of them, and the oldest\nidle one gives way. Name "
+        "front ends in challenges.http-01.proxy_from. At most half of the limit of\nopen "
+        "files is used, which is raised to the hard one; below 16384 the log says so.\n",
+    .describe =
+        [](OptionsDescription& options) {
+          options.text("listen", "ADDRESS:PORT", "instead of challenges.http-01.listen");
+        },
+    .run = run};
 
 }  // namespace csrq::app

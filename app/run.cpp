@@ -36,7 +36,7 @@ Exit run(const Arguments& arguments) {
   IssuingEnvironment environment(config, stop_switch.token());
   std::optional<workers::Responder> responder;
   if (!config.challenges.http_01.listen.empty())
-    responder.emplace(config.challenges.http_01.listen, database_options(config, stop_switch.token()));
+    responder.emplace(config.challenges.http_01, database_options(config, stop_switch.token()));
 
   // What a CA wants renewed now is part of this batch.
   workers::Renewer renewer(config.renewal, *environment.database, environment.cas);

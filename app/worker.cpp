@@ -31,10 +31,11 @@ Worker::Worker(const Config& config, std::stop_source stop)
       notifier_(config_.notify, database_options(config_, stop_.get_token()), environment_.cas),
       planning_(database_options(config_, stop_.get_token())),
       renewer_(config_.renewal, planning_, environment_.cas) {
-  const std::string& answer_at = config_.challenges.http_01.listen;
-  if (!answer_at.empty()) responder_.emplace(answer_at, database_options(config_, stop_.get_token()));
-  if (!config_.metrics.listen.empty())
-    metrics_server_.emplace(config_.metrics.listen, [this] { return metrics(); });
+  const Http01Config& http_01 = config_.challenges.http_01;
+  if (!http_01.listen.empty()) responder_.emplace(http_01, database_options(config_, stop_.get_token()));
+  if (config_.metrics.listen.empty()) return;
+  queue_watch_.emplace(database_options(config_, stop_.get_token()));
+  metrics_server_.emplace(config_.metrics.listen, [this] { return metrics(); });
 }
 
 void Worker::work() {
@@ -49,9 +50,9 @@ void Worker::work() {
 }
 
 std::vector<workers::Metric> Worker::metrics() {
-  std::vector<workers::Metric> metrics = workers::worker_metrics(
-      issuer_.tally(), environment_.cas.statistics(), environment_.database->statistics(),
-      store::queue_depth(*environment_.database));
+  std::vector<workers::Metric> metrics =
+      workers::worker_metrics(issuer_.tally(), environment_.cas.statistics(),
+                              environment_.database->statistics(), queue_watch_->latest());
   for (workers::Metric& metric : workers::pace_metrics(environment_.cas.pace()))
     metrics.push_back(std::move(metric));
   return metrics;

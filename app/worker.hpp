@@ -8,6 +8,7 @@
 #include "workers/janitor.hpp"
 #include "workers/metrics.hpp"
 #include "workers/notifier.hpp"
+#include "workers/queue_watch.hpp"
 #include "workers/renewer.hpp"
 #include "workers/responder.hpp"
 
@@ -41,6 +42,7 @@ class Worker {
   workers::Notifier notifier_;
   store::Database planning_;  ///< the renewer's: what it asks takes long, and leases must not wait for it
   workers::Renewer renewer_;
+  std::optional<workers::QueueWatch> queue_watch_{};
   std::optional<workers::MetricsServer> metrics_server_{};
 };
 

@@ -34,9 +34,17 @@ std::string label_value(std::string_view text) {
   return value + "\"";
 }
 
+void append_jobs(std::vector<Metric>& metrics, const store::QueueDepth& queue) {
+  const char* jobs = "Open work of all workers: due, leased or waiting for later.";
+  metrics.push_back({"csrq_jobs", jobs, "state=\"due\"", value(queue.due)});
+  metrics.push_back({"csrq_jobs", jobs, "state=\"leased\"", value(queue.leased)});
+  metrics.push_back({"csrq_jobs", jobs, "state=\"waiting\"", value(queue.waiting)});
+}
+
 http::ServerResponse answer(const http::ServerRequest& request,
                             const std::function<std::vector<Metric>()>& collect) {
-  if (request.target != "/metrics") return {.status = 404, .body = "csrq: the metrics are at /metrics\n"};
+  if (request.target.substr(0, request.target.find('?')) != "/metrics")
+    return {.status = 404, .body = "csrq: the metrics are at /metrics\n"};
   return {.status = 200,
           .content_type = "text/plain; version=0.0.4; charset=utf-8",
           .body = exposition(collect())};
@@ -58,10 +66,9 @@ std::string exposition(const std::vector<Metric>& metrics) {
 
 std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatistics& requests,
                                    const store::DatabaseStatistics& database,
-                                   const store::QueueDepth& queue) {
+                                   const std::optional<store::QueueDepth>& queue) {
   const char* rows = "Rows that this process was done with, by outcome.";
-  const char* jobs = "Open work of all workers: due, leased or waiting for later.";
-  return {
+  std::vector<Metric> metrics{
       {"csrq_info", "Which csrq this is.", "version=\"" CSRQ_VERSION "\"", 1},
       {"csrq_rows_total", rows, "outcome=\"issued\"", value(tally.issued)},
       {"csrq_rows_total", rows, "outcome=\"failed\"", value(tally.failed)},
@@ -78,10 +85,13 @@ std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatist
       {"csrq_ca_connections_total", "TLS connections opened to CAs.", {}, value(requests.connections)},
       {"csrq_database_calls_total", "Database calls.", {}, value(database.calls)},
       {"csrq_database_commits_total", "Commits; calls share them.", {}, value(database.commits)},
-      {"csrq_jobs", jobs, "state=\"due\"", value(queue.due)},
-      {"csrq_jobs", jobs, "state=\"leased\"", value(queue.leased)},
-      {"csrq_jobs", jobs, "state=\"waiting\"", value(queue.waiting)},
+      {"csrq_database_up",
+       "Whether the database has told the length of the queue in the last 15 seconds.",
+       {},
+       value(queue.has_value())},
   };
+  if (queue) append_jobs(metrics, *queue);
+  return metrics;
 }
 
 std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas) {

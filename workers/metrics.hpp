@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,10 @@ struct Metric {
 std::string exposition(const std::vector<Metric>& metrics);
 
 /// What `csrq work` tells: rows by outcome and under way, requests to CAs, database calls and commits, and
-/// the queue of all workers.
+/// the queue of all workers where the database has said how long it is.
 std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatistics& requests,
-                                   const store::DatabaseStatistics& database, const store::QueueDepth& queue);
+                                   const store::DatabaseStatistics& database,
+                                   const std::optional<store::QueueDepth>& queue);
 
 /// For each CA and class of endpoints: time that requests waited for their turn, and answers 429 and 503.
 std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas);
@@ -36,8 +38,8 @@ std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas);
 /// Serves /metrics; everything else is 404.
 class MetricsServer {
  public:
-  /// Listens before it returns. `collect` is called for each scrape, on a thread of the server. Throws
-  /// UsageError.
+  /// Listens before it returns. `collect` is called for each scrape, on the one thread that answers them: it
+  /// must not wait for anything. Throws UsageError.
   MetricsServer(const std::string& listen, std::function<std::vector<Metric>()> collect);
 
   std::string address() const { return server_.address(); }

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "base/config.hpp"
 #include "http/server.hpp"
 #include "store/database.hpp"
 
@@ -14,7 +15,7 @@ class Responder {
   /// Listens before it returns. Has a database connection of its own, so that validation never waits for
   /// issuing; the login needs no more than the role csrq_responder. Throws UsageError (address) or
   /// Unreachable (database).
-  Responder(const std::string& listen, store::DatabaseOptions database);
+  Responder(const Http01Config& config, store::DatabaseOptions database);
 
   std::string address() const { return server_.address(); }
 

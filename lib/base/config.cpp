@@ -212,6 +212,7 @@ void read_challenges(Section section, ChallengesConfig& challenges) {
   section.choice("default", challenges.default_type, {{"http-01", std::string("http-01")}});
   Section http_01 = section.section("http-01");
   http_01.listen("listen", challenges.http_01.listen);
+  http_01.networks("proxy_from", challenges.http_01.proxy_from);
   http_01.flag("self_check", challenges.http_01.self_check);
   http_01.finish();
   section.finish();

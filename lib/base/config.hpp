@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/log.hpp"
+#include "base/network.hpp"
 #include "base/time.hpp"
 
 /// The configuration file as plain values, every one with its default. config.example.yaml documents each
@@ -121,7 +122,8 @@ struct CustomersConfig {
 };
 
 struct Http01Config {
-  std::string listen{};  ///< "address:port"; empty: another process answers
+  std::string listen{};               ///< "address:port"; empty: another process answers
+  std::vector<Network> proxy_from{};  ///< front ends
   bool self_check{false};
 };
 

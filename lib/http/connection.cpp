@@ -5,13 +5,12 @@
 #include <ctime>
 #include <exception>
 
-#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
-#include <boost/beast/http/read.hpp>
 #include <boost/beast/http/status.hpp>
 
 #include "base/log.hpp"
+#include "http/request_rules.hpp"
 #include "http/text.hpp"
 
 namespace csrq::http {
@@ -65,44 +64,31 @@ std::string host_name(std::string_view host) {
   return lower_case(trimmed(has_port ? host.substr(0, colon) : host));
 }
 
-std::string peer_address(const net::ip::tcp::socket& socket) {
-  boost::system::error_code error;
-  const net::ip::address address = socket.remote_endpoint(error).address();
-  if (error) return {};
+std::string text_of(net::ip::address address) {
   if (address.is_v6() && address.to_v6().is_v4_mapped())
-    return net::ip::make_address_v4(net::ip::v4_mapped, address.to_v6()).to_string();
+    address = net::ip::make_address_v4(net::ip::v4_mapped, address.to_v6());
   return address.to_string();
 }
 
-ServerResponse run_handler(const Handler& handler, const ServerRequest& request) {
-  try {
-    return handler(request);
-  } catch (const std::exception& failure) {
-    log::error("an HTTP request could not be handled",
-               {{"target", request.target}, {"remote", request.remote}, {"error", failure.what()}});
-  } catch (...) {
-    log::error("an HTTP request could not be handled",
-               {{"target", request.target}, {"remote", request.remote}});
-  }
-  return plain_text(500);
+/// RFC 9112 §2.2: some clients send an empty line before the request.
+std::size_t empty_lines_at_start(beast::string_view text) {
+  std::size_t octets = 0;
+  while (text.substr(octets, 2) == "\r\n") octets += 2;
+  return octets;
 }
 
 }  // namespace
 
-Connection::Connection(const ConnectionContext& context, net::ip::tcp::socket socket)
+Connection::Connection(ConnectionContext& context, net::ip::tcp::socket socket,
+                       const net::ip::tcp::endpoint& remote, const Peer& peer)
     : context_(context),
       stream_(std::move(socket)),
+      peer_(peer),
       buffer_(context.options.max_header),
-      remote_(peer_address(stream_.socket())) {
-  boost::system::error_code ignored;
-  stream_.socket().set_option(net::ip::tcp::no_delay(true), ignored);
-}
-
-Connection::~Connection() {
-  context_.closed();
-}
+      request_{.remote = text_of(remote.address())} {}
 
 void Connection::start() {
+  place_ = context_.places.take(peer_, [this] { end(); });
   read_request();
 }
 
@@ -110,12 +96,7 @@ void Connection::start() {
 void Connection::wait_for_request() {
   if (buffer_.size() > 0) return read_request();
   stream_.expires_after(context_.options.idle_timeout);
-  stream_.async_read_some(buffer_.prepare(std::min<std::size_t>(512, buffer_.max_size())),
-                          [self = shared_from_this()](beast::error_code error, std::size_t octets) {
-                            if (error) return;
-                            self->buffer_.commit(octets);
-                            self->read_request();
-                          });
+  read_some(&Connection::read_request);
 }
 
 void Connection::read_request() {
@@ -123,77 +104,112 @@ void Connection::read_request() {
   parser_->header_limit(static_cast<std::uint32_t>(context_.options.max_header));
   // Set once for the whole request: a client that sends an octet now and then gains nothing by it.
   stream_.expires_after(context_.options.request_deadline);
-  beast::http::async_read_header(
-      stream_, buffer_, *parser_,
-      [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_request(error); });
+  parse();
 }
 
-void Connection::on_request(beast::error_code error) {
-  if (error) return refuse(error);
+void Connection::read_some(void (Connection::*then)()) {
+  constexpr std::size_t piece = 512;  // a CA's request fits, and ten thousand connections cost little
+  const std::size_t room = buffer_.max_size() - buffer_.size();
+  if (room == 0) return answer(plain_text(431), false);
+  stream_.async_read_some(buffer_.prepare(std::min(piece, room)),
+                          [self = shared_from_this(), then](beast::error_code error, std::size_t octets) {
+                            if (error || !self->place_) return self->end();
+                            self->buffer_.commit(octets);
+                            ((*self).*then)();
+                          });
+}
+
+void Connection::parse() {
+  const auto text = [this] {
+    return beast::string_view(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+  };
+  if (!parser_->got_some()) buffer_.consume(empty_lines_at_start(text()));
+  if (text() == "\r") return read_some(&Connection::parse);  // half of an empty line, perhaps
+  beast::error_code error;
+  buffer_.consume(parser_->put(buffer_.data(), error));
+  if (parser_->is_header_done()) return on_request();
+  if (error && error != beast::http::error::need_more) return refuse(error);
+  read_some(&Connection::parse);
+}
+
+void Connection::on_request() {
   const auto& request = parser_->get();
-  const bool has_body = parser_->chunked() || parser_->content_length().value_or(0) > 0;
-  const bool keep_alive = request.keep_alive() && !has_body;
-  const bool readable =
-      request.method() == beast::http::verb::get || request.method() == beast::http::verb::head;
-  if (!readable) return answer(plain_text(405), keep_alive, "Allow: GET, HEAD\r\n");
-  if (has_body) return answer(plain_text(413), false);
-  if (request.version() >= 11 && request.count(beast::http::field::host) != 1)
-    return answer(plain_text(400), false);
-  handle();
-}
-
-/// Answers what is no acceptable HTTP; a connection that broke or ran out of time is just dropped.
-void Connection::refuse(beast::error_code error) {
-  namespace http = beast::http;
-  if (error == http::error::header_limit || error == http::error::buffer_overflow)
-    return answer(plain_text(431), false);
-  const bool broken_off = error == http::error::end_of_stream || error == http::error::partial_message;
-  const bool is_http_error = error.category() == make_error_code(http::error::end_of_stream).category();
-  if (is_http_error && !broken_off) answer(plain_text(400), false);
-}
-
-void Connection::handle() {
-  const auto& request = parser_->get();
+  const bool keep_alive = peer_.is_front_end() && request.keep_alive();
+  if (const auto refusal = refusal_of(request))
+    return answer(plain_text(refusal->status), keep_alive && !refusal->closes,
+                  refusal->status == 405 ? "Allow: GET, HEAD\r\n" : "");
   const auto text = [](beast::string_view view) { return std::string(view.data(), view.size()); };
-  ServerRequest call{.method = text(request.method_string()),
-                     .target = text(request.target()),
-                     .host = host_name(text(request[beast::http::field::host])),
-                     .remote = remote_};
-  net::post(context_.handler_threads, [self = shared_from_this(), call = std::move(call)]() mutable {
-    ServerResponse response = run_handler(self->context_.handler, call);
-    const auto executor = self->stream_.get_executor();
-    net::post(executor, [self = std::move(self), response = std::move(response)] {
-      self->answer(response, self->parser_->get().keep_alive());
-    });
-  });
+  Target target = *target_of(text(request.target()));
+  request_.method = text(request.method_string());
+  request_.target = std::move(target.path);
+  request_.host =
+      host_name(target.authority.empty() ? text(request[beast::http::field::host]) : target.authority);
+  keep_alive_ = keep_alive;
+  context_.places.change(*place_, Places::State::waiting);
+  context_.turns.add(peer_, shared_from_this());
+  stream_.expires_never();
+  context_.request_waits();
+}
+
+/// What is no acceptable HTTP.
+void Connection::refuse(beast::error_code error) {
+  answer(plain_text(error == beast::http::error::header_limit ? 431 : 400), false);
+}
+
+void Connection::begin_service() {
+  context_.places.change(*place_, Places::State::served);
+}
+
+ServerResponse Connection::run_handler() const {
+  try {
+    return context_.handler(request_);
+  } catch (const std::exception& failure) {
+    log::error("an HTTP request could not be handled",
+               {{"target", request_.target}, {"remote", request_.remote}, {"error", failure.what()}});
+  } catch (...) {
+    log::error("an HTTP request could not be handled",
+               {{"target", request_.target}, {"remote", request_.remote}});
+  }
+  return plain_text(500);
 }
 
 void Connection::answer(const ServerResponse& response, bool keep_alive, std::string_view extra_header) {
+  context_.places.change(*place_, Places::State::idle);
   const bool with_body = parser_->get().method() != beast::http::verb::head;
   output_ = serialize(response, with_body, keep_alive, extra_header);
   stream_.expires_after(context_.options.request_deadline);
   net::async_write(stream_, net::buffer(output_),
                    [self = shared_from_this(), keep_alive](beast::error_code error, std::size_t) {
-                     if (error) return;
-                     if (keep_alive) return self->wait_for_request();
-                     self->drain_and_close();
+                     if (error) return self->end();
+                     self->after_answer(keep_alive);
                    });
 }
 
-void Connection::drain_and_close() {
-  boost::system::error_code error;
+void Connection::after_answer(bool keep_alive) {
+  if (!place_) return;
+  if (keep_alive) return wait_for_request();
+  beast::error_code error;
   stream_.socket().shutdown(net::ip::tcp::socket::shutdown_send, error);
-  if (error) return;
+  if (error) return end();
   stream_.expires_after(drain_time);
   read_to_end();
 }
 
 void Connection::read_to_end() {
-  buffer_.clear();
-  stream_.async_read_some(buffer_.prepare(buffer_.max_size()),
+  stream_.async_read_some(net::buffer(context_.thrown_away),
                           [self = shared_from_this()](beast::error_code error, std::size_t) {
-                            if (!error) self->read_to_end();
+                            if (error) return self->end();
+                            self->read_to_end();
                           });
+}
+
+void Connection::end() {
+  if (!place_) return;
+  const auto self = shared_from_this();  // it may be `turns` alone that keeps this alive
+  if ((*place_)->state == Places::State::waiting) context_.turns.withdraw(peer_, self);
+  context_.places.leave(*place_);
+  place_.reset();
+  stream_.close();
 }
 
 }  // namespace csrq::http

@@ -1,57 +1,75 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include "http/places.hpp"
 #include "http/server.hpp"
+#include "http/turns.hpp"
 
 namespace csrq::http {
 
-/// What every connection of a server uses; outlives them all.
+class Connection;
+
+/// What every connection of a server uses; outlives them all. All but the handler runs on the I/O thread.
 struct ConnectionContext {
   const ServerOptions& options;
   const Handler& handler;
-  boost::asio::thread_pool& handler_threads;
-  std::function<void()> closed;  ///< called when a connection is gone, on any thread
+  Places& places;
+  Turns<std::shared_ptr<Connection>>& turns;
+  std::function<void()> request_waits{};  ///< something is new in `turns`
+  std::array<char, 4096> thrown_away{};   ///< what comes in after an answer, of all connections
 };
 
-/// One TCP connection: reads a request, has it handled, answers, and again. Keeps itself alive by the
-/// operation it waits for. Runs on the server's I/O thread; only the handler runs elsewhere.
+/// One TCP connection: reads a request, has it handled, answers, and again if it is a front end's. Keeps
+/// itself alive by the operation it waits for, or by waiting in `turns`. Runs on the server's I/O thread;
+/// only the handler runs elsewhere.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(const ConnectionContext& context, boost::asio::ip::tcp::socket socket);
-  ~Connection();
+  Connection(ConnectionContext& context, boost::asio::ip::tcp::socket socket,
+             const boost::asio::ip::tcp::endpoint& remote, const Peer& peer);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   void start();
+
+  /// Its turn has come.
+  void begin_service();
+  /// On a thread of the handlers.
+  ServerResponse run_handler() const;
+  void end_service(const ServerResponse& response) { answer(response, keep_alive_); }
 
  private:
   using Parser = boost::beast::http::request_parser<boost::beast::http::empty_body>;
 
   void wait_for_request();
   void read_request();
-  void on_request(boost::beast::error_code error);
+  void read_some(void (Connection::*then)());
+  void parse();
+  void on_request();
   void refuse(boost::beast::error_code error);
-  void handle();
   void answer(const ServerResponse& response, bool keep_alive, std::string_view extra_header = {});
-  void drain_and_close();
+  void after_answer(bool keep_alive);
   void read_to_end();
+  void end();
 
-  const ConnectionContext& context_;
+  ConnectionContext& context_;
   boost::beast::tcp_stream stream_;
+  const Peer peer_;
+  std::optional<Places::Place> place_{};  ///< none: it has ended
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_{};
-  std::string remote_{};
+  ServerRequest request_{};
+  bool keep_alive_{false};
   std::string output_{};
 };
 

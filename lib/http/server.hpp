@@ -4,15 +4,17 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/network.hpp"
 #include "base/time.hpp"
 
 namespace csrq::http {
 
 struct ServerRequest {
   std::string method{};
-  std::string target{};  ///< path and query, as sent
-  std::string host{};    ///< Host header, lower case, without port
+  std::string target{};  ///< path and query, as sent; nothing before them, also where the URI was absolute
+  std::string host{};    ///< lower case, without port
   std::string remote{};  ///< peer address
 };
 
@@ -27,7 +29,9 @@ using Handler = std::function<ServerResponse(const ServerRequest&)>;
 
 struct ServerOptions {
   std::string listen{};  ///< "address:port", "[::]:port", ":port" (all addresses); port 0: any free one
-  std::size_t max_connections{1024};  ///< more wait in the kernel's backlog
+  std::size_t max_connections{64};    ///< with one more the oldest that has asked for nothing is closed
+  std::size_t max_per_peer{64};       ///< of one IPv4 address or IPv6 /64; more are closed at once
+  std::vector<Network> front_ends{};  ///< have no such share, and keep-alive, which nobody else has
   std::size_t max_header{8192};       ///< octets of request line and headers; more: 431 and closed
   Duration request_deadline{std::chrono::seconds(10)};  ///< for the whole request, however slowly it drips in
   Duration idle_timeout{std::chrono::seconds(15)};      ///< between requests of one connection
@@ -35,7 +39,8 @@ struct ServerOptions {
 };
 
 /// A small HTTP/1.1 server for the http-01 responder and the metrics: GET and HEAD only, no request bodies,
-/// every connection bounded in size and time. Built on Boost.Beast.
+/// one request a connection, every connection bounded in size and time. Whoever opens many connections, or
+/// asks for much, keeps nobody else waiting: handlers take the peers in turn. Built on Boost.Beast.
 class Server {
  public:
   /// Listens before it returns. Throws UsageError naming the address and the cause (in use, not permitted).

@@ -38,6 +38,8 @@ constexpr auto depth_sql = R"sql(
       FROM csrq.job
 )sql";
 
+constexpr auto statement_timeout_sql = "SELECT set_config('statement_timeout', $1, true)";
+
 constexpr auto retry_sql = R"sql(
     SELECT csrq.retry(id => $1, domain => $2, customer => $3, everything => $4, spread => $5, class => $6, code => $7)
 )sql";
@@ -150,9 +152,12 @@ std::map<std::string, std::int64_t> count_by_state(Database& database) {
   return counts;
 }
 
-QueueDepth queue_depth(Database& database) {
+QueueDepth queue_depth(Database& database, std::optional<Duration> longest) {
   QueueDepth depth;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    if (longest)
+      execute(transaction, statement_timeout_sql,
+              {std::chrono::duration_cast<std::chrono::milliseconds>(*longest).count()});
     const auto row = execute(transaction, depth_sql)[0];
     depth = {.due = row[0].as<std::int64_t>(),
              .leased = row[1].as<std::int64_t>(),

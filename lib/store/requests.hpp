@@ -71,7 +71,8 @@ struct QueueDepth {
   std::int64_t leased{};
   std::int64_t waiting{};
 };
-QueueDepth queue_depth(Database& database);
+/// `longest`: the database gives up then (TryAgain).
+QueueDepth queue_depth(Database& database, std::optional<Duration> longest = std::nullopt);
 
 /// Nothing: no such request, or no chain yet.
 std::optional<std::string> chain(Database& database, RequestId id);

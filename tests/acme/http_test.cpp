@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -38,7 +39,11 @@ using Clock = std::chrono::steady_clock;
 /// A TCP client that sends what it is told, acceptable or not. Every wait ends after ten seconds.
 class RawClient {
  public:
-  explicit RawClient(int port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) { connect(port); }
+  explicit RawClient(int port, const std::string& from = "127.0.0.1")
+      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    bind(from);
+    connect(port);
+  }
   ~RawClient() { ::close(socket_); }
   RawClient(const RawClient&) = delete;
   RawClient& operator=(const RawClient&) = delete;
@@ -70,12 +75,21 @@ class RawClient {
   }
 
  private:
+  static sockaddr_in endpoint(const std::string& address, int port) {
+    sockaddr_in endpoint{};
+    endpoint.sin_family = AF_INET;
+    endpoint.sin_port = htons(static_cast<std::uint16_t>(port));
+    ::inet_pton(AF_INET, address.c_str(), &endpoint.sin_addr);
+    return endpoint;
+  }
+  void bind(const std::string& from) {
+    const sockaddr_in address = endpoint(from, 0);
+    if (::bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      throw std::runtime_error("cannot bind to " + from);
+  }
   void connect(int port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<std::uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    const sockaddr_in address = endpoint("127.0.0.1", port);
+    if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
       throw std::runtime_error("cannot connect to the server under test");
   }
 
@@ -134,7 +148,13 @@ class SilentListener {
   csrq::test::LoopbackListener listener_{64};
 };
 
+/// Its clients are front ends.
 ServerOptions loopback() {
+  return {.listen = "127.0.0.1:0", .front_ends = {csrq::Network::parse("127.0.0.0/8").value()}};
+}
+
+/// Its clients are whoever comes.
+ServerOptions public_port() {
   return {.listen = "127.0.0.1:0"};
 }
 
@@ -206,6 +226,32 @@ TEST_CASE("the server answers GET and HEAD") {
     client.send("GET / HTTP/1.1\r\nHost: [2001:DB8::1]\r\n\r\n");
     CHECK(client.read_answer().ends_with("GET / [2001:db8::1] 127.0.0.1"));
   }
+  SUBCASE("of an absolute URI the handler sees the path, and its host instead of the header's") {
+    client.send("GET http://Example.ORG:80/a?b HTTP/1.1\r\nHost: other\r\n\r\n");
+    CHECK(client.read_answer().ends_with("GET /a?b example.org 127.0.0.1"));
+    client.send("GET HTTPS://[2001:DB8::1] HTTP/1.1\r\nHost: other\r\n\r\n");
+    CHECK(client.read_answer().ends_with("GET / [2001:db8::1] 127.0.0.1"));
+    client.send("GET http://h?a=http://x/ HTTP/1.1\r\nHost: h\r\n\r\n");
+    CHECK(client.read_answer().ends_with("GET /?a=http://x/ h 127.0.0.1"));
+  }
+  SUBCASE("empty lines before a request are passed by") {
+    client.send("\r\n\r\n" + get("/a"));
+    CHECK(has(client.read_answer(), "GET /a h"));
+    client.send("\r");
+    client.send("\n" + get("/b"));
+    CHECK(has(client.read_answer(), "GET /b h"));
+  }
+  SUBCASE("a request that comes in octet by octet is the same request") {
+    for (const char octet : get("/a")) client.send(std::string(1, octet));
+    CHECK(has(client.read_answer(), "GET /a h"));
+  }
+  SUBCASE("HEAD of what is refused gets the status, the length and no body") {
+    client.send("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+    const std::string answer = client.read_all();
+    CHECK(answer.starts_with("HTTP/1.1 413 "));
+    CHECK_FALSE(has(answer, "\r\nContent-Length: 0\r\n"));
+    CHECK(answer.ends_with("\r\n\r\n"));
+  }
   SUBCASE("HEAD gets the length of the body and no body") {
     client.send("HEAD /abc HTTP/1.1\r\nHost: h\r\n\r\n" + get("/next"));
     const std::string answer = client.read_answer(false);
@@ -214,7 +260,17 @@ TEST_CASE("the server answers GET and HEAD") {
   }
 }
 
-TEST_CASE("a connection serves several requests") {
+TEST_CASE("a connection serves one request, whatever its client asks for") {
+  Server server(public_port(), echo);
+  RawClient client(server.port());
+  client.send("GET /a HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n" + get("/b"));
+  const std::string answer = client.read_all();
+  CHECK(has(answer, "\r\nConnection: close\r\n"));
+  CHECK(has(answer, "GET /a"));
+  CHECK_FALSE(has(answer, "GET /b"));
+}
+
+TEST_CASE("a front end's connection serves several requests") {
   Server server(loopback(), echo);
   RawClient client(server.port());
 
@@ -285,6 +341,67 @@ TEST_CASE("the server refuses what it does not serve") {
     client.send("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     CHECK(client.read_all().starts_with("HTTP/1.1 413 "));
   }
+  SUBCASE(
+      "an encoding that is not exactly `chunked` gets 400, and what follows is never taken for a request") {
+    for (const char* encoding :
+         {"Transfer-Encoding: xchunked", "Transfer-Encoding: gzip, chunked",
+          "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: identity", "Transfer-Encoding:",
+          "Transfer-Encoding: \"chunked\"", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+          "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked", "Transfer-Encoding : chunked",
+          "Transfer-Encoding: chunked\r\nContent-Length: 5",
+          "Content-Length: 5\r\nTransfer-Encoding: chunked",
+          "Content-Length: 5\r\nTransfer-Encoding: xchunked"}) {
+      for (const char* method : {"GET", "HEAD", "POST"}) {
+        CAPTURE(encoding);
+        CAPTURE(method);
+        RawClient one(server.port());
+        one.send(std::string(method) + " / HTTP/1.1\r\nHost: h\r\n" + encoding + "\r\n\r\n0\r\n\r\n" +
+                 get("/inner"));
+        const std::string answer = one.read_all();
+        CHECK(answer.starts_with("HTTP/1.1 400 "));
+        CHECK(has(answer, "\r\nConnection: close\r\n"));
+        CHECK(answer.find("HTTP/1.1", 1) == std::string::npos);
+      }
+    }
+  }
+  SUBCASE("any encoding in HTTP/1.0 gets 400") {
+    client.send("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    CHECK(client.read_all().starts_with("HTTP/1.1 400 "));
+  }
+  SUBCASE("a length that is no number, or more than one, gets 400 and the connection is closed") {
+    for (const char* length : {"Content-Length: -1", "Content-Length: +0", "Content-Length: 0x0",
+                               "Content-Length:", "Content-Length: 99999999999999999999999",
+                               "Content-Length: 0 0", "Content-Length: 0\r\nContent-Length: 40",
+                               "Content-Length: 0\r\nContent-Length: 0", "Content-Length: 0, 0"}) {
+      CAPTURE(length);
+      RawClient one(server.port());
+      one.send(get("/", std::string(length) + "\r\n") + get("/inner"));
+      const std::string answer = one.read_all();
+      CHECK(answer.starts_with("HTTP/1.1 400 "));
+      CHECK(answer.find("HTTP/1.1", 1) == std::string::npos);
+    }
+  }
+  SUBCASE("a line that does not end in CRLF, a NUL, and a blank before the colon get 400") {
+    for (const std::string& request : {std::string("GET / HTTP/1.1\nHost: h\n\n\r\n\r\n"),
+                                       std::string("GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n"),
+                                       std::string("GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n"),
+                                       "GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(1, '\0') + "\r\n\r\n",
+                                       std::string("GET / HTTP/1.1\r\nHost : h\r\n\r\n"),
+                                       std::string("GET  / HTTP/1.1\r\nHost: h\r\n\r\n"),
+                                       std::string("GET / HTTP/1.1\r\n Host: h\r\n\r\n")}) {
+      CAPTURE(request);
+      RawClient one(server.port());
+      one.send(request);
+      CHECK(one.read_all().starts_with("HTTP/1.1 400 "));
+    }
+  }
+  SUBCASE("HTTP/0.9 and HTTP/2 get 400") {
+    client.send("GET /\r\n\r\n");
+    CHECK(client.read_all().starts_with("HTTP/1.1 400 "));
+    RawClient second(server.port());
+    second.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    CHECK(second.read_all().starts_with("HTTP/1.1 400 "));
+  }
   SUBCASE("headers beyond the limit get 431") {
     client.send("GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(100'000, 'x') + "\r\n\r\n");
     CHECK(client.read_all().starts_with("HTTP/1.1 431 "));
@@ -303,6 +420,27 @@ TEST_CASE("the server refuses what it does not serve") {
     RawClient second(server.port());
     second.send(get("/", "Host: other\r\n"));
     CHECK(second.read_all().starts_with("HTTP/1.1 400 "));
+    RawClient old(server.port());
+    old.send("GET / HTTP/1.0\r\nHost: h\r\nHost: other\r\n\r\n");
+    CHECK(old.read_all().starts_with("HTTP/1.1 400 "));
+  }
+  SUBCASE("a Host that is no host gets 400") {
+    for (const char* host :
+         {"a b", "a/b", "user@h", "h:80x", "[::1", "[::1]x", "[example]", "[127.0.0.1", "a\x80"}) {
+      CAPTURE(host);
+      RawClient one(server.port());
+      one.send("GET / HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n");
+      CHECK(one.read_all().starts_with("HTTP/1.1 400 "));
+    }
+  }
+  SUBCASE("a target that is neither a path nor an absolute URI gets 400") {
+    for (const char* target :
+         {"*", "x", "h:80", "ftp://h/", "http://", "http:///x", "http://user@h/", "http://a b/"}) {
+      CAPTURE(target);
+      RawClient one(server.port());
+      one.send(get(target));
+      CHECK(one.read_all().starts_with("HTTP/1.1 400 "));
+    }
   }
   CHECK(handled == 0);
 }
@@ -362,64 +500,148 @@ TEST_CASE("slow clients are bounded in time") {
   CHECK(taken < 5s);
 }
 
-TEST_CASE("connections beyond the cap wait for one to close") {
-  std::mutex mutex;
-  std::vector<std::string> order;
+TEST_CASE("where places run out, the connection that has been idle for longest gives way") {
   ServerOptions options = loopback();
-  options.max_connections = 2;
-  Server server(options, [&](const ServerRequest& request) {
-    const std::lock_guard lock(mutex);
-    order.push_back(request.target);
-    return ServerResponse{};
-  });
+  options.max_connections = 3;
+  Server server(options, echo);
+  const auto ask = [](RawClient& client, const char* target) {
+    client.send(get(target));
+    return has(client.read_answer(), std::string("GET ") + target);
+  };
   RawClient first(server.port());
-  auto second = std::make_unique<RawClient>(server.port());
-  second->send(get("/second"));
-  second->read_answer();
+  RawClient second(server.port());
   RawClient third(server.port());
-  third.send(get("/third"));
-  for (int round = 0; round < 20; ++round) {
-    first.send(get("/first"));
-    first.read_answer();
-  }
-  second.reset();
-  CHECK(third.read_answer().starts_with("HTTP/1.1 200 "));
-  const std::lock_guard lock(mutex);
-  REQUIRE(order.size() == 22);
-  CHECK(order.front() == "/second");
-  CHECK(order.back() == "/third");
+  CHECK(ask(first, "/1"));
+  CHECK(ask(second, "/2"));
+  CHECK(ask(third, "/3"));
+  CHECK(ask(first, "/4"));
+  RawClient fourth(server.port());
+  CHECK(ask(fourth, "/5"));
+  CHECK(second.read_all().empty());
+  CHECK(ask(first, "/6"));
+  CHECK(ask(third, "/7"));
 }
 
-TEST_CASE("a server without free file descriptors recovers as soon as there are some") {
-  Server server(loopback(), echo);
-  RawClient early(server.port());
-  early.send(get("/early"));
-  early.read_answer();
+TEST_CASE("a request under way does not give way") {
+  Gate gate;
+  std::latch entered(1);
+  ServerOptions options = public_port();
+  options.max_connections = 1;
+  Server server(options, [&](const ServerRequest&) {
+    entered.count_down();
+    gate.pass();
+    return ServerResponse{};
+  });
+  RawClient served(server.port());
+  served.send(get("/"));
+  entered.wait();
+  RawClient late(server.port(), "127.0.0.2");
+  CHECK(late.read_all().empty());
+  gate.open();
+  CHECK(served.read_answer().starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE(
+    "one address has its share of the connections; others have theirs, and a front end has none to keep to") {
+  ServerOptions options = public_port();
+  options.max_per_peer = 2;
+  options.front_ends = {csrq::Network::parse("127.0.0.3").value()};
+  Server server(options, echo);
+  const auto answers = [](RawClient& client) {
+    client.send(get("/"));
+    return client.read_answer().starts_with("HTTP/1.1 200 ");
+  };
+  RawClient first(server.port());
+  RawClient second(server.port());
+  RawClient third(server.port());
+  CHECK(third.read_all().empty());
+  RawClient other(server.port(), "127.0.0.2");
+  CHECK(answers(other));
+  std::vector<std::unique_ptr<RawClient>> front_end;
+  for (int connection = 0; connection < 20; ++connection)
+    front_end.push_back(std::make_unique<RawClient>(server.port(), "127.0.0.3"));
+  for (const auto& connection : front_end) CHECK(answers(*connection));
+  CHECK(answers(first));
+  CHECK(answers(second));
+}
+
+TEST_CASE("whoever asks for much keeps nobody else waiting") {
+  Gate gate;
+  std::latch entered(1);
+  std::mutex mutex;
+  std::vector<std::string> order;
+  ServerOptions options = public_port();
+  options.handler_threads = 1;
+  Server server(options, [&](const ServerRequest& request) {
+    entered.count_down();
+    gate.pass();
+    const std::lock_guard lock(mutex);
+    order.push_back(request.remote);
+    return ServerResponse{};
+  });
+  std::vector<std::unique_ptr<RawClient>> greedy;
+  for (int connection = 0; connection < 40; ++connection) {
+    greedy.push_back(std::make_unique<RawClient>(server.port()));
+    greedy.back()->send(get("/"));
+    if (connection == 0) entered.wait();
+  }
+  RawClient ca(server.port(), "127.0.0.2");
+  ca.send(get("/"));
+  // What came in before this is waiting for the handler by now.
+  RawClient(server.port(), "127.0.0.4").send("BREW / HTTP/1.1\r\nHost: h\r\n\r\n");
+  RawClient last(server.port(), "127.0.0.4");
+  last.send("BREW / HTTP/1.1\r\nHost: h\r\n\r\n");
+  last.read_answer();
+  gate.open();
+  CHECK(ca.read_answer().starts_with("HTTP/1.1 200 "));
+  const std::lock_guard lock(mutex);
+  const auto turn = std::ranges::find(order, "127.0.0.2") - order.begin();
+  CHECK(turn <= 2);
+}
+
+TEST_CASE("where file descriptors run out, the connection that has been idle for longest gives way, too") {
+  Server server(public_port(), echo);
+  RawClient idle(server.port());
+  RawClient asked(server.port());
+  asked.send(get("/"));
+  asked.read_answer();  // so `idle` has been accepted, too
 
   rlimit before{};
   getrlimit(RLIMIT_NOFILE, &before);
   rlimit small = before;
   small.rlim_cur = 64;
   setrlimit(RLIMIT_NOFILE, &small);
-  RawClient client(server.port());
   std::vector<int> used;
   for (int copy = ::dup(0); copy >= 0; copy = ::dup(0)) used.push_back(copy);
-  RawClient* waiting = nullptr;
-  if (!used.empty()) {
-    ::close(used.back());
-    used.pop_back();
-    waiting = new RawClient(server.port());  // takes the last descriptor: the server finds none
-  }
-  early.send(get("/still"));
-  const std::string still = early.read_answer();
+  REQUIRE(!used.empty());
+  ::close(used.back());
+  used.pop_back();
+  RawClient late(server.port());  // takes the last descriptor: the server finds none
+  late.send(get("/late"));
+  const std::string answer = late.read_answer();
   for (const int copy : used) ::close(copy);
   setrlimit(RLIMIT_NOFILE, &before);
+  CHECK(has(answer, "GET /late"));
+  CHECK(idle.read_all().empty());
+}
 
-  REQUIRE(waiting != nullptr);
-  const std::unique_ptr<RawClient> late(waiting);
-  CHECK(has(still, "GET /still"));
-  late->send(get("/late"));
-  CHECK(has(late->read_answer(), "GET /late"));
+TEST_CASE("a server without free file descriptors recovers as soon as there are some") {
+  Server server(public_port(), echo);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit small = before;
+  small.rlim_cur = 64;
+  setrlimit(RLIMIT_NOFILE, &small);
+  std::vector<int> used;
+  for (int copy = ::dup(0); copy >= 0; copy = ::dup(0)) used.push_back(copy);
+  REQUIRE(!used.empty());
+  ::close(used.back());
+  used.pop_back();
+  RawClient late(server.port());
+  late.send(get("/late"));
+  for (const int copy : used) ::close(copy);
+  setrlimit(RLIMIT_NOFILE, &before);
+  CHECK(has(late.read_answer(), "GET /late"));
 }
 
 TEST_CASE("stopping a server") {

@@ -136,7 +136,7 @@ TEST_CASE("every challenge of an order is answered before the first look") {
 
 TEST_CASE("the CA finds the response at the responder, and nothing before and after") {
   StubIssuing world;
-  workers::Responder responder("127.0.0.1:0", {.url = world.test.url()});
+  workers::Responder responder({.listen = "127.0.0.1:0"}, {.url = world.test.url()});
   const std::string address = responder.address();
   world.stub.change([&](StubBehaviour& ca) {
     ca.always_valid = false;

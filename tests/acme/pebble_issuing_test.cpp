@@ -80,7 +80,7 @@ TEST_CASE(
     CHECK(world.count("acme_order WHERE status = 'invalid' AND closed_at IS NOT NULL") == "1");
     world.make_due(id);
   }
-  world.responder.emplace("127.0.0.1:" + std::to_string(world.options.http_port),
+  world.responder.emplace(Http01Config{.listen = "127.0.0.1:" + std::to_string(world.options.http_port)},
                           store::DatabaseOptions{.url = world.test.url()});
   CHECK(world.run().issued == 1);
 }

@@ -180,7 +180,7 @@ PebbleHolder::PebbleHolder(embedded::PebbleOptions wanted)
 PebbleIssuing::PebbleIssuing(embedded::PebbleOptions wanted)
     : PebbleHolder(std::move(wanted)), Issuing(gate.directory_url(), gate.ca_file()) {
   if (!options.always_valid)
-    responder.emplace("127.0.0.1:" + std::to_string(options.http_port),
+    responder.emplace(Http01Config{.listen = "127.0.0.1:" + std::to_string(options.http_port)},
                       store::DatabaseOptions{.url = test.url()});
 }
 

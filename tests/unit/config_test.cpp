@@ -114,7 +114,7 @@ cas:
     requests_per_second: { new_nonce: 20, new_order: 0, other: 100000 }
 accounts: { policy: per_registered_domain, key_type: rsa-3072, in_flight: 50, sealing_key_file: ../sealing.key }
 customers: { register: closed, grants: enforce }
-challenges: { default: http-01, http-01: { listen: "[::]:80", self_check: on } }
+challenges: { default: http-01, http-01: { listen: "[::]:80", proxy_from: [10.0.0.0/8, "2001:db8::1"], self_check: on } }
 worker: { threads: 4, in_flight: 20, lease: 90s, poll: 250ms, in_flight_per_customer: 5 }
 retry: { schedule: [1s, 1.5h] }
 renewal: { at_remaining: 25%, per_run: 7, per_hour: 70, level_days: 7 }
@@ -173,6 +173,8 @@ log: { level: debug, format: json }
   CHECK(config.customers.registration == Registration::closed);
   CHECK(config.customers.grants == Grants::enforce);
   CHECK(config.challenges.http_01.listen == "[::]:80");
+  CHECK(config.challenges.http_01.proxy_from ==
+        std::vector{Network::parse("10.0.0.0/8").value(), Network::parse("2001:db8::1").value()});
   CHECK(config.challenges.http_01.self_check);
   CHECK(config.notify.digest == 1h);
   CHECK(config.notify.webhook.url == "https://hooks.example/x");
@@ -332,6 +334,12 @@ TEST_CASE("An address to listen at has a port and no host name") {
   }
 }
 
+TEST_CASE("Front ends are named by their networks") {
+  CHECK(has(mistake("challenges:\n  http-01:\n    proxy_from: [10.0.0.0/8, 10.1.2.3/8]\n"),
+            ":3: `challenges.http-01.proxy_from` has `10.1.2.3/8`; write an address, or a network"));
+  CHECK(has(mistake("challenges: { http-01: { proxy_from: proxy.internal } }"), "proxy_from"));
+}
+
 TEST_CASE("A CA needs an https directory") {
   CHECK(has(mistake("cas:\n  le: {}\n"), ":2: `cas.le.directory` is missing"));
   CHECK(has(mistake("cas:\n  le:\n"), ":2: `cas.le.directory` is missing"));
@@ -450,6 +458,7 @@ TEST_CASE("config.example.yaml shows the defaults") {
   CHECK(shown.customers.grants == standard.customers.grants);
   CHECK(shown.challenges.default_type == standard.challenges.default_type);
   CHECK(shown.challenges.http_01.listen == standard.challenges.http_01.listen);
+  CHECK(shown.challenges.http_01.proxy_from == standard.challenges.http_01.proxy_from);
   CHECK(shown.challenges.http_01.self_check == standard.challenges.http_01.self_check);
   CHECK(shown.worker.threads == standard.worker.threads);
   CHECK(shown.worker.in_flight == standard.worker.in_flight);
@@ -486,6 +495,7 @@ TEST_CASE("The keys that config.example.yaml comments out are valid, too") {
     CHECK(rate);
   CHECK_FALSE(pebble.preferred_chain.empty());
   CHECK_FALSE(config.challenges.http_01.listen.empty());
+  CHECK_FALSE(config.challenges.http_01.proxy_from.empty());
   CHECK_FALSE(config.metrics.listen.empty());
   CHECK_FALSE(config.notify.webhook.url.empty());
   CHECK_FALSE(config.notify.smtp.to.empty());
@@ -543,6 +553,7 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "default",
                                 "http-01",
                                 "listen",
+                                "proxy_from",
                                 "self_check",
                                 "worker",
                                 "threads",

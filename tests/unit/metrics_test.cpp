@@ -18,12 +18,19 @@ TEST_CASE("metrics of one name share their help, counters and gauges are told ap
 }
 
 TEST_CASE("a worker's metrics tell its tally and the queue of all workers") {
-  const std::string text =
-      exposition(worker_metrics({.issued = 7, .in_flight = 2}, {.requests = 40}, {.commits = 9}, {.due = 5}));
+  const std::string text = exposition(worker_metrics({.issued = 7, .in_flight = 2}, {.requests = 40},
+                                                     {.commits = 9}, csrq::store::QueueDepth{.due = 5}));
   for (const char* line :
        {"csrq_rows_total{outcome=\"issued\"} 7\n", "csrq_rows_in_flight 2\n", "csrq_ca_requests_total 40\n",
-        "csrq_database_commits_total 9\n", "csrq_jobs{state=\"due\"} 5\n"})
+        "csrq_database_commits_total 9\n", "csrq_jobs{state=\"due\"} 5\n", "csrq_database_up 1\n"})
     CHECK(text.find(line) != std::string::npos);
+}
+
+TEST_CASE("a database that does not answer leaves a worker's metrics its own counters") {
+  const std::string text = exposition(worker_metrics({.issued = 7}, {}, {}, std::nullopt));
+  CHECK(text.find("csrq_database_up 0\n") != std::string::npos);
+  CHECK(text.find("csrq_rows_total{outcome=\"issued\"} 7\n") != std::string::npos);
+  CHECK(text.find("csrq_jobs") == std::string::npos);
 }
 
 TEST_CASE("metrics of the pace tell waits and refusals for each CA and class of endpoints") {
