@@ -219,6 +219,19 @@ void Section::texts(std::string_view key, std::vector<std::string>& value) {
   for (const auto& [item, mark] : *items) value.push_back(item);
 }
 
+void Section::networks(std::string_view key, std::vector<Network>& value) {
+  const auto items = list(key);
+  if (!items) return;
+  value.clear();
+  for (const auto& [item, mark] : *items) {
+    if (const std::optional<Network> network = Network::parse(item))
+      value.push_back(*network);
+    else
+      mistakes_->add(mark, fmt::format("`{}` has `{}`; write an address, or a network as in 192.0.2.0/24",
+                                       full_name(key), item));
+  }
+}
+
 void Section::flag(std::string_view key, bool& value) {
   static constexpr Named<bool> choices[] = {{"true", true}, {"false", false}, {"on", true},
                                             {"off", false}, {"yes", true},    {"no", false}};

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/network.hpp"
 #include "base/time.hpp"
 
 /// Reading of a YAML file that finds every mistake in one go. For config.cpp only.
@@ -49,6 +50,7 @@ class Section {
   /// "address:port"; the address may be left out, one of IPv6 stands in brackets.
   void listen(std::string_view key, std::string& value);
   void texts(std::string_view key, std::vector<std::string>& value);
+  void networks(std::string_view key, std::vector<Network>& value);
   void flag(std::string_view key, bool& value);
   void number(std::string_view key, int& value, int smallest, int largest);
   void duration(std::string_view key, Duration& value, Duration shortest, Duration longest);
