@@ -35,6 +35,7 @@ Worker::Worker(const Config& config, std::stop_source stop)
   if (!answer_at.empty()) responder_.emplace(answer_at, database_options(config_, stop_.get_token()));
   if (!config_.metrics.listen.empty())
     metrics_server_.emplace(config_.metrics.listen, [this] { return metrics(); });
+  put_grants_in_force(*environment_.database, config_.customers);
 }
 
 void Worker::work() {

@@ -204,7 +204,8 @@ void read_accounts(Section section, AccountsConfig& accounts, const std::string&
 void read_customers(Section section, CustomersConfig& customers) {
   section.choice("register", customers.registration,
                  {{"auto", Registration::automatic}, {"closed", Registration::closed}});
-  section.choice("grants", customers.grants, {{"off", Grants::off}, {"enforce", Grants::enforce}});
+  section.choice("grants", customers.grants,
+                 {{"auto", Grants::automatic}, {"enforce", Grants::enforce}, {"off", Grants::off}});
   section.finish();
 }
 

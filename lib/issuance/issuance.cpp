@@ -177,11 +177,6 @@ void Issuance::prepare(Task& task) {
     fail(FailureClass::permanent, "account_key",
          "the CSR's key is an ACME account's key, which no certificate may have: make a new key for the "
          "certificate");
-  if (config_.customers.grants == Grants::enforce)
-    if (const auto names = store::ungranted_names(database_, task.claim.customer, csr.names); !names.empty())
-      fail(FailureClass::permanent, "not_granted",
-           "customer \"" + task.claim.customer + "\" may not ask for " + joined(names) +
-               ": csrq.name_grant lists what it may ask for");
   task.csr = std::move(csr);
   task.claim.csr = {};
 }

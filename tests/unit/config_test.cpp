@@ -298,6 +298,7 @@ TEST_CASE("on and off are flags, and off is a value of customers.grants") {
         parse_text("challenges: { http-01: { self_check: " + value + " } }").challenges.http_01.self_check);
   CHECK(parse_text("customers: { grants: off }").customers.grants == Grants::off);
   CHECK(parse_text("customers: { grants: 'off' }").customers.grants == Grants::off);
+  CHECK(parse_text("customers: { grants: auto }").customers.grants == Grants::automatic);
 }
 
 TEST_CASE("A bad choice is told with the choices and the nearest") {

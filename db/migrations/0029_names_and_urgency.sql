@@ -1,0 +1,22 @@
+-- Who may ask for which names is decided in the database, by the login that inserted the row.
+-- Locks out readers of csrq.customer, csrq.setting.
+-- Locks out writers of csrq.app_access.
+
+ALTER TABLE csrq.setting
+    DROP CONSTRAINT setting_name_check,
+    ADD CONSTRAINT setting_name_check
+        CHECK (name IN ('functions_sha256', 'customers.register', 'customers.grants')),
+    ADD CONSTRAINT grants_are_known
+        CHECK (name <> 'customers.grants' OR value IN ('auto', 'enforce', 'off'));
+COMMENT ON TABLE csrq.setting IS 'The few settings that the database itself must know; written by '
+    'csrq migrate from the configuration, customers.grants by each worker that starts, too.';
+COMMENT ON COLUMN csrq.setting.name IS 'customers.register: auto or closed. customers.grants: auto, '
+    'enforce or off. functions_sha256: which functions and views are installed.';
+INSERT INTO csrq.setting (name, value) VALUES ('customers.grants', 'auto');
+COMMENT ON TABLE csrq.name_grant IS 'For which names a customer may ask; customers.grants says whose '
+    'rows are held against it, before any account is used.';
+COMMENT ON COLUMN csrq.request.created_by IS 'Login that inserted the row; customers.grants goes by '
+    'what it may do at the time of each order.';
+
+-- Each order asks.
+CREATE INDEX app_access_to_all ON csrq.app_access (role_name) WHERE customer = '*';
