@@ -142,7 +142,7 @@ CREATE OR REPLACE FUNCTION csrq.is_trouble_of_ca(p_error jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(p_error ->> 'class' IN ('transient', 'limited')
                     AND p_error ->> 'code' NOT IN ('internal', 'paced', 'ca_busy', 'order_taken', 'recent_failure', 'split_waits', 'same_request_under_way', 'account_busy',
-                                                    'ca_full'), false)
+                                                    'ca_full', 'self_check_waits'), false)
 $$;
 COMMENT ON FUNCTION csrq.is_trouble_of_ca(jsonb)
     IS 'Whether this error of a request is its CA''s doing, not its names'' or csrq''s own: no answer, 5xx, a limit, an order that it does not finish with.';

@@ -214,6 +214,7 @@ void read_challenges(Section section, ChallengesConfig& challenges) {
   Section http_01 = section.section("http-01");
   http_01.listen("listen", challenges.http_01.listen);
   http_01.flag("self_check", challenges.http_01.self_check);
+  http_01.networks("self_check_networks", challenges.http_01.self_check_networks);
   http_01.finish();
   section.finish();
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/log.hpp"
+#include "base/network.hpp"
 #include "base/time.hpp"
 
 /// The configuration file as plain values, every one with its default. config.example.yaml documents each
@@ -125,6 +126,7 @@ struct CustomersConfig {
 struct Http01Config {
   std::string listen{};  ///< "address:port"; empty: another process answers
   bool self_check{false};
+  std::vector<Network> self_check_networks{};  ///< that a self-check may enter beside the public ones
 };
 
 struct ChallengesConfig {
