@@ -20,3 +20,6 @@ COMMENT ON COLUMN csrq.request.created_by IS 'Login that inserted the row; custo
 
 -- Each order asks.
 CREATE INDEX app_access_to_all ON csrq.app_access (role_name) WHERE customer = '*';
+
+-- It is told by whose request it was refused.
+DROP FUNCTION IF EXISTS csrq.told_of_hold(csrq.rate_hold, bigint, text[]);
