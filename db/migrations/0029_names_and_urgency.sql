@@ -23,3 +23,19 @@ CREATE INDEX app_access_to_all ON csrq.app_access (role_name) WHERE customer = '
 
 -- It is told by whose request it was refused.
 DROP FUNCTION IF EXISTS csrq.told_of_hold(csrq.rate_hold, bigint, text[]);
+
+-- Each address alone, as a mail client takes it: several in one element made the workers give up all mail of
+-- their customer.
+UPDATE csrq.customer c
+   SET notify_email = nullif(array(
+       SELECT address FROM regexp_split_to_table(array_to_string(c.notify_email, ' '), '\s+') address
+        WHERE address ~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]*$'
+          AND length(address) <= 254 LIMIT 20), '{}')
+ WHERE notify_email IS NOT NULL;
+ALTER TABLE csrq.customer
+    DROP CONSTRAINT notify_email_has_addresses,
+    ADD CONSTRAINT notify_email_has_addresses CHECK (
+        cardinality(notify_email) BETWEEN 1 AND 20
+        AND array_to_string(notify_email, '', '') !~ '\s'
+        AND array_to_string(notify_email, ' ', '?') || ' '
+            ~ '^((?=[^ ]{1,254} )[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]* )+$');
