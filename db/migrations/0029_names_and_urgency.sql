@@ -39,3 +39,7 @@ ALTER TABLE csrq.customer
         AND array_to_string(notify_email, '', '') !~ '\s'
         AND array_to_string(notify_email, ' ', '?') || ' '
             ~ '^((?=[^ ]{1,254} )[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]* )+$');
+
+ALTER TABLE csrq.customer ADD urgent_allowed boolean NOT NULL DEFAULT true;
+COMMENT ON COLUMN csrq.customer.urgent_allowed IS 'False: inserts of this customer with the priority '
+    'urgent are refused. Only csrq_admin may write it.';
