@@ -8,7 +8,9 @@ namespace csrq::app {
 /// The folder of `csrq dev` and the files in it, for one process at a time.
 class DevFolder {
  public:
-  /// Makes it if it is missing. Throws UsageError if it cannot, or if another `csrq dev` runs in it.
+  /// Makes it if it is missing. Root becomes the user that PostgreSQL runs as, and hands the folder over,
+  /// where that user can get there. Throws UsageError if it cannot, if the folder is somebody else's or has
+  /// links in it, or if another `csrq dev` runs there.
   explicit DevFolder(const std::string& path);
   ~DevFolder();
   DevFolder(const DevFolder&) = delete;

@@ -4,6 +4,7 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "store/diagnosis.hpp"
+#include "store/grants.hpp"
 #include "store/migrations.hpp"
 #include "workers/notification_channels.hpp"
 
@@ -78,6 +79,32 @@ void check_notify(Checkup& checkup, const NotifyConfig& config) {
     checkup.ok("notify", ways + "; `csrq notify --test` sends a message");
 }
 
+void check_grants(Checkup& checkup, store::Database& database, Grants configured) {
+  constexpr const char* subject = "grants";
+  const store::GrantsReport report = store::grants_report(database);
+  const std::string in_force = "customers.grants: " + std::string(store::to_string(report.in_force));
+  if (report.in_force != configured)
+    checkup.warn(
+        subject,
+        in_force + " is in force; the configuration says " + std::string(store::to_string(configured)),
+        "`csrq migrate`, or a worker that starts, puts the configuration in force");
+  if (report.in_force == Grants::off && report.app_logins > 1 && report.limited_app_logins > 0)
+    checkup.warn(
+        subject,
+        in_force + ", and " + std::to_string(report.app_logins) +
+            " logins are apps': each of them gets certificates for any name that the responder answers for",
+        "set customers.grants: auto, and grant each customer its names (docs/sql.md, Grants)");
+  else
+    checkup.ok(subject, in_force + "; " + std::to_string(report.limited_app_logins) + " of " +
+                            std::to_string(report.app_logins) + " app logins are limited to named customers");
+  if (report.refused_renewals > 0)
+    checkup.warn(subject,
+                 std::to_string(report.refused_renewals) + " of the next renewals will be refused, request " +
+                     std::to_string(store::number(report.first_refused)) +
+                     " among them: their customers are not granted these names",
+                 "grant them, or cancel these requests (docs/sql.md, Grants)");
+}
+
 std::unique_ptr<store::Database> check_database(Checkup& checkup, const Config& config) {
   std::unique_ptr<store::Database> database;
   checkup.guard("database", [&] {
@@ -94,6 +121,8 @@ std::unique_ptr<store::Database> check_database(Checkup& checkup, const Config& 
   });
   if (!has_schema) return nullptr;
   checkup.guard("privileges", [&] { check_privileges(checkup, *database, !config.cas.empty()); });
+  if (!config.cas.empty())
+    checkup.guard("grants", [&] { check_grants(checkup, *database, config.customers.grants); });
   return database;
 }
 

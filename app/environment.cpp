@@ -6,6 +6,7 @@
 #include "base/log.hpp"
 #include "issuance/alarms.hpp"
 #include "store/diagnosis.hpp"
+#include "store/grants.hpp"
 #include "store/migrations.hpp"
 #include "store/notifications.hpp"
 
@@ -77,6 +78,12 @@ crypto::SealingKey open_sealing_key_or_raise_alarm(store::Database& database, co
 void check_files(const Config& config) {
   const issuance::CaPool cas(config);
   open_sealing_key(config);
+}
+
+void put_grants_in_force(store::Database& database, const CustomersConfig& customers) {
+  if (store::put_grants_in_force(database, customers.grants))
+    log::info("customers.grants of this configuration is in force",
+              {{"grants", store::to_string(customers.grants)}});
 }
 
 IssuingEnvironment::IssuingEnvironment(const Config& config, std::stop_token stop)

@@ -25,6 +25,10 @@ crypto::SealingKey open_sealing_key(const Config& config);
 /// Reads every file that a worker needs to start. Throws UsageError at the first that cannot be used.
 void check_files(const Config& config);
 
+/// What a worker does when it starts: from then on the database holds rows against csrq.name_grant by this
+/// configuration.
+void put_grants_in_force(store::Database& database, const CustomersConfig& customers);
+
 /// What issuing needs, wired together in the order of dependence; what is wrong in the configuration is found
 /// before the database is asked.
 struct IssuingEnvironment {

@@ -37,6 +37,7 @@ Exit run(const Arguments& arguments) {
   std::optional<workers::Responder> responder;
   if (!config.challenges.http_01.listen.empty())
     responder.emplace(config.challenges.http_01, database_options(config, stop_switch.token()));
+  put_grants_in_force(*environment.database, config.customers);
 
   // What a CA wants renewed now is part of this batch.
   workers::Renewer renewer(config.renewal, *environment.database, environment.cas);

@@ -31,6 +31,7 @@ Worker::Worker(const Config& config, std::stop_source stop)
       notifier_(config_.notify, database_options(config_, stop_.get_token()), environment_.cas),
       planning_(database_options(config_, stop_.get_token())),
       renewer_(config_.renewal, planning_, environment_.cas) {
+  put_grants_in_force(*environment_.database, config_.customers);
   const Http01Config& http_01 = config_.challenges.http_01;
   if (!http_01.listen.empty()) responder_.emplace(http_01, database_options(config_, stop_.get_token()));
   if (config_.metrics.listen.empty()) return;

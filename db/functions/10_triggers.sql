@@ -61,6 +61,23 @@ COMMENT ON FUNCTION csrq.request_before_insert() IS 'Refuses private keys, overs
 CREATE OR REPLACE TRIGGER request_before_insert BEFORE INSERT ON csrq.request
     FOR EACH ROW EXECUTE FUNCTION csrq.request_before_insert();
 
+CREATE OR REPLACE FUNCTION csrq.urgent_is_allowed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Row-level security refuses whoever may not act for the customer, without a word about it.
+    IF csrq.may_insert_for(NEW.customer)
+       AND EXISTS (SELECT FROM csrq.customer c WHERE c.name = NEW.customer AND NOT c.urgent_allowed) THEN
+        RAISE EXCEPTION 'customer "%" may not insert urgent requests', NEW.customer
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'urgent_is_allowed',
+                  HINT = 'Insert it with another priority; csrq.customer.urgent_allowed is the administrators'' to set.';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION csrq.urgent_is_allowed()
+    IS 'Refuses urgent requests of customers that may not insert any (csrq.customer.urgent_allowed).';
+CREATE OR REPLACE TRIGGER urgent_is_allowed BEFORE INSERT ON csrq.request
+    FOR EACH ROW WHEN (NEW.priority = 'urgent') EXECUTE FUNCTION csrq.urgent_is_allowed();
+
 -- Not a CHECK: that would refuse to suspend a customer whose name is older than it.
 CREATE OR REPLACE FUNCTION csrq.customer_named() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

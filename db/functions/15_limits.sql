@@ -698,30 +698,45 @@ COMMENT ON FUNCTION csrq.is_bound(bigint, csrq.rate_hold)
     IS 'Whether a request has to wait until the end of this wait. One that was retried since its name '
        'was paused has not: it goes first.';
 
-CREATE OR REPLACE FUNCTION csrq.told_of_hold(p_hold csrq.rate_hold, p_account bigint, p_names text[])
-RETURNS jsonb
+CREATE OR REPLACE FUNCTION csrq.is_own_hold(p_request bigint, p_hold csrq.rate_hold, p_account bigint)
+RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p_hold.scope <> 'ca' AND EXISTS (
+        SELECT FROM csrq.request mine
+         WHERE mine.id = p_request
+           AND (EXISTS (SELECT FROM csrq.request refused
+                         WHERE refused.id = p_hold.request_id AND refused.customer = mine.customer)
+                -- The key of these has the account in it.
+                OR p_hold.scope IN ('account', 'identifier')
+                   AND EXISTS (SELECT FROM csrq.acme_account a
+                                WHERE a.id = p_account AND a.policy = 'per_customer'
+                                  AND a.owner = mine.customer)))
+$$;
+COMMENT ON FUNCTION csrq.is_own_hold(bigint, csrq.rate_hold, bigint)
+    IS 'Whether what the CA said when it asked to wait was said of the customer whose request this is.';
+
+CREATE OR REPLACE FUNCTION csrq.told_of_hold(p_request bigint, p_hold csrq.rate_hold, p_account bigint,
+    p_names text[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    -- The CA's sentence was about another row, of another customer perhaps.
-    IF p_hold.scope = 'ca'
-       OR p_hold.scope = 'account'
-          AND EXISTS (SELECT FROM csrq.acme_account a
-                       WHERE a.id = p_account AND a.policy <> 'per_customer') THEN
-        RETURN jsonb_build_object('detail', format(
+DECLARE
+    -- hold_code: csrq's own word, which a CA may have sent.
+    told CONSTANT jsonb := CASE
+        WHEN csrq.is_own_hold(p_request, p_hold, p_account) THEN p_hold.error - 'hold_code'
+        ELSE jsonb_build_object('detail', format(
             'the CA has asked to wait with new orders (%s); csrq.rate_limits tells administrators more',
-            p_hold.scope));
+            p_hold.scope)) END;
+BEGIN
+    IF p_hold.scope <> 'identifier' OR NOT csrq.is_pause(p_hold.error) THEN
+        RETURN told;
     END IF;
-    IF csrq.is_pause(p_hold.error) THEN
-        RETURN (p_hold.error - 'request') || jsonb_build_object(
-            'hold_code', 'name_paused',
-            'failed_names', (SELECT jsonb_agg(n) FROM unnest(p_names) n
-                              WHERE csrq.identifier_key(p_account, n) = p_hold.key));
-    END IF;
-    RETURN p_hold.error - 'hold_code';  -- csrq's own word, which a CA may have sent
+    RETURN (told - 'request') || jsonb_build_object(
+        'hold_code', 'name_paused',
+        'failed_names', (SELECT jsonb_agg(n) FROM unnest(p_names) n
+                          WHERE csrq.identifier_key(p_account, n) = p_hold.key));
 END $$;
-COMMENT ON FUNCTION csrq.told_of_hold(csrq.rate_hold, bigint, text[])
-    IS 'What a row for these names under this account is told that has to wait: an error, with '
-       'hold_code where it is not merely on hold.';
+COMMENT ON FUNCTION csrq.told_of_hold(bigint, csrq.rate_hold, bigint, text[])
+    IS 'What a request for these names under this account is told that has to wait: an error, with '
+       'hold_code where it is not merely on hold; in the CA''s words only where they were about its customer.';
 
 CREATE OR REPLACE FUNCTION csrq.held_by(p_request bigint, p_account bigint, p_names text[],
     p_holds csrq.rate_hold[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
@@ -729,7 +744,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT h.until, csrq.told_of_hold(h, p_account, p_names) FROM unnest(p_holds) h
+    SELECT h.until, csrq.told_of_hold(p_request, h, p_account, p_names) FROM unnest(p_holds) h
      WHERE csrq.is_bound(p_request, h) ORDER BY h.until DESC LIMIT 1;
 END $$;
 COMMENT ON FUNCTION csrq.held_by(bigint, bigint, text[], csrq.rate_hold[])

@@ -220,12 +220,12 @@ BEGIN
         accounts := coalesce(accounts, 1);
         in_flight := accounts * p_most_per_account - csrq.in_flight(NULL);
     END IF;
-    -- First each lane leaves a quarter to those after it, so that a million normal rows let renewals pass; urgent rows wait for nobody.
+    -- First each lane leaves a quarter to those after it, so that a million urgent or normal rows let renewals pass.
     FOR pass IN 1..2 LOOP
         FOREACH this_lane IN ARRAY lanes LOOP
             room := p_limit - cardinality(leased);
             room_of_lane := in_flight - CASE WHEN this_lane <> renewals THEN accounts * csrq.left_to_renewals(p_most_per_account) ELSE 0 END;
-            IF pass = 1 AND this_lane > 0 AND this_lane < lanes[cardinality(lanes)] THEN
+            IF pass = 1 AND this_lane < lanes[cardinality(lanes)] THEN
                 -- Where little is free, now and then nothing is taken.
                 room := CASE WHEN room_of_lane < room THEN floor(room_of_lane * 0.75 + random()) ELSE ceil(room * 0.75) END;
             END IF;

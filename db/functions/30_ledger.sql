@@ -56,16 +56,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION csrq.is_account_key(bytea) IS 'True if a public key (SHA-256 of its SubjectPublicKeyInfo) is any account''s, retired ones included.';
 
-CREATE OR REPLACE FUNCTION csrq.ungranted_names(p_customer text, p_names text[]) RETURNS text[]
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(array_agg(n ORDER BY n), '{}') FROM unnest(p_names) n
-     WHERE NOT EXISTS (
-        SELECT FROM csrq.name_grant g WHERE g.customer = p_customer
-           AND (g.pattern = n OR (g.pattern LIKE '*.%' AND right(n, length(g.pattern) - 1) = substr(g.pattern, 2)
-                                  AND length(n) >= length(g.pattern))))
-$$;
-COMMENT ON FUNCTION csrq.ungranted_names(text, text[]) IS 'Which of these names csrq.name_grant does not allow the customer.';
-
 CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[], p_domains text[], p_most_in_flight int)
 RETURNS TABLE (held boolean, order_id bigint, url text, fresh boolean, charged boolean, hold_seconds double precision, hold_error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -142,7 +142,7 @@ CREATE OR REPLACE FUNCTION csrq.is_trouble_of_ca(p_error jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(p_error ->> 'class' IN ('transient', 'limited')
                     AND p_error ->> 'code' NOT IN ('internal', 'paced', 'ca_busy', 'order_taken', 'recent_failure', 'split_waits', 'same_request_under_way', 'account_busy',
-                                                    'ca_full'), false)
+                                                    'ca_full', 'self_check_waits'), false)
 $$;
 COMMENT ON FUNCTION csrq.is_trouble_of_ca(jsonb)
     IS 'Whether this error of a request is its CA''s doing, not its names'' or csrq''s own: no answer, 5xx, a limit, an order that it does not finish with.';
@@ -202,6 +202,13 @@ BEGIN
       FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id JOIN csrq.customer c ON c.name = r.customer
       LEFT JOIN csrq.acme_order o ON o.request_id = r.id AND o.closed_at IS NULL LEFT JOIN csrq.acme_account a ON a.id = o.account_id
      WHERE r.id = p_request;
+    detail := csrq.why_not_granted(p_request, p_names);
+    IF detail IS NOT NULL THEN
+        UPDATE csrq.request r SET names = p_names WHERE r.id = p_request AND r.names <> p_names;
+        verdict := 'not_granted';
+        RETURN NEXT;
+        RETURN;
+    END IF;
     -- Of several that come at once, one after the other; whoever keeps the lock keeps nobody for longer than one wait.
     IF its.is_new AND its.may_share AND NOT its.has_order
        AND NOT pg_try_advisory_xact_lock(hashtextextended(its.customer || encode(p_demand, 'hex'), 0))
@@ -240,7 +247,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION csrq.before_order(bigint, bigint, bigint, text[], bytea, boolean)
-    IS 'Writes down what a worker has read from the CSR (names, and what certificate is wanted), and says how the row goes on: order (falls_back: at the fallback of its CA; open_directory: where it has an open order); issued (it has got another row''s chain); wait (put off while another row for the same certificate is under way); fresh_csr_wanted (parked). Not held: the lease was lost.';
+    IS 'Writes down what a worker has read from the CSR (names, and what certificate is wanted), and says how the row goes on: order (falls_back: at the fallback of its CA; open_directory: where it has an open order); issued (it has got another row''s chain); wait (put off while another row for the same certificate is under way); fresh_csr_wanted (parked); not_granted (for the worker to fail). Not held: the lease was lost.';
 
 CREATE OR REPLACE FUNCTION csrq.hand_back(p_request bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

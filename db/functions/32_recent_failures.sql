@@ -1,4 +1,4 @@
--- Rows for the same names under the same account: a fresh one waits for one that has just failed, and goes on with what a
+-- Rows of a customer for the same names under the same account: a fresh one waits for one that has just failed, and goes on with what a
 -- cancelled one has left at the CA.
 
 CREATE OR REPLACE FUNCTION csrq.name_set_sha256(p_names text[]) RETURNS bytea
@@ -41,24 +41,25 @@ BEGIN
          WHERE r.id = p_request AND j.kind = 'issue' AND j.failures = 0 AND j.retried_at IS NULL),
     failing AS (
         -- One that is being tried at this moment, or is about to be, is looked at again in a minute.
-        SELECT f.customer = r.customer AS is_own, r.id, r.error, f.patience,
+        SELECT r.id, r.error, f.patience,
                greatest(CASE j.status WHEN 'ready' THEN j.run_at + interval '10 seconds' END, now() + interval '1 minute') AS until
           FROM fresh f
           JOIN csrq.name_set_failure n ON n.account_id = p_account AND n.names_sha256 = csrq.name_set_sha256(p_names) AND n.request_id <> f.id
           JOIN csrq.job j ON j.request_id = n.request_id AND j.failures > 0 AND j.status IN ('ready', 'leased') AND NOT j.cancel_requested
-          JOIN csrq.request r ON r.id = n.request_id
+          -- Only of its own customer: nobody can make others' rows wait.
+          JOIN csrq.request r ON r.id = n.request_id AND r.customer = f.customer
           JOIN csrq.customer c ON c.name = r.customer
          WHERE n.failed_at > now() - interval '25 hours'
            AND coalesce(r.challenge, c.challenge) IS NOT DISTINCT FROM f.challenge AND coalesce(r.profile, c.profile) IS NOT DISTINCT FROM f.profile)
     SELECT extract(epoch FROM least(w.until, w.patience) - now())::double precision,
-           jsonb_strip_nulls(jsonb_build_object('hold_code', 'recent_failure', 'other_request', CASE WHEN w.is_own THEN w.id END,
-               'detail', format('%s failed for the same names under the same account a short time ago%s; this one waits for its next attempt (csrq.retry starts it at once)',
-                                CASE WHEN w.is_own THEN 'request ' || w.id ELSE 'a request of another customer' END,
-                                CASE WHEN w.is_own THEN coalesce(' (' || left(w.error ->> 'detail', 500) || ')', '') ELSE '' END)))
+           jsonb_build_object('hold_code', 'recent_failure', 'other_request', w.id,
+               'detail', format('request %s failed for the same names under the same account a short time ago%s; '
+                                'this one waits for its next attempt (csrq.retry starts it at once)',
+                                w.id, coalesce(' (' || left(w.error ->> 'detail', 500) || ')', '')))
       FROM failing w WHERE w.patience > now() ORDER BY w.until DESC LIMIT 1;
 END $$;
 COMMENT ON FUNCTION csrq.recent_failure(bigint, bigint, text[])
-    IS 'How long a fresh row is held back because another row for exactly these names, under this account and by the same challenge and profile, has failed and backs off; no row: not at all. Never for more than a day, nor after csrq.retry().';
+    IS 'How long a fresh row is held back because another row of its customer for exactly these names, under this account and by the same challenge and profile, has failed and backs off; no row: not at all. Never for more than a day, nor after csrq.retry().';
 
 CREATE OR REPLACE FUNCTION csrq.adopt_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[]) RETURNS csrq.acme_order
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -42,6 +42,8 @@ GRANT EXECUTE ON FUNCTION csrq.tokens(text, text, text), csrq.next_token_at(text
     csrq.tokens_left(int, interval, timestamptz), csrq.token_due(int, interval, timestamptz),
     csrq.line_of_accounts(text)
     TO csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.ungranted_names(text, text[]), csrq.why_not_granted(bigint, text[]),
+    csrq.may_ask_for_anything(name), csrq.grants_report() TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.history(bigint), csrq.renewal_plan(int) TO csrq_app, csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.spread_plan(int), csrq.earliest_renewal_day(timestamptz, timestamptz, timestamptz, int) TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.move_renewals(date, date, date, int, bigint), csrq.spread_renewals(int) TO csrq_admin;

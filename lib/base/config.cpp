@@ -204,7 +204,8 @@ void read_accounts(Section section, AccountsConfig& accounts, const std::string&
 void read_customers(Section section, CustomersConfig& customers) {
   section.choice("register", customers.registration,
                  {{"auto", Registration::automatic}, {"closed", Registration::closed}});
-  section.choice("grants", customers.grants, {{"off", Grants::off}, {"enforce", Grants::enforce}});
+  section.choice("grants", customers.grants,
+                 {{"auto", Grants::automatic}, {"enforce", Grants::enforce}, {"off", Grants::off}});
   section.finish();
 }
 
@@ -214,6 +215,7 @@ void read_challenges(Section section, ChallengesConfig& challenges) {
   http_01.listen("listen", challenges.http_01.listen);
   http_01.networks("proxy_from", challenges.http_01.proxy_from);
   http_01.flag("self_check", challenges.http_01.self_check);
+  http_01.networks("self_check_networks", challenges.http_01.self_check_networks);
   http_01.finish();
   section.finish();
 }

@@ -114,17 +114,20 @@ struct AccountsConfig {
 };
 
 enum class Registration { automatic, closed };
-enum class Grants { off, enforce };
+/// Whose rows may ask only for the names that csrq.name_grant gives their customer: those of logins that
+/// csrq.app_access limits to named customers, everybody's, or nobody's.
+enum class Grants { automatic, enforce, off };
 
 struct CustomersConfig {
   Registration registration{Registration::automatic};
-  Grants grants{Grants::off};
+  Grants grants{Grants::automatic};
 };
 
 struct Http01Config {
   std::string listen{};               ///< "address:port"; empty: another process answers
   std::vector<Network> proxy_from{};  ///< front ends
   bool self_check{false};
+  std::vector<Network> self_check_networks{};  ///< that a self-check may enter beside the public ones
 };
 
 struct ChallengesConfig {

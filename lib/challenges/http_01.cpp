@@ -1,6 +1,11 @@
 #include "challenges/http_01.hpp"
 
+#include <algorithm>
+#include <chrono>
+
 #include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/web_address.hpp"
 #include "http/link.hpp"
 #include "http/text.hpp"
 
@@ -9,11 +14,13 @@ namespace {
 
 constexpr std::string_view path_prefix = "/.well-known/acme-challenge/";
 constexpr int most_redirects = 10;
+constexpr auto longest_look = std::chrono::seconds(5);
 
-[[noreturn]] void refuse(const std::string& url, const std::string& found) {
-  fail(FailureClass::validation, "self_check",
-       "self-check of " + url + ": " + found +
-           "; the CA was not asked to look (docs/http-01.md shows how to lead this path to csrq)");
+using Clock = std::chrono::steady_clock;
+
+/// For the log; the row is told the same sentence whatever it is.
+[[noreturn]] void give_up(const std::string& found) {
+  fail(FailureClass::validation, "self_check", found);
 }
 
 std::string host_in_url(const Identifier& identifier) {
@@ -23,16 +30,23 @@ std::string host_in_url(const Identifier& identifier) {
 }
 
 /// Nothing: it is behind a TLS server that only a CA would accept.
-std::optional<http::Response> fetch(http::Client& client, const std::string& url) {
+std::optional<http::Response> fetch(http::Client& client, const std::string& url, Duration left) {
   try {
-    return client.send({.method = "GET", .url = url});
+    return client.send({.method = "GET", .url = url, .timeout = left});
   } catch (const Error& error) {
     if (error.failure().code == "tls") return std::nullopt;
-    refuse(url, error.what());
+    throw;
   }
 }
 
-/// CAs follow redirects to the usual ports only; so does csrq, lest a redirect makes it ask anything inside.
+/// With what follows it; `url` is absolute.
+std::string_view path_of(std::string_view url) {
+  const std::size_t authority = url.find("://") + 3;
+  return url.substr(std::min(url.find_first_of("/?#", authority), url.size()));
+}
+
+/// CAs follow redirects to the usual ports only, and elsewhere than to the same path nobody needs them: lest
+/// a redirect makes csrq ask anybody anything.
 std::string redirect_target(const std::string& url, const http::Response& response) {
   std::string target = http::resolve_url(url, response.header("location"));
   const http::Origin origin = http::origin_of(target);
@@ -40,8 +54,28 @@ std::string redirect_target(const std::string& url, const http::Response& respon
   const bool usual_port =
       (origin.scheme == "http" && origin.port == 80) || (origin.scheme == "https" && origin.port == 443);
   if (!same_origin && !usual_port)
-    refuse(url, "the redirect leads to neither port 80 of http nor port 443 of https");
+    give_up("the redirect leads to neither port 80 of http nor port 443 of https");
+  if (host_of_url(target).empty() || path_of(target) != path_of(url))
+    give_up("the redirect leads to another path");
   return target;
+}
+
+/// What stands at the end of the way; nothing if csrq cannot see that far.
+std::optional<http::Response> follow(http::Client& client, std::string url) {
+  const Clock::time_point until = Clock::now() + longest_look;
+  for (int redirects = 0; redirects <= most_redirects; ++redirects) {
+    const Duration left = std::chrono::floor<Duration>(until - Clock::now());
+    if (left <= Duration::zero()) give_up("it takes too long");
+    std::optional<http::Response> response = fetch(client, url, left);
+    if (!response || response->status < 300 || response->status >= 400) return response;
+    url = redirect_target(url, *response);
+  }
+  give_up("there are more than " + std::to_string(most_redirects) + " redirects");
+}
+
+void compare(const http::Response& response, const std::string& key_authorization) {
+  if (response.status != 200) give_up("the answer was HTTP " + std::to_string(response.status));
+  if (http::trimmed(response.body) != key_authorization) give_up("the answer was not csrq's response");
 }
 
 }  // namespace
@@ -53,19 +87,16 @@ void Http01::self_check(http::Client& client, const Identifier& identifier, cons
 }
 
 void check_answer(http::Client& client, const std::string& url, const std::string& key_authorization) {
-  std::string target = url;
-  for (int redirects = 0; redirects <= most_redirects; ++redirects) {
-    const std::optional<http::Response> response = fetch(client, target);
-    if (!response) return;
-    if (response->status < 300 || response->status >= 400) {
-      if (response->status != 200) refuse(url, "the answer was HTTP " + std::to_string(response->status));
-      if (http::trimmed(response->body) != key_authorization)
-        refuse(url, "the answer was not csrq's response");
-      return;
-    }
-    target = redirect_target(target, *response);
+  try {
+    if (const std::optional<http::Response> response = follow(client, url))
+      compare(*response, key_authorization);
+  } catch (const Error& error) {
+    log::info("a self-check has not found csrq's response", {{"url", url}, {"found", error.what()}});
+    fail(FailureClass::validation, "self_check",
+         "csrq looked for its response below " + url.substr(0, url.rfind('/') + 1) +
+             " and did not get it; the CA was not asked to look (docs/http-01.md shows how to lead this path "
+             "to csrq, and what a self-check asks)");
   }
-  refuse(url, "there are more than " + std::to_string(most_redirects) + " redirects");
 }
 
 std::string Http01::why_not(const Identifier& identifier) const {

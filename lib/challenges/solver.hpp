@@ -25,8 +25,9 @@ class Solver {
   /// sentence for people.
   virtual std::string why_not(const Identifier& identifier) const = 0;
   /// Asks for the response as the CA will, before the CA is told to look: what fails here costs no
-  /// validation. `client` may use plain HTTP. Waits for the network. Throws Error{validation, "self_check"}
-  /// saying what was found instead of `key_authorization`.
+  /// validation. `client` may use plain HTTP. Waits for the network, for a few seconds. Throws
+  /// Error{validation, "self_check"} with one sentence for whatever is wrong: what was found is for the log,
+  /// since the row's owner could learn from it what else can be reached from here.
   virtual void self_check(http::Client& client, const Identifier& identifier, const std::string& token,
                           const std::string& key_authorization) const = 0;
 };

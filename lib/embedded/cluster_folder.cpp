@@ -1,7 +1,6 @@
 #include "embedded/cluster_folder.hpp"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "embedded/user.hpp"
 
 namespace csrq::embedded {
 
@@ -24,32 +24,6 @@ constexpr std::chrono::seconds patience_with_other_server{15};
 
 std::string cause(int error) {
   return std::generic_category().message(error);
-}
-
-/// Whom the server runs as, if not as we do.
-std::optional<User> server_user() {
-  if (::geteuid() != 0) return std::nullopt;
-  for (const char* name : {"postgres", "nobody"})
-    if (const passwd* entry = ::getpwnam(name))
-      return User{.name = name, .uid = entry->pw_uid, .gid = entry->pw_gid};
-  throw UsageError(
-      "PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody: run as an "
-      "ordinary user");
-}
-
-bool may_enter(const User& user, const fs::path& folder) {
-  struct stat status {};
-  if (::stat(folder.c_str(), &status) != 0) return false;
-  if (status.st_uid == user.uid) return (status.st_mode & S_IXUSR) != 0;
-  if (status.st_gid == user.gid) return (status.st_mode & S_IXGRP) != 0;
-  return (status.st_mode & S_IXOTH) != 0;
-}
-
-bool may_reach(const User& user, const fs::path& folder) {
-  for (fs::path above = folder.parent_path();; above = above.parent_path()) {
-    if (!may_enter(user, above)) return false;
-    if (above == above.root_path()) return true;
-  }
 }
 
 /// libpq takes a comma in a host for the end of one of several.
@@ -78,7 +52,9 @@ int process_in(const fs::path& folder) {
 }  // namespace
 
 ClusterFolder::ClusterFolder(const std::string& folder)
-    : folder_(fs::weakly_canonical(fs::absolute(folder))), user_(server_user()), socket_(folder_ / "socket") {
+    : folder_(fs::weakly_canonical(fs::absolute(folder))),
+      user_(service_user()),
+      socket_(folder_ / "socket") {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) throw UsageError("cannot make the folder " + folder_.string() + ": " + error.message());

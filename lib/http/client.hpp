@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/network.hpp"
 #include "base/time.hpp"
 
 namespace csrq::http {
@@ -18,6 +20,7 @@ struct Request {
   std::string url{};  ///< https, or http only where ClientOptions::plain_http allows it
   Headers headers{};
   std::string body{};
+  Duration timeout{};  ///< for the whole answer, where less than ClientOptions::total_timeout; zero: that
 };
 
 struct Response {
@@ -44,6 +47,9 @@ struct ClientOptions {
   std::size_t max_headers{64 << 10};
   bool plain_http{false};  ///< for self-checks of http-01, and to loopback
   bool head_only{false};   ///< an answer is complete with its status and headers; no body is read
+  /// For URLs that strangers choose: asked before each connection, for the address that a name was resolved
+  /// to. With it no proxy is used, and a name server that does not answer holds nobody up. Must not throw.
+  std::function<bool(const IpOctets&)> may_connect{};
 };
 
 struct ClientStatistics {

@@ -1,5 +1,8 @@
 #include "http/transfer.hpp"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <stdexcept>
 #include <system_error>
@@ -7,6 +10,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/public_address.hpp"
 #include "http/link.hpp"
 #include "http/text.hpp"
 #include "http/trust.hpp"
@@ -30,6 +34,18 @@ std::string host_of(const std::string& url) {
   if (origin.host.empty()) return "an unusable URL";
   const bool usual_port = origin.port == (origin.scheme == "https" ? 443 : 80);
   return usual_port ? origin.host : origin.host + ":" + std::to_string(origin.port);
+}
+
+std::optional<IpOctets> ip_octets_in(const curl_sockaddr& address) {
+  const void* start = &address.addr;
+  const auto octets = [](const auto& field) {
+    return std::string_view(reinterpret_cast<const char*>(&field), sizeof field);
+  };
+  if (address.family == AF_INET)
+    return ip_octets_of(octets(static_cast<const sockaddr_in*>(start)->sin_addr));
+  if (address.family == AF_INET6)
+    return ip_octets_of(octets(static_cast<const sockaddr_in6*>(start)->sin6_addr));
+  return std::nullopt;
 }
 
 bool is_tls_failure(CURLcode code) {
@@ -59,6 +75,7 @@ Transfer::Transfer(EasyHandle handle, const Request& request, const ClientOption
                    const TrustAnchors& trust_anchors)
     : handle_(std::move(handle)), request_(request), options_(options) {
   set_connection();
+  if (options_.may_connect) set_guard();
   set_tls(handle_.get(), trust_anchors);
   set_method();
   set_headers();
@@ -79,7 +96,10 @@ void Transfer::set_connection() {
   set(handle, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
   set(handle, CURLOPT_FOLLOWLOCATION, 0L);
   set(handle, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options_.connect_timeout));
-  set(handle, CURLOPT_TIMEOUT_MS, milliseconds(options_.total_timeout));
+  const Duration timeout = request_.timeout > Duration::zero()
+                               ? std::min(request_.timeout, options_.total_timeout)
+                               : options_.total_timeout;
+  set(handle, CURLOPT_TIMEOUT_MS, milliseconds(timeout));
   set(handle, CURLOPT_NOSIGNAL, 1L);
   set(handle, CURLOPT_TCP_NODELAY, 1L);
   set(handle, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -88,6 +108,15 @@ void Transfer::set_connection() {
   // A burst waits for the first TLS handshake to offer HTTP/2 and shares that connection. Without TLS there
   // is no such offer, and all would wait for the first answer instead.
   set(handle, CURLOPT_PIPEWAIT, request_.url.starts_with("http:") ? 0L : 1L);
+}
+
+void Transfer::set_guard() {
+  CURL* handle = handle_.get();
+  set(handle, CURLOPT_OPENSOCKETFUNCTION, &Transfer::on_open_socket);
+  set(handle, CURLOPT_OPENSOCKETDATA, this);
+  set(handle, CURLOPT_PROXY, "");  // one of the environment would resolve names and connect by itself
+  // Else the loop would wait for the resolver's thread to end, and with it every other transfer.
+  set(handle, CURLOPT_QUICK_EXIT, 1L);
 }
 
 void Transfer::set_method() {
@@ -151,6 +180,12 @@ bool Transfer::add_body(std::string_view octets) {
   oversize_ = octets.size() > options_.max_body - response_.body.size();
   if (!oversize_) response_.body.append(octets);
   return !oversize_;
+}
+
+curl_socket_t Transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* to) noexcept {
+  const std::optional<IpOctets> address = ip_octets_in(*to);
+  if (!address || !static_cast<const Transfer*>(self)->options_.may_connect(*address)) return CURL_SOCKET_BAD;
+  return ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
 /// libcurl repeats a request, POST too, when a connection that it had kept turns out to be dead.

@@ -40,6 +40,7 @@ class Transfer {
 
  private:
   void set_connection();
+  void set_guard();
   void set_method();
   void set_headers();
   bool add_header_line(std::string_view line);
@@ -48,6 +49,7 @@ class Transfer {
   std::string cause() const;
   Failure failure() const;
 
+  static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* to) noexcept;
   static int on_send(void* self, char*, char*, int, int) noexcept;
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept;

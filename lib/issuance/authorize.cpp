@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "acme/authorization.hpp"
 #include "issuance/issuance.hpp"
@@ -74,22 +75,20 @@ std::vector<store::AuthorizationRecord> records_of(const std::vector<acme::Autho
   return records;
 }
 
-struct OpenChallenge {
-  const acme::Authorization* authorization{};
-  const acme::Challenge* challenge{};
-};
-
-/// What the CA has not decided on. The pointers lead into `authorizations`.
-std::vector<OpenChallenge> open_challenges(const std::vector<acme::Authorization>& authorizations,
-                                           std::string_view type) {
-  std::vector<OpenChallenge> open;
+/// To what the CA has not decided on, and wants to be told of.
+std::vector<Response> responses_to(const std::vector<acme::Authorization>& authorizations, const Task& task) {
+  std::vector<Response> responses;
   for (const acme::Authorization& authorization : authorizations) {
     if (authorization.status != AuthorizationStatus::pending) continue;
-    const acme::Challenge* challenge = usable_challenge(authorization, type);
-    if (!challenge) fail_without_challenge(authorization, type);
-    open.push_back({.authorization = &authorization, .challenge = challenge});
+    const acme::Challenge* challenge = usable_challenge(authorization, task.solver->type());
+    if (!challenge) fail_without_challenge(authorization, task.solver->type());
+    if (!wants_answer(*challenge, task.work)) continue;
+    responses.push_back(
+        {.identifier = authorization.identifier,
+         .challenge = *challenge,
+         .key_authorization = challenges::key_authorization(challenge->token, task.account->thumbprint)});
   }
-  return open;
+  return responses;
 }
 
 bool is_dead(const acme::Authorization& authorization) {
@@ -102,20 +101,38 @@ bool is_dead(const acme::Authorization& authorization) {
 /// Puts every response in place, in one commit, then tells the CA of all of them: only then the first wait
 /// begins. Called again while the CA is at work on them, it sees what the CA says by then, and tells it
 /// again.
-void Issuance::authorize(Task& task, acme::Session& session, const acme::Order& order) {
+Progress Issuance::authorize(Task& task, acme::Session& session, const acme::Order& order) {
   CaWork& work = task.work;
-  if (work.read_at && CaWork::since(*work.read_at) < between_readings) return;
+  if (work.read_at && CaWork::since(*work.read_at) < between_readings)
+    return wait_for(task, Task::Phase::validation, order);
   const std::vector<acme::Authorization> authorizations = read_all_or_close(task, session, order);
   store::record_authorizations(database_, task.claim.fence, records_of(authorizations, task));
   if (std::ranges::any_of(authorizations, is_dead)) close_dead_order(task, order, authorizations);
   work.noted = open_failure(authorizations);
-  std::vector<OpenChallenge> open = open_challenges(authorizations, task.solver->type());
-  std::erase_if(open, [&](const OpenChallenge& one) { return !wants_answer(*one.challenge, work); });
-  for (const OpenChallenge& one : open) self_check(task, *one.authorization, *one.challenge);
-  for (const OpenChallenge& one : open) acme::respond(session, *one.challenge);
+  task.placed = PlacedResponses{.order = order, .responses = responses_to(authorizations, task)};
+  return answer(task, session);
+}
+
+/// Tells the CA of the responses, if need be after csrq has seen them itself, however many steps that takes.
+Progress Issuance::answer(Task& task, acme::Session& session) {
+  PlacedResponses placed = std::exchange(task.placed, std::nullopt).value();
+  std::vector<Response>& responses = placed.responses;
+  if (self_checks_ && !self_checks_->have_seen(responses, *task.solver, task.claim.customer)) {
+    task.placed = std::move(placed);
+    return put_off(task, SelfChecks::pause,
+                   {.failure_class = FailureClass::limited,
+                    .code = "self_check_waits",
+                    .detail = "this worker looks at as many responses of others, or of the same customer, as "
+                              "it may at once (challenges.http-01.self_check)",
+                    .problem = {},
+                    .retry_after = {}});
+  }
+  for (const Response& response : responses) acme::respond(session, response.challenge);
+  CaWork& work = task.work;
   work.read_at = CaWork::Clock::now();
   if (!work.asked_at) work.asked_at = work.read_at;
-  if (!open.empty()) work.answered_at = work.read_at;
+  if (!responses.empty()) work.answered_at = work.read_at;
+  return wait_for(task, Task::Phase::validation, placed.order);
 }
 
 /// An order cannot be completed of which the CA no longer knows an authorization.
@@ -130,13 +147,6 @@ std::vector<acme::Authorization> Issuance::read_all_or_close(Task& task, acme::S
     }
     throw;
   }
-}
-
-void Issuance::self_check(const Task& task, const acme::Authorization& authorization,
-                          const acme::Challenge& challenge) {
-  if (!self_check_client_) return;
-  task.solver->self_check(*self_check_client_, authorization.identifier, challenge.token,
-                          challenges::key_authorization(challenge.token, task.account->thumbprint));
 }
 
 /// Writes down what the authorizations of a dead order have become, and why it died.

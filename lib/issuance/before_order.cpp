@@ -50,6 +50,8 @@ std::optional<Progress> Issuance::before_order(Task& task) {
       return Progress{.kind = Progress::Kind::failed,
                       .wait = {},
                       .failure = not_ordered(FailureClass::permanent, "fresh_csr_wanted", decision.detail)};
+    case store::Verdict::not_granted:
+      fail(FailureClass::permanent, "not_granted", decision.detail);
     case store::Verdict::order:
       break;
   }

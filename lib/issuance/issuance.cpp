@@ -92,8 +92,8 @@ Issuance::Issuance(const Config& config, store::Database& database, const store:
       accounts_(accounts),
       resolver_(config.dns.server) {
   if (config.challenges.http_01.self_check)
-    self_check_client_.emplace(
-        http::ClientOptions{.total_timeout = 15s, .max_body = 64 << 10, .plain_http = true});
+    self_checks_.emplace(config.challenges.http_01,
+                         std::min({config.worker.threads, config.worker.in_flight, cas.orders_in_flight()}));
 }
 
 Progress Issuance::advance(Task& task) {
@@ -159,6 +159,7 @@ Progress Issuance::issue(Task& task) {
     if (std::optional<Progress> held = open_order(task)) return *held;
 
   acme::Session session{.ca = task.ca->ca, .signer = task.account->signer};
+  if (task.placed) return answer(task, session);
   if (task.order->is_adopted() && !keeps_adopted_order(task, session)) return waiting({});
   std::optional<acme::Order> order = current_order(task, session);
   if (!order) return task.order ? wait_for_order_of_other(task) : waiting({});
@@ -177,11 +178,6 @@ void Issuance::prepare(Task& task) {
     fail(FailureClass::permanent, "account_key",
          "the CSR's key is an ACME account's key, which no certificate may have: make a new key for the "
          "certificate");
-  if (config_.customers.grants == Grants::enforce)
-    if (const auto names = store::ungranted_names(database_, task.claim.customer, csr.names); !names.empty())
-      fail(FailureClass::permanent, "not_granted",
-           "customer \"" + task.claim.customer + "\" may not ask for " + joined(names) +
-               ": csrq.name_grant lists what it may ask for");
   task.csr = std::move(csr);
   task.claim.csr = {};
 }
@@ -309,10 +305,7 @@ Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::
   if (order.status != OrderStatus::valid &&
       (order.status == OrderStatus::invalid || has_expired(order, clock_.now())))
     give_up_order(task, session, order);
-  if (order.status == OrderStatus::pending) {
-    authorize(task, session, order);
-    return wait_for(task, Task::Phase::validation, order);
-  }
+  if (order.status == OrderStatus::pending) return authorize(task, session, order);
   if (order.status == OrderStatus::ready) {
     if (task.finalized == most_finalized) fail_ignored(order);
     store::begin_finalize(database_, task.claim.fence, task.order->id);

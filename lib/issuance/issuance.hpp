@@ -14,6 +14,7 @@
 #include "issuance/ca_pool.hpp"
 #include "issuance/ca_work.hpp"
 #include "issuance/preflight.hpp"
+#include "issuance/self_checks.hpp"
 #include "store/database_clock.hpp"
 #include "store/jobs.hpp"
 #include "store/ledger.hpp"
@@ -28,6 +29,12 @@ struct WaitInMemory {
   std::string code{};
   Outage::Clock::time_point since{};
   std::string told{};  ///< the sentence that was written into the row; empty: none
+};
+
+/// Responses to an order's challenges that are in place, and of which the CA was not told yet.
+struct PlacedResponses {
+  acme::Order order{};
+  std::vector<Response> responses{};
 };
 
 /// A claimed row on its way through the CA. Beside the claim it holds only what can be read again from the
@@ -46,6 +53,7 @@ struct Task {
   std::shared_ptr<const Account> account{};
   std::optional<store::OpenOrder> order{};
   std::optional<acme::Order> unrecorded{};  ///< what newOrder answered, while the database was away
+  std::optional<PlacedResponses> placed{};  ///< the CA is to be told of them
   Phase phase{Phase::opening};
   bool decided{};                ///< the database lets the row go on to its CA
   bool at_fallback{};            ///< `ca` is the fallback of the one that the row names
@@ -65,6 +73,7 @@ struct Task {
   void forget_order() {
     order.reset();
     unrecorded.reset();
+    placed.reset();
     phase = Phase::opening;
     work = {};
     looks = 0;
@@ -175,11 +184,10 @@ class Issuance {
                      std::vector<crypto::Certificate> alone);
 
   // authorize.cpp
-  void authorize(Task& task, acme::Session& session, const acme::Order& order);
+  Progress authorize(Task& task, acme::Session& session, const acme::Order& order);
+  Progress answer(Task& task, acme::Session& session);
   std::vector<acme::Authorization> read_all_or_close(Task& task, acme::Session& session,
                                                      const acme::Order& order);
-  void self_check(const Task& task, const acme::Authorization& authorization,
-                  const acme::Challenge& challenge);
   [[noreturn]] void give_up_order(Task& task, acme::Session& session, const acme::Order& order);
   [[noreturn]] void close_dead_order(Task& task, const acme::Order& order,
                                      const std::vector<acme::Authorization>& authorizations);
@@ -206,7 +214,7 @@ class Issuance {
   CaPool& cas_;
   Accounts& accounts_;
   dns::Resolver resolver_;
-  std::optional<http::Client> self_check_client_{};  ///< none: responses are not looked at before the CA does
+  std::optional<SelfChecks> self_checks_{};  ///< none: responses are not looked at before the CA does
 };
 
 }  // namespace csrq::issuance

@@ -18,6 +18,7 @@ Verdict verdict_named(const std::string& name) {
   if (name == "issued") return Verdict::issued;
   if (name == "wait") return Verdict::wait;
   if (name == "fresh_csr_wanted") return Verdict::fresh_csr_wanted;
+  if (name == "not_granted") return Verdict::not_granted;
   throw std::runtime_error("csrq.before_order has a verdict that this csrq does not know: " + name);
 }
 

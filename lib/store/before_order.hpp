@@ -22,6 +22,7 @@ enum class Verdict {
   issued,            ///< it has got the chain of another row for the same certificate, and is done
   wait,              ///< put off while another row for the same certificate is under way
   fresh_csr_wanted,  ///< its renewal is parked: the app is asked for a new CSR
+  not_granted,       ///< its customer may not ask for these names (customers.grants): it has failed for good
 };
 
 struct Decision {
@@ -31,7 +32,8 @@ struct Decision {
   std::string open_directory{};  ///< of the CA where the row has an open order; empty: it has none
 };
 
-/// Writes down what was read, and what becomes of the row, in one transaction. Throws LeaseLost (ledger.hpp).
+/// Writes down what was read, and what becomes of the row (but for `not_granted`), in one transaction. Throws
+/// LeaseLost (ledger.hpp).
 Decision before_order(Database& database, const Fence& fence, const ReadRow& row);
 
 /// What `Verdict::wait` puts a row off for.

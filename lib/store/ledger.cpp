@@ -161,16 +161,6 @@ void close_order(Database& database, const Fence& fence, OrderId order, OrderSta
     lease_lost(fence);
 }
 
-std::vector<std::string> ungranted_names(Database& database, const std::string& customer,
-                                         const std::vector<std::string>& names) {
-  std::vector<std::string> ungranted;
-  database.run([&](pqxx::transaction_base& transaction) {
-    ungranted = texts(
-        execute(transaction, "SELECT array_to_json(csrq.ungranted_names($1, $2))", {customer, names})[0][0]);
-  });
-  return ungranted;
-}
-
 std::optional<CertificateToRevoke> certificate_to_revoke(Database& database, RequestId request) {
   std::optional<CertificateToRevoke> found;
   database.run([&](pqxx::transaction_base& transaction) {

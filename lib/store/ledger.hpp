@@ -109,10 +109,6 @@ bool has_run_out(Database& database, OrderId order);
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
                  const Failure& why);
 
-/// Names that csrq.name_grant does not allow this customer.
-std::vector<std::string> ungranted_names(Database& database, const std::string& customer,
-                                         const std::vector<std::string>& names);
-
 struct CertificateToRevoke {
   std::string der{};
   AccountOwner owner{};

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "store/grants.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {
@@ -171,6 +172,16 @@ void apply_functions(pqxx::transaction_base& transaction, std::vector<std::strin
   execute(transaction, set_setting_sql, {"functions_sha256", functions_sha256(transaction)});
 }
 
+void apply_settings(pqxx::transaction_base& transaction, const CustomersConfig& customers,
+                    std::vector<std::string>& applied) {
+  const auto apply = [&](const std::string& name, std::string_view value) {
+    if (!execute(transaction, set_setting_sql, {name, value}).empty())
+      applied.push_back(name + ": " + std::string(value));
+  };
+  apply("customers.register", customers.registration == Registration::closed ? "closed" : "auto");
+  apply("customers.grants", to_string(customers.grants));
+}
+
 }  // namespace
 
 SchemaStatus schema_status(Database& database) {
@@ -198,9 +209,7 @@ std::vector<std::string> migrate(Database& database, const CustomersConfig& cust
                   .pending = {}});
     apply_migrations(transaction, installed, applied);
     if (!applied.empty() || !functions_are_current(transaction)) apply_functions(transaction, applied);
-    const char* registration = customers.registration == Registration::closed ? "closed" : "auto";
-    if (!execute(transaction, set_setting_sql, {"customers.register", registration}).empty())
-      applied.push_back(std::string("customers.register: ") + registration);
+    apply_settings(transaction, customers, applied);
     // Other calls may share this transaction.
     transaction.exec("SET LOCAL ROLE NONE");
   });

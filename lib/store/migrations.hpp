@@ -25,7 +25,8 @@ struct SchemaStatus {
 SchemaStatus schema_status(Database& database);
 
 /// Applies what is pending in one transaction, under a lock that a second migrate waits for; then functions
-/// and views if their text changed; then the settings the database must know (customers.register). Does
+/// and views if their text changed; then the settings the database must know (customers.register,
+/// customers.grants). Does
 /// nothing if all is there. Returns the names of what it applied. Throws UsageError if the schema is newer
 /// than this binary, or if the role lacks a privilege (naming which, and the remedy); TryAgain if somebody
 /// else keeps the lock for longer than `lock_patience` (naming who).

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "crypto/csr.hpp"
+#include "store/grants.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;
@@ -173,21 +174,47 @@ TEST_CASE("a CSR with the key of any account is refused before the CA is asked")
   CHECK(world.stub.requests() == 0);
 }
 
-TEST_CASE("with grants enforced a customer gets what was granted, and nothing else") {
+TEST_CASE(
+    "a row for a name that is not granted fails for good before the CA is asked, the others are issued") {
   StubIssuing world;
-  world.config.customers.grants = Grants::enforce;
+  world.sql.run("INSERT INTO csrq.name_grant (customer, pattern) VALUES ('acme', '*.granted.example')");
+  store::put_grants_in_force(world.worker().database, Grants::enforce);
   const auto outside = world.submit({"www.granted.example", "www.other.example"});
   const auto inside = world.submit({"www.granted.example"});
-  world.sql.run("INSERT INTO csrq.name_grant (customer, pattern) VALUES ('acme', '*.granted.example')");
   const workers::Tally tally = world.run();
   CHECK(tally.issued == 1);
   CHECK(tally.failed == 1);
   CHECK(world.row(inside).status == "issued");
   CHECK(world.row(outside).status == "failed");
   CHECK(world.row(outside).code() == "not_granted");
+  CHECK(world.row(outside).failure_class() == "permanent");
   CHECK(world.row(outside).detail().find("www.other.example") != std::string::npos);
   CHECK(world.row(outside).detail().find("www.granted.example") == std::string::npos);
   CHECK(world.stub.orders().size() == 1);
+}
+
+TEST_CASE("an app's row is held to the grants at its renewal, too") {
+  StubIssuing world;
+  store::Database app({.url = world.test.url_as("granted_shop")});
+  world.sql.run("GRANT csrq_app TO granted_shop");
+  world.sql.run("INSERT INTO csrq.app_access (role_name, customer) VALUES ('granted_shop', 'acme')");
+  world.sql.run("INSERT INTO csrq.name_grant (customer, pattern) VALUES ('acme', 'a.example')");
+  const auto id =
+      store::submit(app, {{.customer = "acme", .csr = csr_pem(CsrRecipe{.names = {"a.example"}})}})
+          .front()
+          .id;
+  REQUIRE(world.run().issued == 1);
+  const std::string chain = world.row(id).chain;
+  world.sql.run("DELETE FROM csrq.name_grant");
+  REQUIRE(store::renew(app, id));
+  CHECK(world.run().failed == 1);
+  CHECK(world.row(id).code() == "not_granted");
+  CHECK(world.row(id).chain == chain);
+  CHECK(world.stub.orders().size() == 1);
+
+  world.sql.run("INSERT INTO csrq.name_grant (customer, pattern) VALUES ('acme', 'a.example')");
+  REQUIRE(store::retry(app, {.id = id}) == 1);
+  CHECK(world.run().issued == 1);
 }
 
 TEST_CASE("a worker with another sealing key uses no account, and says which key is missing") {

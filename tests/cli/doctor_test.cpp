@@ -142,6 +142,44 @@ TEST_CASE("doctor: a login that lacks privileges is told which") {
   CHECK(says(outcome.output, "GRANT csrq_worker TO it"));
 }
 
+TEST_CASE("doctor: grants that are off are warned of where several apps have logins") {
+  const TlsServer ca(directory("{}"), "application/json");
+  const Installation installation(ca.url(), "customers: { grants: off }\n");
+  Sql sql(installation.test.url());
+  const auto warnings = [&] { return findings(installation.json({"doctor"}), "warning"); };
+  CHECK(says(warnings(), "grants: customers.grants: auto is in force; the configuration says off"));
+  REQUIRE(installation({"migrate"}).exit_code == 0);
+  for (const std::string login : {"doctor_shop", "doctor_blog"}) {
+    CHECK_FALSE(says(warnings(), "grants: "));
+    (void)installation.test.url_as(login);
+    sql.run("GRANT csrq_app TO " + login);
+    sql.run("INSERT INTO csrq.app_access VALUES ('" + login + "', '" + login + "')");
+  }
+  CHECK(says(warnings(), "customers.grants: off, and 2 logins are apps'"));
+  installation.write_config("customers: { grants: auto }\n");
+  REQUIRE(installation({"migrate"}).exit_code == 0);
+  CHECK(says(findings(installation.json({"doctor"}), "ok"),
+             "grants: customers.grants: auto; 2 of 2 app logins are limited to named customers"));
+}
+
+TEST_CASE("doctor: renewals that will be refused are counted") {
+  const TlsServer ca(directory("{}"), "application/json");
+  const Installation installation(ca.url());
+  Sql sql(installation.test.url());
+  const std::string app = installation.test.url_as("doctor_shop");
+  sql.run("GRANT csrq_app TO doctor_shop; INSERT INTO csrq.app_access VALUES ('doctor_shop', 'acme')");
+  Sql(app).run("INSERT INTO csrq.request (customer, csr) VALUES ('acme', 'x')");
+  sql.run(
+      "UPDATE csrq.request SET names = '{a.example}', status = 'issued', chain = '-----BEGIN "
+      "CERTIFICATE-----', "
+      "serial = '0a', not_before = now(), not_after = now() + interval '90 days'; DELETE FROM csrq.job; "
+      "INSERT INTO csrq.renewal (request_id, renew_at) VALUES (1, now() + interval '60 days')");
+  const auto warnings = [&] { return findings(installation.json({"doctor"}), "warning"); };
+  CHECK(says(warnings(), "grants: 1 of the next renewals will be refused, request 1 among them"));
+  sql.run("INSERT INTO csrq.name_grant VALUES ('acme', 'a.example')");
+  CHECK_FALSE(says(warnings(), "grants: "));
+}
+
 TEST_CASE("doctor: it tells csrq's responder from another server, and from nobody") {
   const TlsServer ca(directory("{}"), "application/json");
   const auto with_listen = [&](int port) {

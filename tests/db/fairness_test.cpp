@@ -341,6 +341,26 @@ TEST_CASE("what an administrator changes about a limit counts at the next claim"
   CHECK(queue.claim(10).size() == 3);
 }
 
+TEST_CASE("urgent rows, however many, come first and let the others pass") {
+  Queue queue;
+  queue.submit_many("flood", 100, "urgent");
+  queue.submit_many("small", 10);
+  CHECK(Queue::shares(queue.claim(8)) == Shares{{"flood", 6}, {"small", 2}});
+}
+
+TEST_CASE("a customer that may not insert urgent rows is told so, and inserts others") {
+  Queue queue;
+  queue.submit_many("acme", 1, "urgent");
+  queue.sql.run("UPDATE csrq.customer SET urgent_allowed = false");
+  const auto refusal = [&](const std::string& priority) {
+    return queue.sql.refusal("INSERT INTO csrq.request (customer, csr, priority) VALUES ('acme', 'x', '" +
+                             priority + "')");
+  };
+  CHECK(refusal("urgent").find("customer \"acme\" may not insert urgent requests") != std::string::npos);
+  CHECK(refusal("normal").empty());
+  queue.submit_many("other", 1, "urgent");
+}
+
 TEST_CASE("normal rows, however many, let renewals and bulk rows pass") {
   Queue queue;
   queue.submit_many("flood", 1000);

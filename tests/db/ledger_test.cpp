@@ -303,17 +303,6 @@ TEST_CASE("where the CA asked to wait, no new order is opened") {
   }
 }
 
-TEST_CASE("of the names asked for, those that no grant covers are named") {
-  Store store;
-  store.sql.run(
-      "INSERT INTO csrq.name_grant VALUES ('acme', 'example.org'), ('acme', '*.example.org'), ('other', "
-      "'other.org')");
-  CHECK(store::ungranted_names(store.database, "acme", {"example.org", "a.b.example.org", "*.example.org"})
-            .empty());
-  CHECK(store::ungranted_names(store.database, "acme", {"notexample.org", "other.org", "a.example.org"}) ==
-        std::vector<std::string>{"notexample.org", "other.org"});
-}
-
 TEST_CASE("an account is made once, with one key, though two workers come at once") {
   Store store;
   store::Database other({.url = store.test.url()});

@@ -595,9 +595,13 @@ TEST_CASE("a customer's addresses are checked when they are written") {
     CAPTURE(url);
     CHECK(refused("notify_webhook = '" + std::string(url) + "'"));
   }
-  for (const char* address : {"{}", "{ops}", "{NULL}", "{\"a@b, c@d\"}", "{\"a@b\\nBcc: c@d\"}"}) {
+  const std::string long_local = "{" + std::string(65, 'a') + "@b.example}";
+  const std::string long_domain = "{a@" + std::string(253, 'b') + "}";
+  for (const std::string& address : std::initializer_list<std::string>{
+           "{}", "{ops}", "{NULL}", "{\"a@b, c@d\"}", "{\"a@b\\nBcc: c@d\"}", "{\"a@b c@d\"}", "{\"a@b \"}",
+           "{a@b,\"\"}", "{a@.b}", "{a@-b}", long_local, long_domain}) {
     CAPTURE(address);
-    CHECK(refused("notify_email = '" + std::string(address) + "'"));
+    CHECK(refused("notify_email = '" + address + "'"));
   }
 }
 

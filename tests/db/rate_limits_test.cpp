@@ -827,6 +827,34 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("what a CA said of one customer's row is told to that customer's rows, not to another's") {
+  LimitedCa ca({});
+  for (const LimitScope scope :
+       {LimitScope::registered_domain, LimitScope::identifier, LimitScope::name_set}) {
+    CAPTURE(to_string(scope));
+    const auto refused = ca.claimed();
+    Failure why = some_failure(FailureClass::limited);
+    why.request = FailedRequest{};
+    store::hold(ca.database,
+                {.directory = ca.directory,
+                 .account = ca.account,
+                 .request = refused.request,
+                 .limit = {.scope = scope},
+                 .names = {"a.example.org"},
+                 .domains = {"example.org"}},
+                an_hour, why);
+    const auto told = [&](const std::string& customer) {
+      ca.submit({.customer = customer});
+      return store::open_order(ca.database, ca.claim_one().fence, ca.account, {"a.example.org"},
+                               {"example.org"})
+          .hold.value();
+    };
+    CHECK(told("acme").detail == "no such name");
+    CHECK(told("other").detail.starts_with("the CA has asked to wait with new orders"));
+    ca.sql.run("DELETE FROM csrq.rate_hold");
+  }
+}
+
 TEST_CASE("the sentence of a refusal is not shown to other customers' rows") {
   LimitedCa ca({});
   store::hold(ca.database,

@@ -171,14 +171,10 @@ TEST_CASE("a fresh row does not wait") {
   }
 }
 
-TEST_CASE("on a shared account the request of another customer is not named") {
+TEST_CASE("on a shared account nobody waits for the failing request of another customer") {
   NameSets store;
   store.failing({.customer = "other"});
-  const auto result = store.open(store.submit_and_claim());
-  REQUIRE(result.hold);
-  CHECK(result.hold->detail.starts_with("a request of another customer failed"));
-  CHECK(result.hold->detail.find("no such name") == std::string::npos);
-  CHECK_FALSE(nlohmann::json::parse(result.hold->document).contains("other_request"));
+  CHECK(store.open(store.submit_and_claim()).order);
 }
 
 TEST_CASE("a renewal does not wait for a failing row of the same names") {

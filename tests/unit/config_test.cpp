@@ -114,7 +114,7 @@ cas:
     requests_per_second: { new_nonce: 20, new_order: 0, other: 100000 }
 accounts: { policy: per_registered_domain, key_type: rsa-3072, in_flight: 50, sealing_key_file: ../sealing.key }
 customers: { register: closed, grants: enforce }
-challenges: { default: http-01, http-01: { listen: "[::]:80", proxy_from: [10.0.0.0/8, "2001:db8::1"], self_check: on } }
+challenges: { default: http-01, http-01: { listen: "[::]:80", proxy_from: [10.0.0.0/8, "2001:db8::1"], self_check: on, self_check_networks: [10.0.0.0/8, "::1"] } }
 worker: { threads: 4, in_flight: 20, lease: 90s, poll: 250ms, in_flight_per_customer: 5 }
 retry: { schedule: [1s, 1.5h] }
 renewal: { at_remaining: 25%, per_run: 7, per_hour: 70, level_days: 7 }
@@ -176,6 +176,8 @@ log: { level: debug, format: json }
   CHECK(config.challenges.http_01.proxy_from ==
         std::vector{Network::parse("10.0.0.0/8").value(), Network::parse("2001:db8::1").value()});
   CHECK(config.challenges.http_01.self_check);
+  CHECK(config.challenges.http_01.self_check_networks ==
+        std::vector{Network::parse("10.0.0.0/8").value(), Network::parse("::1").value()});
   CHECK(config.notify.digest == 1h);
   CHECK(config.notify.webhook.url == "https://hooks.example/x");
   CHECK(config.notify.webhook.hmac_key_file == "/etc/csrq/hook.key");
@@ -300,6 +302,7 @@ TEST_CASE("on and off are flags, and off is a value of customers.grants") {
         parse_text("challenges: { http-01: { self_check: " + value + " } }").challenges.http_01.self_check);
   CHECK(parse_text("customers: { grants: off }").customers.grants == Grants::off);
   CHECK(parse_text("customers: { grants: 'off' }").customers.grants == Grants::off);
+  CHECK(parse_text("customers: { grants: auto }").customers.grants == Grants::automatic);
 }
 
 TEST_CASE("A bad choice is told with the choices and the nearest") {
@@ -310,6 +313,8 @@ TEST_CASE("A bad choice is told with the choices and the nearest") {
   CHECK(has(mistake("accounts: { key_type: ed25519 }"),
             "one of ec-p256, ec-p384, rsa-2048, rsa-3072, rsa-4096"));
   CHECK(has(mistake("customers: { grants: enforced }"), "did you mean `enforce`?"));
+  CHECK(has(mistake("challenges: { http-01: { self_check_networks: [10.0.0.1/8] } }"),
+            "`challenges.http-01.self_check_networks` has `10.0.0.1/8`; write an address, or a network"));
   CHECK(has(mistake("challenges: { default: dns-02 }"), "it must be one of http-01"));
 }
 
@@ -460,6 +465,7 @@ TEST_CASE("config.example.yaml shows the defaults") {
   CHECK(shown.challenges.http_01.listen == standard.challenges.http_01.listen);
   CHECK(shown.challenges.http_01.proxy_from == standard.challenges.http_01.proxy_from);
   CHECK(shown.challenges.http_01.self_check == standard.challenges.http_01.self_check);
+  CHECK(shown.challenges.http_01.self_check_networks == standard.challenges.http_01.self_check_networks);
   CHECK(shown.worker.threads == standard.worker.threads);
   CHECK(shown.worker.in_flight == standard.worker.in_flight);
   CHECK(shown.worker.lease == standard.worker.lease);
@@ -555,6 +561,7 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "listen",
                                 "proxy_from",
                                 "self_check",
+                                "self_check_networks",
                                 "worker",
                                 "threads",
                                 "in_flight",

@@ -1,0 +1,57 @@
+#include "store/grants.hpp"
+
+#include <stdexcept>
+
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+constexpr auto report_sql = R"sql(
+    SELECT in_force, app_logins, limited_app_logins, refused_renewals, coalesce(first_refused, 0)
+      FROM csrq.grants_report()
+)sql";
+
+Grants grants_named(const std::string& name) {
+  for (const Grants grants : {Grants::automatic, Grants::enforce, Grants::off})
+    if (name == to_string(grants)) return grants;
+  throw std::runtime_error("csrq.setting has a customers.grants that this csrq does not know: " + name);
+}
+
+}  // namespace
+
+std::string_view to_string(Grants grants) {
+  switch (grants) {
+    case Grants::enforce:
+      return "enforce";
+    case Grants::off:
+      return "off";
+    case Grants::automatic:
+      break;
+  }
+  return "auto";
+}
+
+bool put_grants_in_force(Database& database, Grants grants) {
+  bool changed = false;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    changed =
+        execute(transaction, "SELECT csrq.put_grants_in_force($1)", {to_string(grants)})[0][0].as<bool>();
+  });
+  return changed;
+}
+
+GrantsReport grants_report(Database& database) {
+  GrantsReport report;
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    const auto row = execute(transaction, report_sql)[0];
+    report = {.in_force = grants_named(text(row[0])),
+              .app_logins = row[1].as<std::int64_t>(),
+              .limited_app_logins = row[2].as<std::int64_t>(),
+              .refused_renewals = row[3].as<std::int64_t>(),
+              .first_refused = RequestId{row[4].as<std::int64_t>()}};
+  });
+  return report;
+}
+
+}  // namespace csrq::store

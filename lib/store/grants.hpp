@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/config.hpp"
+#include "store/database.hpp"
+#include "store/ids.hpp"
+
+/// Who may ask for which names: `customers.grants`, as the database holds it.
+namespace csrq::store {
+
+/// As in the configuration: "auto".
+std::string_view to_string(Grants grants);
+
+/// True if something else was in force until now.
+bool put_grants_in_force(Database& database, Grants grants);
+
+struct GrantsReport {
+  Grants in_force{};
+  std::int64_t app_logins{};          ///< that may log in as apps, and are nobody's else
+  std::int64_t limited_app_logins{};  ///< of these, by csrq.app_access, to named customers
+  std::int64_t refused_renewals{};    ///< of the next ones, as far as they were looked at
+  RequestId first_refused{};          ///< one of those
+};
+GrantsReport grants_report(Database& database);
+
+}  // namespace csrq::store
