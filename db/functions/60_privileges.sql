@@ -1,26 +1,4 @@
--- Row-level security and privileges, from nothing: whoever is not named here may do nothing.
--- Policies go by the login (session_user): a setting could be changed by anyone, SET ROLE changes only current_user.
--- (SELECT f()) is evaluated once a query, a bare f() once a row.
-
-DO $$
-DECLARE
-    subject text;
-BEGIN
-    FOREACH subject IN ARRAY ARRAY['request', 'job', 'turn', 'renewal', 'renewal_info', 'certificate', 'event', 'request_name'] LOOP
-        EXECUTE format('ALTER TABLE csrq.%I ENABLE ROW LEVEL SECURITY', subject);
-        EXECUTE format('DROP POLICY IF EXISTS app ON csrq.%I', subject);
-        EXECUTE format('DROP POLICY IF EXISTS staff ON csrq.%I', subject);
-        EXECUTE format('CREATE POLICY staff ON csrq.%I FOR ALL TO csrq_worker, csrq_admin, csrq_dba USING (true) WITH CHECK (true)', subject);
-    END LOOP;
-    FOREACH subject IN ARRAY ARRAY['request', 'job', 'turn', 'certificate', 'event'] LOOP
-        EXECUTE format($policy$CREATE POLICY app ON csrq.%I FOR ALL TO csrq_app
-            USING (customer = ANY ((SELECT csrq.my_customers())::text[]) OR '*' = ANY ((SELECT csrq.my_customers())::text[]))
-            WITH CHECK (customer = ANY ((SELECT csrq.my_customers())::text[]) OR '*' = ANY ((SELECT csrq.my_customers())::text[]))$policy$, subject);
-    END LOOP;
-    CREATE POLICY app ON csrq.renewal FOR SELECT TO csrq_app USING (EXISTS (SELECT FROM csrq.request r WHERE r.id = request_id));
-    CREATE POLICY app ON csrq.renewal_info FOR SELECT TO csrq_app USING (EXISTS (SELECT FROM csrq.request r WHERE r.id = request_id));
-    CREATE POLICY app ON csrq.request_name FOR SELECT TO csrq_app USING (EXISTS (SELECT FROM csrq.request r WHERE r.id = request_id));
-END $$;
+-- Privileges, from nothing: whoever is not named here may do nothing.
 
 REVOKE ALL ON SCHEMA csrq FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA csrq FROM PUBLIC, csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
