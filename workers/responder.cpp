@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "challenges/http_01.hpp"
 #include "store/ledger.hpp"
+#include "store/migrations.hpp"
 
 namespace csrq::workers {
 namespace {
@@ -30,5 +31,13 @@ store::DatabaseOptions impatient(store::DatabaseOptions options) {
 Responder::Responder(const std::string& listen, store::DatabaseOptions database)
     : database_(impatient(std::move(database))),
       server_({.listen = listen}, challenges::http_01_handler(lookup_in(database_))) {}
+
+void Responder::require_same_schema() {
+  try {
+    store::require_same_schema(database_);
+  } catch (const Unreachable&) {
+  } catch (const UsageError&) {
+  }
+}
 
 }  // namespace csrq::workers
