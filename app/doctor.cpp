@@ -6,6 +6,8 @@
 #include "store/diagnosis.hpp"
 #include "store/grants.hpp"
 #include "store/migrations.hpp"
+#include "store/schema_objects.hpp"
+#include "store/sealing_keys.hpp"
 #include "workers/notification_channels.hpp"
 
 namespace csrq::app {
@@ -37,8 +39,15 @@ void check_server(Checkup& checkup, store::Database& database) {
 
 void check_schema(Checkup& checkup, store::Database& database) {
   store::require_schema(database);
-  checkup.ok("schema", "version " + std::to_string(store::schema_status(database).installed) +
-                           ", as this csrq needs it");
+  const std::vector<store::SchemaDefect> defects = store::schema_defects(database);
+  for (const store::SchemaDefect& defect : defects)
+    checkup.fail("schema", defect.sentence,
+                 defect.can_be_repaired
+                     ? "`csrq migrate --repair` makes it again"
+                     : "restore it from a backup: only a migration made it, and that runs once");
+  if (defects.empty())
+    checkup.ok("schema", "version " + std::to_string(store::schema_status(database).installed) +
+                             ", as this csrq needs it");
 }
 
 /// A configuration without a CA is a responder's.

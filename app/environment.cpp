@@ -1,14 +1,12 @@
 #include "app/environment.hpp"
 
-#include <algorithm>
-
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "issuance/alarms.hpp"
-#include "store/diagnosis.hpp"
 #include "store/grants.hpp"
 #include "store/migrations.hpp"
 #include "store/notifications.hpp"
+#include "store/sealing_keys.hpp"
 
 namespace csrq::app {
 
@@ -56,10 +54,10 @@ void raise_sealing_key_alarm(store::Database& database, const std::string& detai
 
 /// It would open no account, and the accounts that it made could be used by no other worker.
 void refuse_foreign_key(store::Database& database, const Config& config, const crypto::SealingKey& key) {
-  const std::vector<std::string> in_use = store::sealing_key_ids(database);
-  if (in_use.empty() || std::ranges::find(in_use, key.id()) != in_use.end()) return;
+  if (store::use_sealing_key(database, key.id())) return;
   throw UsageError(config.accounts.sealing_key_file + " holds the sealing key " + key.id() +
-                   ", but the accounts in the database are sealed with " + in_use.front() +
+                   ", but the accounts in the database are sealed with " +
+                   store::sealing_key_ids(database).front() +
                    ": give this worker the file that the others use");
 }
 

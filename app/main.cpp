@@ -9,6 +9,7 @@
 #include "app/command.hpp"
 #include "base/descriptors.hpp"
 #include "base/secret.hpp"
+#include "store/migrations.hpp"
 
 namespace csrq::app {
 namespace {
@@ -39,7 +40,7 @@ Options of every command:
   --json             print JSON instead of text for people
   --help, --version
 
-Exit codes: 0 done; 1 some rows failed, or what was asked for is not there; 2 usage or configuration; 3 database or CA out of reach.
+Exit codes: 0 done; 1 some rows failed, or what was asked for is not there; 2 usage or configuration; 3 database or CA out of reach, or the schema has changed under a running process.
 `csrq check` has those of a monitoring plugin.
 )";
 
@@ -126,6 +127,9 @@ int guarded(std::vector<std::string> words) {
     return report(error.what(), Exit::usage);
   } catch (const Unreachable& error) {
     return report(error.what(), Exit::unreachable);
+  } catch (const store::SchemaChanged& error) {
+    return report(error.what(),
+                  Exit::unreachable);  // a newer program may be in place by now: to be started again
   } catch (const std::exception& error) {
     return report(error.what(), Exit::some_failed);
   }

@@ -8,6 +8,9 @@
 namespace csrq::app {
 namespace {
 
+/// As often as a worker's heartbeat.
+constexpr auto schema_interval = std::chrono::seconds(15);
+
 Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   Config config = arguments.config();
@@ -21,9 +24,9 @@ Exit run(const Arguments& arguments) {
   store::DatabaseOptions options = database_options(config, stop_switch.token());
   options.access = store::Access::read_only;
   open_database(options);
-  const workers::Responder responder(http_01, options);
+  workers::Responder responder(http_01, options);
   log::info("answering http-01 challenges", {{"listen", responder.address()}});
-  stop_switch.wait();
+  while (!stop_switch.wait_for(schema_interval)) responder.require_same_schema();
   log::info("stopped");
   return Exit::done;
 }

@@ -6,6 +6,8 @@
 #include <stop_token>
 #include <utility>
 
+#include "base/time.hpp"
+
 namespace csrq::app {
 
 /// Connects a signal, which may come at any time, with whatever is to be stopped at that time. Thread-safe.
@@ -29,10 +31,10 @@ class StopSwitch {
     action_ = std::move(action);
     if (stopped_ && action_) action_();
   }
-  /// Returns after stop().
-  void wait() {
+  /// Returns after stop(), or `longest`: whether it is stopped.
+  bool wait_for(Duration longest) {
     std::unique_lock lock(mutex_);
-    news_.wait(lock, [this] { return stopped_; });
+    return news_.wait_for(lock, longest, [this] { return stopped_; });
   }
 
  private:

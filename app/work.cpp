@@ -5,6 +5,7 @@
 #include "app/environment.hpp"
 #include "app/worker.hpp"
 #include "base/log.hpp"
+#include "store/migrations.hpp"
 #include "workers/signals.hpp"
 
 namespace csrq::app {
@@ -97,12 +98,14 @@ std::unique_ptr<Worker> start_first(const Config& config, const Instructions& in
   }
 }
 
-/// Null: it could not be started, and the log says why.
+/// Null: it could not be started, and the log says why. Throws SchemaChanged.
 std::unique_ptr<Worker> try_to_start(const Config& config, const Instructions& instructions,
                                      std::string_view complaint) {
   try {
     log::configure(config.log.level, config.log.format);
     return start(config, instructions);
+  } catch (const store::WrongSchema& now) {
+    throw store::SchemaChanged(now);
   } catch (const std::exception& error) {
     log::error(complaint, {{"file", config.file}, {"error", error.what()}});
     return nullptr;
@@ -130,15 +133,20 @@ std::unique_ptr<Worker> start_again(Instructions& instructions, Config& config) 
   return nullptr;
 }
 
-/// Until an instruction comes.
+/// Until an instruction comes. Throws SchemaChanged: what this program is does not change by starting again.
 void work(Worker& worker, Instructions& instructions) {
   instructions.connect([&] { worker.stop(); });
+  std::exception_ptr schema_changed;
   try {
     worker.work();
+  } catch (const store::SchemaChanged& change) {
+    log::error("the rows are given back, and the worker ends", {{"error", change.what()}});
+    schema_changed = std::current_exception();
   } catch (const std::exception& error) {
     log::error("the worker has ended; it will be started again", {{"error", error.what()}});
   }
   instructions.connect({});
+  if (schema_changed) std::rethrow_exception(schema_changed);
 }
 
 Exit run(const Arguments& arguments) {

@@ -245,6 +245,7 @@ class QueueBenchmark {
   /// Customers whose rows all wait for a later attempt.
   void measure_retry() {
     const std::int64_t customers = std::min<std::int64_t>(10, rows_ / rows_of_customer);
+    store::Database administrator({.url = cluster_.url_as_member(database_name, "csrq_admin")});
     std::vector<double> times;
     for (std::int64_t n = 0; n < customers; ++n) {
       const std::string customer = "loaded-" + std::to_string(n);
@@ -253,7 +254,7 @@ class QueueBenchmark {
               " AND customer = '" +
                   customer + "'");
       times.push_back(milliseconds_of([&] {
-        store::retry(database_,
+        store::retry(administrator,
                      {.id = {}, .domain = {}, .customer = customer, .everything = false, .spread = {}});
       }));
     }

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/log.hpp"
+#include "store/migrations.hpp"
 
 namespace csrq::workers {
 namespace {
@@ -125,7 +126,10 @@ void Issuer::coordinate() {
 /// Heartbeats, waits that somebody has ended, rescue of dead workers' rows, due renewals, notification.
 void Issuer::keep_house() {
   const Clock::time_point now = Clock::now();
-  if (now >= next_beat_) beat();
+  if (now >= next_beat_) {
+    store::require_same_schema(database_);
+    beat();
+  }
   if (now >= next_retries_) hear_of_retries();
   if (now >= next_rescue_) {
     next_rescue_ = now + rescue_interval;

@@ -6,6 +6,7 @@
 #include "base/log.hpp"
 #include "challenges/http_01.hpp"
 #include "store/ledger.hpp"
+#include "store/migrations.hpp"
 
 namespace csrq::workers {
 namespace {
@@ -64,5 +65,13 @@ http::ServerOptions server_options(const Http01Config& config) {
 Responder::Responder(const Http01Config& config, store::DatabaseOptions database)
     : database_(impatient(std::move(database))),
       server_(server_options(config), challenges::http_01_handler(lookup_in(database_))) {}
+
+void Responder::require_same_schema() {
+  try {
+    store::require_same_schema(database_);
+  } catch (const Unreachable&) {
+  } catch (const UsageError&) {
+  }
+}
 
 }  // namespace csrq::workers

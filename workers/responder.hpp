@@ -19,6 +19,9 @@ class Responder {
 
   std::string address() const { return server_.address(); }
 
+  /// Throws store::SchemaChanged. While the database is away, or refuses to tell, nothing.
+  void require_same_schema();
+
  private:
   store::Database database_;
   http::Server server_;

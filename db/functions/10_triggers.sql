@@ -168,7 +168,6 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION csrq.job_comes_back() IS 'Lets a job that its worker has given back follow what its request says by now.';
-DROP TRIGGER IF EXISTS job_comes_back ON csrq.job;
 CREATE CONSTRAINT TRIGGER job_comes_back AFTER UPDATE OF status ON csrq.job DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.status = 'leased' AND NEW.status = 'ready') EXECUTE FUNCTION csrq.job_comes_back();
 
@@ -213,15 +212,18 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION csrq.check_move() IS 'Refuses changes of status that csrq.legal_move does not list.';
-DO $$
-DECLARE
-    subject text;
-BEGIN
-    FOREACH subject IN ARRAY ARRAY['request', 'job', 'acme_account', 'acme_order', 'acme_authorization', 'acme_challenge'] LOOP
-        EXECUTE format('CREATE OR REPLACE TRIGGER check_move BEFORE UPDATE OF status ON csrq.%I FOR EACH ROW
-                        WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move()', subject);
-    END LOOP;
-END $$;
+CREATE OR REPLACE TRIGGER check_move BEFORE UPDATE OF status ON csrq.request
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move();
+CREATE OR REPLACE TRIGGER check_move BEFORE UPDATE OF status ON csrq.job
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move();
+CREATE OR REPLACE TRIGGER check_move BEFORE UPDATE OF status ON csrq.acme_account
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move();
+CREATE OR REPLACE TRIGGER check_move BEFORE UPDATE OF status ON csrq.acme_order
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move();
+CREATE OR REPLACE TRIGGER check_move BEFORE UPDATE OF status ON csrq.acme_authorization
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move();
+CREATE OR REPLACE TRIGGER check_move BEFORE UPDATE OF status ON csrq.acme_challenge
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION csrq.check_move();
 
 CREATE OR REPLACE FUNCTION csrq.rfc3339(p_at timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

@@ -1,6 +1,4 @@
 -- What people read. security_invoker: row-level security of whoever asks applies.
-DROP VIEW IF EXISTS csrq.status, csrq.backlog, csrq.failures, csrq.expiring, csrq.pending_authorizations, csrq.rate_limits, csrq.accounts, csrq.workers, csrq.renewal_windows, csrq.incidents;
-
 CREATE VIEW csrq.status WITH (security_invoker = true) AS
 SELECT r.id, r.customer, r.names,
        CASE WHEN r.status IN ('cancelled', 'failed') THEN r.status

@@ -420,8 +420,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.prune_notifications(interval) IS 'csrq.prune(), as far as messages and alarms are concerned.';
 
-DROP VIEW IF EXISTS csrq.notifications, csrq.alarms;
-
 CREATE VIEW csrq.notifications WITH (security_invoker = true) AS
 SELECT n.id, n.created_at, n.kind, nullif(n.recipient, '') AS customer, n.count, n.summary, d.channel,
        CASE WHEN d.channel IS NULL THEN 'no channel' WHEN d.delivered_at IS NOT NULL THEN 'delivered'

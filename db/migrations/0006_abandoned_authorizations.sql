@@ -1,4 +1,6 @@
 -- What becomes of authorizations that no open order needs, how a lost newOrder answer is found again, and more history.
+-- Locks out readers of csrq.acme_account, csrq.acme_authorization, csrq.event.
+-- Locks out writers of csrq.acme_order.
 
 -- Their results have new columns; db/functions makes them anew.
 DROP FUNCTION IF EXISTS csrq.account_for(text, text, text, text, text, bytea, text, bytea);

@@ -1,4 +1,6 @@
 -- What a certificate may hang on is not closed by time; indexes for what runs often; one more legal move.
+-- Locks out readers of csrq.acme_order.
+-- Locks out writers of csrq.certificate, csrq.event.
 
 ALTER TABLE csrq.acme_order ADD finalize_at timestamptz;
 COMMENT ON COLUMN csrq.acme_order.finalize_at IS 'When finalize was first sent: written before it is. From then on the order may have a certificate.';

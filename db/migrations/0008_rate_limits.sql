@@ -1,4 +1,6 @@
 -- Rate limits as token buckets, and turns: whose rows are claimed next.
+-- Locks out readers of csrq.acme_order, csrq.job, csrq.rate_hold.
+-- Locks out writers of csrq.acme_account.
 
 -- Its parameters have changed; db/functions makes it anew.
 DROP FUNCTION IF EXISTS csrq.claim(bigint, int, interval);

@@ -1,4 +1,6 @@
 -- Somebody is told: what failed, in digests; what is out, in alarms; and the outbox that both go through.
+-- Locks out readers of csrq.customer.
+-- Locks out writers of csrq.job, csrq.request.
 
 ALTER TABLE csrq.customer
     ADD notify_email   text[],

@@ -1,4 +1,6 @@
 -- Which name sets fail at present and which closed orders may be taken over; early retries by cause; requests that stand in for others.
+-- Locks out readers of csrq.acme_order, csrq.customer, csrq.job, csrq.request.
+-- Locks out writers of csrq.acme_account.
 
 -- Replaced by one with more to choose from.
 DROP FUNCTION IF EXISTS csrq.retry(bigint, text, text, boolean, interval);

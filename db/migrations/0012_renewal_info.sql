@@ -1,4 +1,6 @@
 -- ACME Renewal Information (RFC 9773): when a CA wants each certificate renewed; and renewals that have a deadline.
+-- Locks out readers of csrq.event, csrq.issuer_chain, csrq.renewal.
+-- Locks out writers of csrq.request.
 
 CREATE TABLE csrq.renewal_info (
     request_id      bigint PRIMARY KEY REFERENCES csrq.request ON DELETE CASCADE,

@@ -1,4 +1,5 @@
 -- Which renewals are not done, or not from the same CSR, or not at the same CA.
+-- Locks out readers of csrq.customer, csrq.event, csrq.job, csrq.request.
 
 ALTER TABLE csrq.request
     ADD replaces_id bigint REFERENCES csrq.request ON DELETE SET NULL,

@@ -1,4 +1,5 @@
 -- Incidents that a CA opens itself, by moving the windows of certificates into the past.
+-- Locks out readers of csrq.incident.
 
 ALTER TABLE csrq.incident ADD directory text;
 COMMENT ON COLUMN csrq.incident.directory IS 'Directory URL of the CA that has moved the windows of these certificates into the past (RFC 9773); null: somebody opened it.';

@@ -1,4 +1,5 @@
 -- Accounts that may not be registered yet (csrq.rate_limit, new_accounts_per_address) stand in line.
+-- Locks out writers of csrq.acme_account.
 CREATE TABLE csrq.account_in_line (
     account_id   bigint PRIMARY KEY REFERENCES csrq.acme_account ON DELETE CASCADE,
     directory    text NOT NULL,

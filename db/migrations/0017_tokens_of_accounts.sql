@@ -1,4 +1,6 @@
 -- The line itself keeps back the rows of those that stand in it; a token is taken once for each account.
+-- Locks out readers of csrq.account_in_line, csrq.rate_bucket, csrq.rate_hold.
+-- Locks out writers of csrq.acme_order.
 ALTER TABLE csrq.account_in_line ADD COLUMN let_go_at timestamptz;
 COMMENT ON TABLE csrq.account_in_line IS 'Accounts that wait until their CA lets them be registered. A place is kept by coming back when told to.';
 COMMENT ON COLUMN csrq.account_in_line.let_go_at IS 'When a worker took its token: it is being registered. Since when it has waited is known until the CA has answered.';

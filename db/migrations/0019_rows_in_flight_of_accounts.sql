@@ -1,4 +1,5 @@
 -- A cap of what is in flight under an account, over all workers. These take it; db/functions makes them anew.
+-- Locks out writers of csrq.acme_order, csrq.job.
 DROP FUNCTION IF EXISTS csrq.claim(bigint, int, interval, text, int, boolean);
 DROP FUNCTION IF EXISTS csrq.claim_lane(bigint, int, int, interval, boolean, int);
 DROP FUNCTION IF EXISTS csrq.orders_possible(text, text[], int);

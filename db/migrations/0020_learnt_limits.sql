@@ -1,4 +1,6 @@
 -- Limits of a CA of which nobody has told csrq are learnt from its refusals.
+-- Locks out readers of csrq.acme_account, csrq.rate_hold, csrq.rate_limit.
+-- Locks out writers of csrq.acme_order.
 ALTER TABLE csrq.rate_limit DROP CONSTRAINT rate_limit_source_check;
 ALTER TABLE csrq.rate_limit ADD CONSTRAINT rate_limit_source_check CHECK (source IN ('built-in', 'configuration', 'administrator', 'learnt'));
 ALTER TABLE csrq.rate_limit ADD learnt_at timestamptz;

@@ -1,5 +1,6 @@
 -- A refusal of newAccount is a mistake of the configuration, or of the CA: the rows of that account
 -- wait behind it, over all workers.
+-- Locks out writers of csrq.acme_account.
 CREATE TABLE csrq.registration (
     account_id   bigint PRIMARY KEY REFERENCES csrq.acme_account ON DELETE CASCADE,
     asked_at     timestamptz NOT NULL DEFAULT now(),

@@ -1,4 +1,5 @@
 -- A row that a worker holds, and that only waits, can be retried like any other.
+-- Locks out readers of csrq.acme_order, csrq.job.
 ALTER TABLE csrq.job ADD retry_requested boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN csrq.job.retry_requested IS
     'csrq.retry() was called while a worker had it: the worker ends its wait within seconds.';

@@ -1,5 +1,6 @@
 -- What comes after a wait that a CA asks for: one row goes first; names that a CA has paused; people
 -- who end a wait.
+-- Locks out readers of csrq.event, csrq.rate_hold.
 
 -- Its parameters and its result have changed; db/functions makes it anew.
 DROP FUNCTION IF EXISTS csrq.hold(text, text, bigint, bigint, text[], interval, jsonb);

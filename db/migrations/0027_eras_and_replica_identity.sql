@@ -1,6 +1,7 @@
 -- Transaction ids can be compared within one cluster and timeline only. An era is the time that
 -- this database spends in one; events and cursors say of which they are, so that a database that
 -- was restored, promoted or copied goes on where it was.
+-- Locks out readers of csrq.request_name.
 
 CREATE TABLE csrq.era (
     mark      bigint NOT NULL

@@ -23,9 +23,6 @@ constexpr auto missing_tables_sql = R"sql(
      ORDER BY 1
 )sql";
 
-constexpr auto sealing_keys_sql =
-    "SELECT DISTINCT sealing_key_id FROM csrq.acme_account_key WHERE retired_at IS NULL ORDER BY 1";
-
 /// What a login calls and reads.
 struct Needs {
   std::string role{};  ///< the group role that has it all
@@ -36,6 +33,7 @@ struct Needs {
 const Needs worker_needs{.role = "csrq_worker",
                          .functions = {"worker_start",
                                        "worker_stop",
+                                       "use_sealing_key",
                                        "claim",
                                        "heartbeat",
                                        "rescue",
@@ -59,7 +57,7 @@ const Needs worker_needs{.role = "csrq_worker",
                                        "certificate_to_revoke",
                                        "key_authorization",
                                        "make_event_partitions"},
-                         .tables = {"schema_version", "setting", "request", "job", "status", "rate_limits"}};
+                         .tables = {"schema_version", "setting", "request", "job", "status"}};
 
 const Needs responder_needs{
     .role = "csrq_responder", .functions = {"key_authorization"}, .tables = {"schema_version"}};
@@ -104,15 +102,6 @@ std::vector<std::string> missing_privileges(Database& database) {
 
 std::vector<std::string> missing_responder_privileges(Database& database) {
   return missing(database, responder_needs);
-}
-
-std::vector<std::string> sealing_key_ids(Database& database) {
-  std::vector<std::string> ids;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    ids.clear();
-    for (const auto& row : execute(transaction, sealing_keys_sql)) ids.push_back(text(row[0]));
-  });
-  return ids;
 }
 
 }  // namespace csrq::store

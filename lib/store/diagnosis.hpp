@@ -24,7 +24,4 @@ ServerFacts server_facts(Database& database);
 std::vector<std::string> missing_privileges(Database& database);
 std::vector<std::string> missing_responder_privileges(Database& database);
 
-/// Ids of the keys that seal the accounts in use (crypto::SealingKey::id).
-std::vector<std::string> sealing_key_ids(Database& database);
-
 }  // namespace csrq::store

@@ -1,21 +1,33 @@
 #include "store/migrations.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
-#include <string_view>
+#include <functional>
+#include <future>
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
+#include "store/blockers.hpp"
 #include "store/grants.hpp"
+#include "store/schema_plan.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {
 namespace {
 
-// Not to_regclass: without USAGE on the schema it raises an error.
-constexpr auto has_schema_sql = R"sql(
-    SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                    WHERE n.nspname = 'csrq' AND c.relname = 'schema_version')
-)sql";
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+/// How long whoever wants a table may have to queue behind migrate, and how long they are then left alone.
+constexpr auto lock_patience = "200ms";
+constexpr auto shortest_pause = 1s;
+constexpr auto longest_pause = 5s;
+constexpr auto lookout_interval = 50ms;
+
+// Any number does, as long as every csrq takes this one ("csrq" in ASCII).
+constexpr int migrate_lock = 1668510321;
 
 constexpr auto set_setting_sql = R"sql(
     INSERT INTO csrq.setting AS s (name, value) VALUES ($1, $2)
@@ -23,116 +35,34 @@ constexpr auto set_setting_sql = R"sql(
     RETURNING name
 )sql";
 
-// Any number does, as long as every csrq takes this one ("csrq" in ASCII).
-constexpr auto lock_sql = "SELECT pg_try_advisory_xact_lock(1668510321)";
-constexpr auto lock_holder_sql = R"sql(
-    SELECT l.pid, coalesce(a.usename, '?'), coalesce(a.application_name, '')
-      FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-     WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objid = 1668510321 AND l.objsubid = 1
-       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-)sql";
-
-struct Migration {
-  int version{};
-  std::string name{};
-  const char* sql{};
-};
-
-/// "migrations/0001_roles.sql": "0001_roles", or nothing if the file is not in `folder`.
-std::string name_in(std::string_view folder, std::string_view file) {
-  if (!file.starts_with(folder)) return {};
-  file.remove_prefix(folder.size());
-  return std::string(file.substr(0, file.rfind(".sql")));
+void refuse_newer(const SchemaVersion& version) {
+  if (version.installed > version.known)
+    throw WrongSchema("the schema csrq is at version " + std::to_string(version.installed) +
+                      " and newer than this csrq, which knows " + std::to_string(version.known) +
+                      ": install the csrq that migrated it");
 }
 
-std::vector<Migration> migrations() {
-  std::vector<Migration> all;
-  for (const EmbeddedFile& file : embedded_files()) {
-    const std::string name = name_in("migrations/", file.name);
-    if (!name.empty()) all.push_back({std::stoi(name), name, file.text});
-  }
-  return all;
+/// Before anything is done, so that an attempt which does not get them costs little. A view is locked when
+/// its turn comes: LOCK TABLE would lock the tables behind it, too.
+void take_locks(pqxx::transaction_base& transaction, const Plan& plan) {
+  for (const TableLock& lock : plan.status.locks)
+    if (plan.before.contains("table " + lock.table))
+      transaction.exec("LOCK TABLE " + lock.table + " IN " +
+                       (lock.locks_out == LocksOut::readers ? "ACCESS EXCLUSIVE" : "SHARE ROW EXCLUSIVE") +
+                       " MODE");
 }
 
-std::vector<Migration> functions() {
-  std::vector<Migration> all;
-  for (const EmbeddedFile& file : embedded_files()) {
-    const std::string name = name_in("functions/", file.name);
-    if (!name.empty()) all.push_back({0, name, file.text});
-  }
-  return all;
-}
-
-std::string functions_sha256(pqxx::transaction_base& transaction) {
-  std::string all;
-  for (const Migration& function : functions()) all += function.sql;
-  return text(execute(transaction, "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')", {all})[0][0]);
-}
-
-bool functions_are_current(pqxx::transaction_base& transaction) {
-  // Apps and responders may not read the settings; what they call is checked by whoever may.
-  if (!execute(transaction, "SELECT has_table_privilege('csrq.setting', 'SELECT')")[0][0].as<bool>())
-    return true;
-  const auto rows = execute(transaction, "SELECT value FROM csrq.setting WHERE name = 'functions_sha256'");
-  return !rows.empty() && text(rows[0][0]) == functions_sha256(transaction);
-}
-
-std::string login(pqxx::transaction_base& transaction) {
-  return "login \"" + text(execute(transaction, "SELECT session_user")[0][0]) + "\"";
-}
-
-bool has_schema(pqxx::transaction_base& transaction) {
-  return execute(transaction, has_schema_sql)[0][0].as<bool>();
-}
-
-int installed_version(pqxx::transaction_base& transaction) {
-  if (!has_schema(transaction)) return 0;
-  if (!execute(transaction, "SELECT has_schema_privilege('csrq', 'USAGE')")[0][0].as<bool>())
-    throw UsageError(login(transaction) +
-                     " may not use the schema csrq: make it a member of one of the csrq roles, " +
-                     "for example with GRANT csrq_worker TO it");
-  return execute(transaction, "SELECT coalesce(max(version), 0) FROM csrq.schema_version")[0][0].as<int>();
-}
-
-SchemaStatus status_in(pqxx::transaction_base& transaction) {
-  SchemaStatus status{.installed = installed_version(transaction)};
-  for (const Migration& migration : migrations()) {
-    status.known = migration.version;
-    if (migration.version > status.installed) status.pending.push_back(migration.name);
-  }
-  status.functions_current = status.installed > 0 && functions_are_current(transaction);
-  return status;
-}
-
-void refuse_newer(const SchemaStatus& status) {
-  if (status.installed > status.known)
-    throw UsageError("the schema csrq is at version " + std::to_string(status.installed) +
-                     " and newer than this csrq, which knows " + std::to_string(status.known) +
-                     ": install the csrq that migrated it");
-}
-
-/// Any login that may connect can take the lock, so the wait has an end.
-void take_lock(pqxx::transaction_base& transaction, Duration patience) {
-  using Clock = std::chrono::steady_clock;
-  const Clock::time_point give_up = Clock::now() + patience;
-  while (!execute(transaction, lock_sql)[0][0].as<bool>()) {
-    if (Clock::now() < give_up) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      continue;
-    }
-    std::string holder = "a session that has ended since";
-    for (const auto& row : execute(transaction, lock_holder_sql))
-      holder = "process " + text(row[0]) + " of login \"" + text(row[1]) + "\", application \"" +
-               text(row[2]) + "\" (SELECT pg_terminate_backend(" + text(row[0]) + ") ends it)";
-    throw TryAgain("the lock of csrq migrate has been held for " + to_text(patience) + " by " + holder);
-  }
+/// Any login that may connect can take the lock.
+void take_migrate_lock(pqxx::transaction_base& transaction) {
+  if (!execute(transaction, "SELECT pg_try_advisory_xact_lock($1)", {migrate_lock})[0][0].as<bool>())
+    throw TryAgain(holder_of_advisory_lock(transaction, migrate_lock) + ", who has the lock of csrq migrate");
 }
 
 /// What migrate needs a role for, checked one by one before anything is done, so that the message can name
 /// it.
 void check_may_migrate(pqxx::transaction_base& transaction, bool fresh) {
   const auto may = [&](const char* condition) { return execute(transaction, condition)[0][0].as<bool>(); };
-  const std::string who = login(transaction);
+  const std::string who = login_of(transaction);
   if (!fresh) {
     if (!may("SELECT pg_has_role(session_user, 'csrq_owner', 'MEMBER')"))
       throw UsageError(who +
@@ -154,9 +84,9 @@ void check_may_migrate(pqxx::transaction_base& transaction, bool fresh) {
         who + " is not a member of csrq_owner. As a superuser: GRANT csrq_owner TO it, or migrate as one.");
 }
 
-void apply_migrations(pqxx::transaction_base& transaction, int installed, std::vector<std::string>& applied) {
-  for (const Migration& migration : migrations()) {
-    if (migration.version <= installed) continue;
+void apply_migrations(pqxx::transaction_base& transaction, const Plan& plan,
+                      std::vector<std::string>& applied) {
+  for (const Migration& migration : plan.migrations) {
     transaction.exec(migration.sql);
     execute(transaction, "INSERT INTO csrq.schema_version (version, name) VALUES ($1, $2)",
             {migration.version, migration.name});
@@ -164,11 +94,22 @@ void apply_migrations(pqxx::transaction_base& transaction, int installed, std::v
   }
 }
 
-void apply_functions(pqxx::transaction_base& transaction, std::vector<std::string>& applied) {
-  for (const Migration& function : functions()) {
-    transaction.exec(function.sql);
-    applied.push_back(function.name);
+/// A view that is made again has lost its privileges.
+void apply_functions(pqxx::transaction_base& transaction, const Plan& plan,
+                     std::vector<std::string>& applied) {
+  const SchemaObjects present = present_objects(transaction);
+  bool grants = plan.privileges_differ || !plan.migrations.empty();
+  for (const FunctionFile& file : plan.files) {
+    for (const Statement& statement : file.statements) {
+      const bool is_due = plan.is_due(statement, present);
+      if (!is_due && !(grants && statement.kind == StatementKind::privilege)) continue;
+      if (!statement.object.make_way.empty()) transaction.exec(statement.object.make_way);
+      transaction.exec(statement.text);
+      grants = grants || statement.kind != StatementKind::free;
+    }
+    applied.push_back(file.name);
   }
+  record(transaction, plan);
   execute(transaction, set_setting_sql, {"functions_sha256", functions_sha256(transaction)});
 }
 
@@ -182,49 +123,98 @@ void apply_settings(pqxx::transaction_base& transaction, const CustomersConfig& 
   apply("customers.grants", to_string(customers.grants));
 }
 
+std::vector<std::string> migrate_at_once(pqxx::transaction_base& transaction,
+                                         const CustomersConfig& customers, bool repair) {
+  std::vector<std::string> applied;
+  transaction.exec("SET LOCAL client_min_messages TO warning");
+  transaction.exec(std::string("SET LOCAL lock_timeout TO '") + lock_patience + "'");
+  transaction.exec("SET LOCAL statement_timeout TO 0");
+  take_migrate_lock(transaction);
+  const bool fresh = !has_schema(transaction);
+  check_may_migrate(transaction, fresh);
+  if (!fresh) transaction.exec("SET LOCAL ROLE csrq_owner");
+  const Plan plan = make_plan(transaction, repair);
+  refuse_newer(plan.status);
+  if (!plan.is_empty()) {
+    take_locks(transaction, plan);
+    apply_migrations(transaction, plan, applied);
+    apply_functions(transaction, plan, applied);
+  }
+  apply_settings(transaction, customers, applied);
+  // Other calls may share this transaction.
+  transaction.exec("SET LOCAL ROLE NONE");
+  return applied;
+}
+
+/// Runs `attempt` on a thread of its own, and looks meanwhile who keeps its session, `process`, waiting.
+std::vector<std::string> watched(const std::function<std::vector<std::string>()>& attempt,
+                                 const std::atomic<int>& process, Database* lookout, std::string& blockers) {
+  if (!lookout) return attempt();
+  std::future<std::vector<std::string>> result = std::async(std::launch::async, attempt);
+  while (result.wait_for(lookout_interval) == std::future_status::timeout)
+    lookout->run([&](pqxx::transaction_base& transaction) {
+      if (std::string found = blockers_of(transaction, process); !found.empty()) blockers = std::move(found);
+    });
+  return result.get();
+}
+
 }  // namespace
 
 SchemaStatus schema_status(Database& database) {
   SchemaStatus status;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) { status = status_in(transaction); });
+  run_or_refuse(database,
+                [&](pqxx::transaction_base& transaction) { status = make_plan(transaction, false).status; });
   return status;
 }
 
 std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
-                                 Duration lock_patience) {
-  std::vector<std::string> applied;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    applied.clear();
-    transaction.exec("SET LOCAL client_min_messages TO warning");
-    transaction.exec("SET LOCAL lock_timeout TO 0");
-    transaction.exec("SET LOCAL statement_timeout TO 0");
-    take_lock(transaction, lock_patience);
-    const bool fresh = !has_schema(transaction);
-    check_may_migrate(transaction, fresh);
-    if (!fresh) transaction.exec("SET LOCAL ROLE csrq_owner");
-    const int installed = installed_version(transaction);
-    refuse_newer({.installed = installed,
-                  .known = migrations().back().version,
-                  .functions_current = false,
-                  .pending = {}});
-    apply_migrations(transaction, installed, applied);
-    if (!applied.empty() || !functions_are_current(transaction)) apply_functions(transaction, applied);
-    apply_settings(transaction, customers, applied);
-    // Other calls may share this transaction.
-    transaction.exec("SET LOCAL ROLE NONE");
-  });
-  return applied;
+                                 const MigrateOptions& options) {
+  std::atomic<int> process{0};
+  const auto attempt = [&] {
+    std::vector<std::string> applied;
+    run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+      process = execute(transaction, "SELECT pg_backend_pid()")[0][0].as<int>();
+      applied = migrate_at_once(transaction, customers, options.repair);
+    });
+    return applied;
+  };
+  const Clock::time_point give_up = Clock::now() + options.patience;
+  std::string told;
+  for (Duration pause = shortest_pause;; pause = std::min<Duration>(pause * 2, longest_pause)) {
+    std::string blockers;
+    try {
+      return watched(attempt, process, options.lookout, blockers);
+    } catch (const TryAgain& refused) {
+      if (blockers.empty()) blockers = refused.what();
+    }
+    if (Clock::now() >= give_up)
+      throw TryAgain("csrq migrate has tried for " + to_text(options.patience) + ", and waits for " +
+                     blockers);
+    if (blockers != told) log::warning("csrq migrate waits, and tries again", {{"for", blockers}});
+    told = blockers;
+    std::this_thread::sleep_for(std::min<Clock::duration>(pause, give_up - Clock::now()));
+  }
 }
 
 void require_schema(Database& database) {
-  const SchemaStatus status = schema_status(database);
-  refuse_newer(status);
-  if (status.installed == 0) throw UsageError("this database has no schema csrq: run `csrq migrate`");
-  if (status.installed < status.known)
-    throw UsageError("the schema csrq is at version " + std::to_string(status.installed) +
-                     ", this csrq needs " + std::to_string(status.known) + ": run `csrq migrate`");
-  if (!status.functions_current)
-    throw UsageError("the functions of the schema csrq are not those of this csrq: run `csrq migrate`");
+  SchemaVersion version;
+  run_or_refuse(database,
+                [&](pqxx::transaction_base& transaction) { version = schema_version(transaction); });
+  refuse_newer(version);
+  if (version.installed == 0) throw WrongSchema("this database has no schema csrq: run `csrq migrate`");
+  if (version.installed < version.known)
+    throw WrongSchema("the schema csrq is at version " + std::to_string(version.installed) +
+                      ", this csrq needs " + std::to_string(version.known) + ": run `csrq migrate`");
+  if (!version.functions_current)
+    throw WrongSchema("the functions of the schema csrq are not those of this csrq: run `csrq migrate`");
+}
+
+void require_same_schema(Database& database) {
+  try {
+    require_schema(database);
+  } catch (const WrongSchema& now) {
+    throw SchemaChanged(now);
+  }
 }
 
 }  // namespace csrq::store

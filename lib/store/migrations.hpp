@@ -1,41 +1,54 @@
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/config.hpp"
 #include "store/database.hpp"
+#include "store/schema_plan.hpp"
 
 namespace csrq::store {
 
-/// A file of db/, embedded in the binary: "migrations/0001_roles_and_customers.sql" and its text.
-struct EmbeddedFile {
-  const char* name;
-  const char* text;
-};
-const std::vector<EmbeddedFile>& embedded_files();
-
-struct SchemaStatus {
-  int installed{};                     ///< 0: no schema csrq in this database
-  int known{};                         ///< newest migration in this binary
-  bool functions_current{};            ///< functions and views are this binary's
-  std::vector<std::string> pending{};  ///< names of migrations to apply
-};
-
+/// Waits for nothing and changes nothing.
 SchemaStatus schema_status(Database& database);
 
-/// Applies what is pending in one transaction, under a lock that a second migrate waits for; then functions
-/// and views if their text changed; then the settings the database must know (customers.register,
-/// customers.grants). Does
-/// nothing if all is there. Returns the names of what it applied. Throws UsageError if the schema is newer
-/// than this binary, or if the role lacks a privilege (naming which, and the remedy); TryAgain if somebody
-/// else keeps the lock for longer than `lock_patience` (naming who).
-std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
-                                 Duration lock_patience = std::chrono::minutes(2));
+struct MigrateOptions {
+  Duration patience{std::chrono::minutes(2)};  ///< for locks that others hold
+  bool repair{};                               ///< all functions, views, triggers, policies, privileges again
+  Database*
+      lookout{};  ///< a second connection, which sees whom the first one waits for; null: nobody is named
+};
 
-/// What every other command calls first: throws UsageError unless the schema is exactly this binary's ("… is
+/// Applies what is pending in one transaction; then functions, views, triggers, policies and privileges, as
+/// far as they differ; then the settings that the database must know (customers.register,
+/// customers.grants). Does nothing if
+/// all is there. Returns the names of what it applied. A lock that somebody else holds is waited for for a
+/// fraction of a second, since others queue behind whoever waits; then all is given up, and tried again after
+/// a pause. Throws UsageError if the schema is newer than this binary, or if the role lacks a privilege
+/// (naming which, and the remedy); TryAgain when its patience is over (naming who has the lock).
+std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
+                                 const MigrateOptions& options = {});
+
+/// The schema is not this binary's.
+class WrongSchema : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
+/// What every other command calls first: throws WrongSchema unless the schema is exactly this binary's ("… is
 /// at version 3, this csrq needs 5: run `csrq migrate`"; "… is newer than this csrq: install the csrq that
-/// migrated it").
+/// migrated it"), UsageError if the login may not look.
 void require_schema(Database& database);
+
+/// The schema is no longer this binary's: another csrq has migrated it under a running process.
+class SchemaChanged : public std::runtime_error {
+ public:
+  explicit SchemaChanged(const WrongSchema& now)
+      : std::runtime_error(std::string("the schema has changed under this process: ") + now.what()) {}
+};
+
+/// What a process that goes on for long calls with each heartbeat. Throws SchemaChanged.
+void require_same_schema(Database& database);
 
 }  // namespace csrq::store

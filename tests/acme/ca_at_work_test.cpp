@@ -22,7 +22,7 @@ bool comes_about(const std::function<bool()>& is_so, Duration within = 5s) {
 }
 
 std::int64_t retry(StubIssuing& world, store::RequestId id) {
-  return store::retry(world.worker().database, {.id = id});
+  return store::retry(world.database, {.id = id});
 }
 
 int responses(const StubIssuing& world) {
@@ -174,11 +174,11 @@ TEST_CASE(
 TEST_CASE("csrq retry of everything leaves alone what a CA has been at work on for minutes only") {
   StubIssuing world;
   const auto id = stuck_row(world);
-  CHECK(store::retry(world.worker().database, {.everything = true}) == 1);
+  CHECK(store::retry(world.database, {.everything = true}) == 1);
   CHECK(world.run().put_off == 1);
   CHECK(world.stub.orders().size() == 1);
   finalized_before(world, "11 minutes");
-  CHECK(store::retry(world.worker().database, {.everything = true}) == 1);
+  CHECK(store::retry(world.database, {.everything = true}) == 1);
   ca_recovers(world);
   CHECK(world.run().issued == 1);
   CHECK(world.row(id).status == "issued");

@@ -72,12 +72,12 @@ TEST_CASE(
   world.sql.run(
       "UPDATE csrq.request SET renew_at = now() - interval '20 days', not_after = now() + interval '10 "
       "days'");
-  REQUIRE(store::renew(world.worker().database, id));
+  REQUIRE(store::renew(world.database, id));
   world.first_fails(1);
   CHECK(world.run().failed == 1);
   CHECK(world.run_again(id).issued == 1);
   CHECK(world.issued_by(id) == "second");
-  REQUIRE(store::renew(world.worker().database, id));
+  REQUIRE(store::renew(world.database, id));
   CHECK(world.run().issued == 1);
   CHECK(world.issued_by(id) == "test");
 }

@@ -221,7 +221,7 @@ TEST_CASE("a renewal replaces the chain, and both certificates are kept") {
   const auto id = world.submit({"a.example"});
   world.run();
   const std::string before = world.row(id).chain;
-  REQUIRE(store::renew(world.worker().database, id));
+  REQUIRE(store::renew(world.database, id));
   CHECK(world.row(id).status == "issued");
   CHECK(world.run().issued == 1);
   CHECK(world.row(id).chain != before);
@@ -234,7 +234,7 @@ TEST_CASE("a renewal that fails leaves the old chain where it is") {
   const auto id = world.submit({"a.example"});
   world.run();
   const std::string before = world.row(id).chain;
-  store::renew(world.worker().database, id);
+  store::renew(world.database, id);
   world.stub.fail_next(Kind::new_order, faults::problem(400, "rejectedIdentifier", "no longer"));
   CHECK(world.run().failed == 1);
   CHECK(world.row(id).status == "issued");
@@ -246,7 +246,7 @@ TEST_CASE("a revoked certificate is revoked at the CA, with its reason") {
   StubIssuing world;
   const auto id = world.submit({"a.example"});
   world.run();
-  REQUIRE(store::revoke(world.worker().database, id, 4));
+  REQUIRE(store::revoke(world.database, id, 4));
   CHECK(world.run().revoked == 1);
   CHECK(world.stub.certificates().at(0).revoked);
   CHECK(world.stub.certificates().at(0).reason == 4);
@@ -257,7 +257,7 @@ TEST_CASE("a revocation whose answer was lost is repeated, and revoked already i
   StubIssuing world;
   const auto id = world.submit({"a.example"});
   world.run();
-  store::revoke(world.worker().database, id, 1);
+  store::revoke(world.database, id, 1);
   world.stub.fail_next(Kind::revoke, faults::lost_answer());
   Hold hold = world.stub.hold_next(Kind::revoke, HoldPoint::after);
   world.worker().work_until(hold);

@@ -107,7 +107,7 @@ TEST_CASE("a page in place of revokeCert's answer is no revocation") {
     StubIssuing world;
     const auto id = world.submit({"a.example"});
     CHECK(world.run().issued == 1);
-    store::revoke(world.worker().database, id, 4);
+    store::revoke(world.database, id, 4);
     world.stub.fail_next(Kind::revoke, fault);
     CHECK(world.run().failed == 1);
     CHECK(world.row(id).status == "issued");
@@ -267,7 +267,7 @@ TEST_CASE("a refused revocation needs a person, and is not taken for a failed va
   StubIssuing world;
   const auto id = world.submit({"a.example"});
   CHECK(world.run().issued == 1);
-  store::revoke(world.worker().database, id, 4);
+  store::revoke(world.database, id, 4);
   world.stub.fail_next(Kind::revoke, faults::problem(403, "unauthorized", "it is not yours"));
   CHECK(world.run().failed == 1);
   CHECK(world.row(id).failure_class() == "permanent");

@@ -24,7 +24,7 @@ TEST_CASE("a row cancelled before its challenges are answered: the CA is asked f
   Hold hold = world.stub.hold_next(Kind::authorization, HoldPoint::after);
   RunningBatch batch = world.start_run();
   hold.wait_until_reached();
-  store::cancel(world.worker().database, id);
+  store::cancel(world.database, id);
   hold.release();
   CHECK(batch.wait().dropped == 1);
   CHECK(world.row(id).status == "cancelled");
@@ -39,7 +39,7 @@ TEST_CASE("a row cancelled while its certificate is on its way gets no chain") {
   Hold hold = world.stub.hold_next(Kind::certificate);
   RunningBatch batch = world.start_run();
   hold.wait_until_reached();
-  store::cancel(world.worker().database, id);
+  store::cancel(world.database, id);
   hold.release();
   CHECK(batch.wait().dropped == 1);
   const Row row = world.row(id);
@@ -201,7 +201,7 @@ TEST_CASE("a revocation waits as well while its CA is out of reach") {
   world.config.cas["other"] = world.ca_config();
   const auto id = world.submit({"a.example"});
   REQUIRE(world.run().issued == 1);
-  REQUIRE(store::revoke(world.worker().database, id, 4));
+  REQUIRE(store::revoke(world.database, id, 4));
   issuance::Outage& outage = world.worker().cas.find_by_directory(world.stub.directory_url())->outage;
   const auto now = issuance::Outage::Clock::now();
   outage.failed(now, now);

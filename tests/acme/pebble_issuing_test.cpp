@@ -130,7 +130,7 @@ TEST_CASE("a certificate that csrq has revoked is revoked at Pebble") {
   PebbleIssuing world({.always_valid = true});
   const auto id = world.submit({"a.example"});
   REQUIRE(world.run().issued == 1);
-  store::revoke(world.worker().database, id, 4);
+  store::revoke(world.database, id, 4);
   CHECK(world.run().revoked == 1);
   const auto status = world.pebble.certificate_status(world.row(id).serial);
   REQUIRE(status.has_value());
@@ -155,7 +155,7 @@ TEST_CASE(
           "renewal n JOIN csrq.renewal_info i USING (request_id) WHERE n.renew_at BETWEEN i.window_start AND "
           "i.window_end") == (offers_windows ? "1" : "0"));
   for (int renewals = 1; renewals <= 2; ++renewals) {
-    REQUIRE(store::renew(worker.database, id));
+    REQUIRE(store::renew(world.database, id));
     CHECK(world.run().issued == 1);
   }
   expect_issued(world, id, {"a.example"});
@@ -175,7 +175,7 @@ TEST_CASE("500 rows of 20 customers, two workers at once: every row is issued on
     submissions.push_back(
         {.customer = "customer-" + std::to_string(i % customers),
          .csr = csr_pem(CsrRecipe{.names = {"n" + std::to_string(i) + ".example"}, .fresh_key = true})});
-  store::submit(world.worker().database, submissions);
+  store::submit(world.database, submissions);
   TestWorker other(world.config, world.sealing_key);
   RunningBatch first([&] { return world.worker().run(rows); });
   RunningBatch second([&] { return other.run(rows); });

@@ -308,7 +308,7 @@ TEST_CASE("a revocation whose account has ended waits like the other rows of its
   const auto id = world.submit({"a.example"});
   CHECK(world.run().issued == 1);
   world.stub.deactivate_account(world.stub.accounts().at(0).url);
-  store::revoke(world.worker().database, id, 4);
+  store::revoke(world.database, id, 4);
   world.run();
   CHECK(world.row(id).code() == "account_deactivated");
   CHECK(world.job(id, "failures") == "0");

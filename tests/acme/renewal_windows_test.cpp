@@ -162,7 +162,7 @@ TEST_CASE("ARI: whoever offers none, or has it switched off, is not asked") {
   REQUIRE(off.run().issued == 1);
   ask(off);
   CHECK(off.stub.requests(Kind::renewal_info) == 0);
-  REQUIRE(store::renew(off.worker().database, id));
+  REQUIRE(store::renew(off.database, id));
   CHECK(off.run().issued == 1);
   CHECK(off.stub.orders().at(1).replaces.empty());
 }
@@ -176,10 +176,10 @@ TEST_CASE("an incident: the issuing CA is known by its name, and all its certifi
   ask(world);
   const std::string issuer = world.sql.value("SELECT issuer FROM csrq.issuer_chain");
   CHECK(!issuer.empty());
-  store::open_incident(world.worker().database, {.issuer = issuer}, now() + 24h);
+  store::open_incident(world.database, {.issuer = issuer}, now() + 24h);
   ask(world);  // any worker fills it
   CHECK(world.run().issued == 2);
-  const auto line = store::incidents(world.worker().database).at(0);
+  const auto line = store::incidents(world.database).at(0);
   CHECK(line.done == 2);
   CHECK(line.left == 0);
 }

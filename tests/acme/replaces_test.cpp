@@ -15,7 +15,7 @@ struct Renewing : StubIssuing {
     id = submit({"a.example"});
     REQUIRE(run().issued == 1);
     serial = row(id).serial;
-    REQUIRE(store::renew(worker().database, id));
+    REQUIRE(store::renew(database, id));
   }
   workers::Tally run_with_another_worker() {
     make_due(id);
@@ -80,7 +80,7 @@ TEST_CASE(
   world.expect_renewed();
   world.stub.change([](StubBehaviour& ca) { ca.refuses_replaces = false; });
   const std::string second = world.row(world.id).serial;
-  REQUIRE(store::renew(world.worker().database, world.id));
+  REQUIRE(store::renew(world.database, world.id));
   CHECK(world.run().issued == 1);
   CHECK(world.stub.orders().back().replaces == second);
 }

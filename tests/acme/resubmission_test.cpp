@@ -15,7 +15,7 @@ store::RequestId cancelled_midway(StubIssuing& world, const std::vector<std::str
   world.stub.fail_next(Kind::challenge, faults::status(500));
   REQUIRE(world.run().failed == 1);
   REQUIRE(world.stub.orders().size() == 1);
-  CHECK(store::cancel(world.worker().database, id) == "cancelled");
+  CHECK(store::cancel(world.database, id) == "cancelled");
   return id;
 }
 
@@ -69,7 +69,7 @@ TEST_CASE("an order that was being finalized when its row was cancelled is left 
   const auto cancelled = world.submit({"a.example"});
   world.stub.fail_next(Kind::finalize, faults::status(500));
   CHECK(world.run().failed == 1);
-  store::cancel(world.worker().database, cancelled);
+  store::cancel(world.database, cancelled);
   world.submit({"a.example"});
   CHECK(world.run().issued == 1);
   CHECK(world.stub.orders().size() == 2);
@@ -98,7 +98,7 @@ TEST_CASE("while a row backs off the CA is not asked again for the same names by
     CHECK(world.row(fresh).error.is_null());
   }
   SUBCASE("unless somebody asks for it") {
-    CHECK(store::retry(world.worker().database, {.id = fresh}) == 1);
+    CHECK(store::retry(world.database, {.id = fresh}) == 1);
     CHECK(world.run().issued == 1);
   }
 }

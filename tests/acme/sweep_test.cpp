@@ -16,7 +16,7 @@ void leave_behind(StubIssuing& world, const std::string& name) {
   Hold hold = world.stub.hold_next(Kind::authorization, HoldPoint::after);
   RunningBatch batch = world.start_run();
   hold.wait_until_reached();
-  store::cancel(world.worker().database, id);
+  store::cancel(world.database, id);
   hold.release();
   batch.wait();
   store::set_ca_policies(world.worker().database, world.worker().cas.configs());
@@ -96,7 +96,7 @@ TEST_CASE("sweep: an authorization that was found valid holds back no order for 
   CHECK(world.run().failed == 1);
   store::set_ca_policies(world.worker().database, world.worker().cas.configs());
   CHECK(sweep(world).over == 1);
-  CHECK(store::retry(world.worker().database, {.id = id}) == 1);
+  CHECK(store::retry(world.database, {.id = id}) == 1);
   const auto start = std::chrono::steady_clock::now();
   CHECK(world.run().issued == 1);
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));

@@ -161,3 +161,43 @@ TEST_CASE("respond: SIGTERM ends a responder within ten seconds while the databa
   client.join();
   cluster().start();
 }
+
+TEST_CASE("migrate: behind an idle reader it ends with 3 after its patience, and says who that is") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  sql.run("DELETE FROM csrq.schema_statement");
+  sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
+  const std::string login = "idler";
+  Sql idle(installation.test.url_as(login));
+  sql.run("GRANT csrq_app TO " + login);
+  idle.run("BEGIN");
+  idle.run("SELECT count(*) FROM csrq.request");
+
+  const nlohmann::json status = installation.json({"migrate", "--status"});
+  CHECK(says(status.at("locks").dump(), R"({"locks_out":"readers","table":"csrq.request"})"));
+  CHECK(status.at("current") == false);
+  const embedded::Outcome outcome = installation({"migrate", "--patience", "1s"});
+  CHECK(outcome.exit_code == 3);
+  for (const char* part : {"login \"idler\"", "since 20", "SELECT count(*) FROM csrq.request"})
+    CHECK_MESSAGE(says(outcome.output, part), outcome.output);
+  CHECK(installation({"migrate", "--status"}).exit_code == 1);
+
+  idle.run("COMMIT");
+  CHECK(installation({"migrate"}).exit_code == 0);
+  CHECK(installation({"migrate", "--status"}).exit_code == 0);
+  CHECK(installation({"migrate", "--status", "--repair"}).exit_code == 2);
+}
+
+TEST_CASE("respond: a responder whose schema another csrq has migrated ends with 3") {
+  const Installation installation;
+  const int port = embedded::free_port();
+  embedded::Process responder(
+      {.command = {csrq_binary(), "respond", "--listen", "127.0.0.1:" + std::to_string(port), "--config",
+                   installation.config},
+       .log_file = installation.folder / "respond.log"});
+  wait_until("the responder answers", [&] { return embedded::accepts_connections(port); });
+  Sql(installation.test.url())
+      .run("INSERT INTO csrq.schema_version (version, name) VALUES (999, 'from the future')");
+  CHECK(responder.wait(60s) == 3);
+  CHECK(says(read_file(installation.folder / "respond.log"), "newer than this csrq"));
+}

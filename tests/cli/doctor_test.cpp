@@ -127,6 +127,26 @@ TEST_CASE("doctor: a sealing key that is not the one of the accounts is a failur
   CHECK(says(outcome.output, "sealed with the key k1"));
 }
 
+TEST_CASE(
+    "doctor: a dropped view, function, trigger or policy is a failure that names it, and its remedy helps") {
+  const TlsServer ca(directory("{}"), "application/json");
+  const Installation installation(ca.url());
+  Sql sql(installation.test.url());
+  sql.run("DROP VIEW csrq.incidents");
+  sql.run("DROP FUNCTION csrq.live_workers(interval)");
+  sql.run("DROP TRIGGER frozen ON csrq.request");
+  sql.run("DROP POLICY staff ON csrq.job");
+  const embedded::Outcome outcome = installation({"doctor"});
+  CHECK(outcome.exit_code == 2);
+  for (const char* part :
+       {"view csrq.incidents is missing", "function csrq.live_workers(interval) is missing",
+        "trigger frozen on csrq.request is missing", "policy staff on csrq.job is missing",
+        "csrq migrate --repair"})
+    CHECK_MESSAGE(says(outcome.output, part), outcome.output);
+  CHECK(installation({"migrate", "--repair"}).exit_code == 0);
+  CHECK(installation({"doctor"}).exit_code == 0);
+}
+
 TEST_CASE("doctor: a login that lacks privileges is told which") {
   const TlsServer ca(directory("{}"), "application/json");
   const Installation installation(ca.url());

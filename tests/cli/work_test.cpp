@@ -173,6 +173,57 @@ TEST_CASE("work and run: a sealing key that opens none of the accounts ends with
   CHECK(sql.value("SELECT attempt FROM csrq.job") == "0");
 }
 
+TEST_CASE("work and run: the first worker's sealing key is the database's, before there is any account") {
+  const Installation installation;
+  Sql sql(installation.test.url());
+  CHECK(installation({"run"}).exit_code == 0);
+  installation.submit("a.example");
+  std::filesystem::remove(installation.folder / "sealing.key");
+  const auto refused = [&](const char* reason) {
+    for (const char* command : {"work", "run"}) {
+      CAPTURE(command);
+      const embedded::Outcome outcome = installation({command});
+      CHECK(outcome.exit_code == 2);
+      CHECK_MESSAGE(says(outcome.output, reason), outcome.output);
+    }
+    CHECK(sql.value("SELECT count(*) FROM csrq.acme_account") == "0");
+    CHECK(sql.value("SELECT attempt FROM csrq.job") == "0");
+  };
+  refused("sealing.key");
+  run_csrq({"keygen", installation.folder / "sealing.key"});
+  refused("sealing.key holds the sealing key");
+  CHECK(sql.value("SELECT count(*) FROM csrq.worker") == "1");
+}
+
+TEST_CASE("work: a worker whose schema another csrq has migrated gives its rows back and ends with 3") {
+  SilentCa ca;
+  const Installation installation(ca.directory(), "worker: { threads: 1, in_flight: 3 }\n");
+  Sql sql(installation.test.url());
+  for (const char* name : {"a.example", "b.example", "c.example"}) installation.submit(name);
+  Service service(installation);
+  wait_until("three rows are claimed and the CA is asked", [&] {
+    return ca.was_asked() && sql.value("SELECT count(*) FROM csrq.job WHERE status = 'leased'") == "3";
+  });
+  sql.run("INSERT INTO csrq.schema_version (version, name) VALUES (999, 'from the future')");
+  ca.close();
+  CHECK(service.process.wait(std::chrono::seconds(60)) == 3);
+  CHECK(service.logged("the rows are given back, and the worker ends"));
+  CHECK(service.logged("the schema csrq is at version 999 and newer than this csrq"));
+  CHECK(sql.value("SELECT count(*) FROM csrq.job WHERE status = 'ready'") == "3");
+  CHECK(sql.value("SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL") == "0");
+}
+
+TEST_CASE("work: a reload finds that another csrq has migrated the schema, and ends with 3") {
+  const Installation installation;
+  Service service(installation);
+  service.wait_for(" working ");
+  Sql(installation.test.url())
+      .run("INSERT INTO csrq.schema_version (version, name) VALUES (999, 'from the future')");
+  service.process.signal(SIGHUP);
+  CHECK(service.process.wait(std::chrono::seconds(60)) == 3);
+  CHECK(service.logged("the schema has changed under this process"));
+}
+
 TEST_CASE("work: a configuration that cannot be put in force does not cost the worker") {
   SilentCa other_server;
   const Installation installation;

@@ -127,7 +127,7 @@ TEST_CASE("a login that keeps migrate's lock is named, and migrate does not wait
   Sql other(test.url_as("csrq_test_stranger"));
   other.run("SET application_name = 'a stranger''s tool'; SELECT pg_advisory_lock(1668510321)");
   try {
-    store::migrate(database, {}, std::chrono::milliseconds(200));
+    store::migrate(database, {}, {.patience = std::chrono::milliseconds(200)});
     FAIL("it migrated");
   } catch (const TryAgain& error) {
     const std::string message = error.what();
@@ -137,5 +137,5 @@ TEST_CASE("a login that keeps migrate's lock is named, and migrate does not wait
     CHECK(message.find("a stranger's tool") != std::string::npos);
   }
   other.run("SELECT pg_advisory_unlock(1668510321)");
-  CHECK(store::migrate(database, {}, std::chrono::milliseconds(200)).empty());
+  CHECK(store::migrate(database, {}, {.patience = std::chrono::milliseconds(200)}).empty());
 }

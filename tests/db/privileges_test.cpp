@@ -1,5 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
 #include <sstream>
 
 #include "base/error.hpp"
@@ -7,6 +12,7 @@
 #include "store/diagnosis.hpp"
 #include "store/migrations.hpp"
 #include "store/rate_limits.hpp"
+#include "support/folders.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -28,6 +34,13 @@ struct Login {
   std::string url;
   Sql sql;
 };
+
+std::string without(const std::set<std::string>& names, const std::set<std::string>& others) {
+  std::string rest;
+  for (const std::string& name : names)
+    if (!others.contains(name)) rest += name + " ";
+  return rest;
+}
 
 }  // namespace
 
@@ -167,8 +180,76 @@ TEST_CASE("a worker's login does all that a worker does, sealed keys included") 
   CHECK(store::renew_due(database, 10) == 0);
   CHECK(store::queue_depth(database).due == 0);
   CHECK(store::status(database, {.domain = "example"}).size() == 1);
-  CHECK(store::submit(database, {{.customer = "acme", .csr = some_csr}}).at(0).created);
-  CHECK(denied(login.sql.refusal("UPDATE csrq.request SET status = 'failed'")));
+}
+
+TEST_CASE("a worker's login alone has no certificate issued, revoked or forgotten, and writes no table") {
+  Store owner;
+  owner.submit();
+  Login login(owner, "csrq_test_worker", "csrq_worker");
+  for (const char* statement :
+       {"INSERT INTO csrq.request (customer, csr) VALUES ('acme', 'x')", "SELECT csrq.cancel(1)",
+        "SELECT csrq.revoke(1, 0)", "SELECT csrq.retry(1)", "SELECT csrq.renew(1)",
+        "SELECT csrq.prune('1 year', 1)", "SELECT csrq.suspend('acme')", "SELECT csrq.history(1)",
+        "SELECT sealed FROM csrq.acme_account_key", "SELECT FROM csrq.app_access"}) {
+    CAPTURE(statement);
+    CHECK(denied(login.sql.refusal(statement)));
+  }
+  CHECK(login.sql.value("SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'csrq'::regnamespace AND "
+                        "c.relkind IN ('r', 'p', 'v') AND "
+                        "has_any_column_privilege(c.oid, 'INSERT, UPDATE, REFERENCES')") == "0");
+}
+
+TEST_CASE("a worker may call what the program's statements call, but for what only people ask for") {
+  // Their commands want a login in csrq_app or csrq_admin.
+  const std::set<std::string> of_people{"cancel",  "check_incident", "fill_incident", "forget_limits",
+                                        "history", "in_incident",    "open_incident", "prune",
+                                        "renew",   "renewal_plan",   "retry",         "retry_report",
+                                        "revoke"};
+  std::set<std::string> called;
+  for (const auto& file : std::filesystem::directory_iterator(source_folder() / "lib" / "store")) {
+    std::ifstream in(file.path());
+    const std::string source{std::istreambuf_iterator<char>(in), {}};
+    const std::regex call("csrq\\.([a-z_]+)\\(");
+    for (std::sregex_iterator found(source.begin(), source.end(), call), end; found != end; ++found)
+      if (!of_people.contains((*found)[1])) called.insert((*found)[1]);
+  }
+  Store store;
+  std::set<std::string> allowed;
+  std::istringstream names(store.sql.value(
+      "SELECT string_agg(p.proname, ' ') FROM pg_proc p WHERE p.pronamespace = 'csrq'::regnamespace "
+      "AND has_function_privilege('csrq_worker', p.oid, 'EXECUTE')"));
+  for (std::string name; names >> name;) allowed.insert(name);
+  CHECK(without(called, allowed) == "");
+  CHECK(without(allowed, called) == "");
+}
+
+TEST_CASE("nobody may call a function or read a table because everybody may") {
+  Store store;
+  CHECK(store.sql.value("SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p "
+                        "CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a "
+                        "WHERE p.pronamespace = 'csrq'::regnamespace AND a.grantee = 0") == "");
+  CHECK(store.sql.value("SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c "
+                        "CROSS JOIN aclexplode(c.relacl) a "
+                        "WHERE c.relnamespace = 'csrq'::regnamespace AND a.grantee = 0") == "");
+}
+
+TEST_CASE("a DBA reads all tables and views, calls what reads, and writes nothing") {
+  Store store;
+  CHECK(store.sql.value("SELECT string_agg(c.relname, ' ') FROM pg_class c "
+                        "WHERE c.relnamespace = 'csrq'::regnamespace AND c.relkind IN ('r', 'p', 'v') "
+                        "AND NOT c.relispartition "
+                        "AND NOT has_table_privilege('csrq_dba', c.oid, 'SELECT')") == "acme_account_key");
+  CHECK(
+      store.sql.value(
+          "SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p "
+          "WHERE p.pronamespace = 'csrq'::regnamespace AND has_function_privilege('csrq_dba', p.oid, "
+          "'EXECUTE')") ==
+      "abandoned_authorizations check_incident current_cursor earliest_renewal_day events_since history "
+      "in_incident is_needed limit_for line_of_accounts my_customers name_set_key next_token_at renewal_plan "
+      "requests_of spread_plan token_due tokens tokens_left");
+  CHECK(store.sql.value("SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'csrq'::regnamespace AND "
+                        "c.relkind IN ('r', 'p', 'v') AND "
+                        "has_any_column_privilege('csrq_dba', c.oid, 'INSERT, UPDATE, REFERENCES')") == "0");
 }
 
 TEST_CASE("a DBA reads everything but sealed keys") {

@@ -70,7 +70,7 @@ store::RequestId issue(store::Database& database, store::WorkerId worker, const 
 }
 
 /// A row's way from its insert by an app to its chain and its events, under the settings of the logins.
-void check_works(const std::string& worker_url, const std::string& app_url) {
+void check_works(const std::string& worker_url, const std::string& app_url, const std::string& monitor_url) {
   Sql app(app_url);
   app.run("SET default_transaction_read_only = off");
   app.run("SET row_security = on");  // without it PostgreSQL lets nobody read but whoever may bypass it
@@ -85,7 +85,8 @@ void check_works(const std::string& worker_url, const std::string& app_url) {
   const auto line = store::status(database, {.id = id, .domain = {}, .customer = {}}).at(0);
   CHECK(line.state == "issued");
   CHECK(line.not_after == to_rfc3339(std::chrono::floor<std::chrono::seconds>(not_after)));
-  CHECK(store::health(database, 24h, 1h, {}).workers == 1);
+  store::Database monitor({.url = monitor_url});
+  CHECK(store::health(monitor, 24h, 1h, {}).workers == 1);
   CHECK(app.value("SELECT csrq.renew(" + std::to_string(store::number(id)) + ")") == "t");
   issue(database, worker, "02", not_after);
   CHECK(app.value("SELECT string_agg(what, ' ') FROM csrq.events_since('1:1:')") ==
@@ -114,12 +115,14 @@ TEST_CASE("whatever the database has set, rows are issued and apps read what the
   Sql sql(test.url());
   const std::string worker = test.url_as("odd_worker");
   const std::string shop = test.url_as("odd_shop");
+  const std::string monitor = test.url_as("odd_monitor");
   sql.run("GRANT csrq_worker TO odd_worker");
+  sql.run("GRANT csrq_dba TO odd_monitor");
   sql.run("GRANT csrq_app TO odd_shop");
   sql.run("INSERT INTO csrq.app_access (role_name, customer) VALUES ('odd_shop', 'acme')");
   make_impostors(sql);
   set_oddly("DATABASE " + sql.value("SELECT current_database()"), sql);
-  check_works(worker, shop);
+  check_works(worker, shop, monitor);
 }
 
 TEST_CASE("whatever the login has set, a database is migrated and rows are issued") {
@@ -133,7 +136,7 @@ TEST_CASE("whatever the login has set, a database is migrated and rows are issue
     store::Database database({.url = as_owner});
     store::migrate(database, {});
   }
-  check_works(as_owner, as_owner);
+  check_works(as_owner, as_owner, as_owner);
   CHECK(sql.value(
             "SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relnamespace = 'impostor'::regnamespace") ==
         "0");
@@ -162,7 +165,7 @@ TEST_CASE("where letters are sorted and folded in another language, rows are iss
     store::Database database({.url = url});
     store::migrate(database, {});
   }
-  check_works(url, url);
+  check_works(url, url, url);
 }
 
 TEST_CASE("where all tables are published, every row can be changed and deleted") {

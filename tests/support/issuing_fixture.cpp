@@ -37,6 +37,14 @@ Config config_for(const TestDatabase& test, const std::string& directory_url, co
   return config;
 }
 
+/// Whatever a worker does has to be granted to csrq_worker.
+std::string url_of_worker(const TestDatabase& test, Sql& sql) {
+  const std::string login = "worker_of_" + sql.value("SELECT current_database()");
+  std::string url = test.url_as(login);
+  sql.run("GRANT csrq_worker TO " + login);
+  return url;
+}
+
 std::vector<std::string> strings_of(const std::string& json) {
   return json.empty() ? std::vector<std::string>{}
                       : nlohmann::json::parse(json).get<std::vector<std::string>>();
@@ -106,7 +114,9 @@ workers::Tally RunningBatch::wait() {
 }
 
 Issuing::Issuing(const std::string& directory_url, const std::string& ca_file)
-    : config(config_for(test, directory_url, ca_file)), sealing_key(Secret(std::string(32, 'k'))) {}
+    : config(config_for(test, directory_url, ca_file)), sealing_key(Secret(std::string(32, 'k'))) {
+  config.database.url = url_of_worker(test, sql);
+}
 
 TestWorker& Issuing::worker() {
   if (!worker_) worker_.emplace(config, sealing_key);
@@ -114,7 +124,7 @@ TestWorker& Issuing::worker() {
 }
 
 store::RequestId Issuing::submit_row(store::Submission submission) {
-  return store::submit(worker().database, {std::move(submission)}).front().id;
+  return store::submit(database, {std::move(submission)}).front().id;
 }
 
 store::RequestId Issuing::submit_csr(const CsrRecipe& recipe, const std::string& customer) {

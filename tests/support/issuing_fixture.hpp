@@ -74,6 +74,7 @@ class Issuing {
   Config config{};  ///< to be changed before the first worker is made
   crypto::SealingKey sealing_key;
   Sql sql{test.url()};
+  store::Database database{{.url = test.url()}};  ///< of the owner: may do what a worker may not
 
   CaConfig& ca_config() { return config.cas.at(config.default_ca); }
   TestWorker& worker();  ///< made when first asked for

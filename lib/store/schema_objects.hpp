@@ -1,0 +1,36 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "store/database.hpp"
+
+/// What the schema csrq consists of, as the catalogue has it, and as csrq migrate has left it.
+namespace csrq::store {
+
+/// By name ("view csrq.status", "privilege SELECT of csrq_app on csrq.status"), with what can be compared.
+using SchemaObjects = std::map<std::string, std::string>;
+
+SchemaObjects present_objects(pqxx::transaction_base& transaction);
+/// Empty where csrq migrate has not recorded any, or where this login may not read the record.
+SchemaObjects recorded_objects(pqxx::transaction_base& transaction);
+
+/// Names of those that are there no more, without what belonged to them.
+std::vector<std::string> missing(const SchemaObjects& recorded, const SchemaObjects& present);
+bool privileges_differ(const SchemaObjects& recorded, const SchemaObjects& present);
+
+/// Records what is there. What is missing stays in the record, unless it was there `before` or can be made
+/// again: then nobody wants it any more.
+void record_objects(pqxx::transaction_base& transaction, const SchemaObjects& before);
+
+struct SchemaDefect {
+  std::string sentence{};  ///< "view csrq.status is missing"
+  bool can_be_repaired{};  ///< by csrq migrate; else only a backup has it
+};
+
+/// What is missing or has been changed since csrq migrate; empty: all is as it was, or cannot be known by
+/// this login.
+std::vector<SchemaDefect> schema_defects(Database& database);
+
+}  // namespace csrq::store

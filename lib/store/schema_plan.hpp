@@ -1,0 +1,48 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "store/schema_objects.hpp"
+#include "store/schema_source.hpp"
+#include "store/schema_version.hpp"
+
+/// What csrq migrate has to do in a database, found out without any lock.
+namespace csrq::store {
+
+struct SchemaStatus : SchemaVersion {
+  std::vector<std::string> pending{};  ///< names of migrations to apply
+  std::vector<std::string> changed{};  ///< functions, views, triggers … whose text this binary has otherwise
+  std::vector<std::string> missing{};  ///< what csrq migrate made and is there no more
+  std::vector<TableLock> locks{};      ///< that migrate needs, for a moment
+
+  bool is_current() const {
+    return installed == known && functions_current && changed.empty() && missing.empty();
+  }
+};
+
+struct Plan {
+  SchemaStatus status{};
+  std::vector<Migration> migrations{};
+  std::vector<FunctionFile> files{};
+  std::set<std::string> new_statements{};
+  SchemaObjects before{};  ///< what is there
+  bool privileges_differ{};
+  bool repair{};
+
+  bool is_empty() const { return !repair && status.is_current(); }
+  /// `present`: what is there when its turn comes.
+  bool is_due(const Statement& statement, const SchemaObjects& present) const {
+    return repair || statement.kind == StatementKind::free || new_statements.contains(statement.text) ||
+           (statement.kind == StatementKind::locking && !present.contains(statement.object.name));
+  }
+};
+
+/// `repair`: everything again. Throws UsageError if the login may not look.
+Plan make_plan(pqxx::transaction_base& transaction, bool repair);
+
+/// Records that all statements of the plan are applied, and what there is by now.
+void record(pqxx::transaction_base& transaction, const Plan& plan);
+
+}  // namespace csrq::store

@@ -1,0 +1,63 @@
+#include "store/schema_version.hpp"
+
+#include <string_view>
+
+#include "base/error.hpp"
+#include "store/schema_source.hpp"
+#include "store/sql.hpp"
+
+namespace csrq::store {
+namespace {
+
+// Not to_regclass: without USAGE on the schema it raises an error.
+constexpr auto has_schema_sql = R"sql(
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                    WHERE n.nspname = 'csrq' AND c.relname = 'schema_version')
+)sql";
+
+bool functions_are_current(pqxx::transaction_base& transaction) {
+  // Apps and responders may not read the settings; what they call is checked by whoever may.
+  if (!execute(transaction, "SELECT has_table_privilege('csrq.setting', 'SELECT')")[0][0].as<bool>())
+    return true;
+  const auto rows = execute(transaction, "SELECT value FROM csrq.setting WHERE name = 'functions_sha256'");
+  return !rows.empty() && text(rows[0][0]) == functions_sha256(transaction);
+}
+
+int installed_version(pqxx::transaction_base& transaction) {
+  if (!has_schema(transaction)) return 0;
+  if (!execute(transaction, "SELECT has_schema_privilege('csrq', 'USAGE')")[0][0].as<bool>())
+    throw UsageError(login_of(transaction) +
+                     " may not use the schema csrq: make it a member of one of the csrq roles, " +
+                     "for example with GRANT csrq_worker TO it");
+  return execute(transaction, "SELECT coalesce(max(version), 0) FROM csrq.schema_version")[0][0].as<int>();
+}
+
+}  // namespace
+
+SchemaVersion schema_version(pqxx::transaction_base& transaction) {
+  SchemaVersion version{.installed = installed_version(transaction),
+                        .known = migrations().back().version,
+                        .functions_current = false};
+  version.functions_current = version.installed > 0 && functions_are_current(transaction);
+  return version;
+}
+
+bool has_schema(pqxx::transaction_base& transaction) {
+  return execute(transaction, has_schema_sql)[0][0].as<bool>();
+}
+
+std::string functions_sha256(pqxx::transaction_base& transaction) {
+  static const std::string sha256 = [&transaction] {
+    std::string all;
+    for (const EmbeddedFile& file : embedded_files())
+      if (std::string_view(file.name).starts_with("functions/")) all += file.text;
+    return text(execute(transaction, "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')", {all})[0][0]);
+  }();
+  return sha256;
+}
+
+std::string login_of(pqxx::transaction_base& transaction) {
+  return "login \"" + text(execute(transaction, "SELECT session_user")[0][0]) + "\"";
+}
+
+}  // namespace csrq::store

@@ -1,0 +1,222 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <future>
+
+#include "base/error.hpp"
+#include "db/store_fixture.hpp"
+#include "store/migrations.hpp"
+#include "store/schema_objects.hpp"
+
+using namespace csrq;
+using namespace csrq::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// As if this binary had that one statement of db/functions, the first that begins so, otherwise than the
+/// last.
+void change_statement(Sql& sql, const std::string& start) {
+  for (const store::FunctionFile& file : store::function_files()) {
+    const auto found = std::ranges::find_if(
+        file.statements, [&](const store::Statement& one) { return one.text.starts_with(start); });
+    if (found == file.statements.end()) continue;
+    sql.run("DELETE FROM csrq.schema_statement WHERE sha256 = sha256(convert_to($literal$" + found->text +
+            "$literal$, 'UTF8'))");
+    return sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
+  }
+  FAIL("there is no such statement");
+}
+
+constexpr const char* a_function = "CREATE OR REPLACE FUNCTION csrq.live_workers(";
+constexpr const char* a_policy = "CREATE POLICY app ON csrq.request ";
+constexpr const char* a_trigger = "CREATE OR REPLACE TRIGGER request_named ";
+
+bool has(const std::vector<std::string>& sentences, const std::string& sentence) {
+  return std::ranges::find(sentences, sentence) != sentences.end();
+}
+
+std::vector<std::string> defects_of(Store& store) {
+  std::vector<std::string> sentences;
+  for (const store::SchemaDefect& defect : store::schema_defects(store.database))
+    sentences.push_back(defect.sentence);
+  return sentences;
+}
+
+/// A login that has read a table in a transaction and does nothing since.
+struct IdleReader {
+  IdleReader(Store& store, const std::string& table) : sql(store.test.url_as("csrq_test_idler")) {
+    store.sql.run("GRANT csrq_dba TO csrq_test_idler");
+    sql.run("SET application_name = 'a report'");
+    sql.run("BEGIN");
+    sql.run("SELECT count(*) FROM " + table + " WHERE 'secret' <> ''");
+  }
+  void end() { sql.run("COMMIT"); }
+  Sql sql;
+};
+
+std::string locks_of(const store::SchemaStatus& status) {
+  std::string text;
+  for (const store::TableLock& lock : status.locks)
+    text += (lock.locks_out == store::LocksOut::readers ? "readers of " : "writers of ") + lock.table + "\n";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a migrate that changes one function waits for nobody who reads or writes") {
+  Store store;
+  store.submit();
+  change_statement(store.sql, a_function);
+  const store::SchemaStatus status = store::schema_status(store.database);
+  CHECK(status.changed == std::vector<std::string>{"FUNCTION csrq.live_workers"});
+  CHECK(locks_of(status) == "");
+
+  const IdleReader reader(store, "csrq.status");
+  Sql writer(store.test.url());
+  writer.run("BEGIN");
+  writer.run("UPDATE csrq.request SET priority = 'bulk'");
+  CHECK_FALSE(store::migrate(store.database, {}, {.patience = 0s}).empty());
+  CHECK(store::schema_status(store.database).is_current());
+}
+
+TEST_CASE("a changed policy needs its table for a moment, and readers never queue behind migrate for long") {
+  Store store;
+  store.submit();
+  change_statement(store.sql, a_policy);
+  IdleReader idle(store, "csrq.request");
+  store::Database migrating({.url = store.test.url()});
+  store::Database lookout({.url = store.test.url()});
+  auto migrated = std::async(std::launch::async, [&] {
+    return store::migrate(migrating, {}, {.patience = 1500ms, .repair = false, .lookout = &lookout});
+  });
+  Sql reader(store.test.url());
+  reader.run("SET statement_timeout = '1s'");
+  std::string refusals;
+  int reads = 0;
+  for (; migrated.wait_for(0s) == std::future_status::timeout; ++reads)
+    refusals += reader.refusal("SELECT count(*) FROM csrq.request");
+  CHECK(reads > 1);
+  CHECK(refusals == "");
+  std::string reason;
+  try {
+    migrated.get();
+  } catch (const TryAgain& error) {
+    reason = error.what();
+  }
+  CAPTURE(reason);
+  CHECK(reason.find("process " + idle.sql.value("SELECT pg_backend_pid()")) != std::string::npos);
+  for (const char* part : {"login \"csrq_test_idler\"", "application \"a report\"", "since 20"})
+    CHECK(reason.find(part) != std::string::npos);
+  CHECK(reason.find("secret") == std::string::npos);
+
+  idle.end();
+  CHECK_FALSE(store::migrate(store.database, {}, {.patience = 0s}).empty());
+}
+
+TEST_CASE("what keeps migrate waiting is told with the first words of its query, without its values") {
+  Store store;
+  change_statement(store.sql, a_policy);
+  const IdleReader idle(store, "csrq.request");
+  store::Database lookout({.url = store.test.url()});
+  try {
+    store::migrate(store.database, {}, {.patience = 0s, .repair = false, .lookout = &lookout});
+    FAIL("it migrated");
+  } catch (const TryAgain& error) {
+    const std::string reason = error.what();
+    CAPTURE(reason);
+    CHECK(reason.find("SELECT count(*) FROM csrq.request WHERE '…' <> '…'") != std::string::npos);
+  }
+}
+
+TEST_CASE("a changed trigger needs its table without writers, beside any number of readers") {
+  Store store;
+  store.submit();
+  change_statement(store.sql, a_trigger);
+  CHECK(locks_of(store::schema_status(store.database)) == "writers of csrq.request\n");
+  const IdleReader reader(store, "csrq.request");
+  CHECK_FALSE(store::migrate(store.database, {}, {.patience = 0s}).empty());
+}
+
+TEST_CASE("migrate --status waits for nothing") {
+  Store store;
+  change_statement(store.sql, a_policy);
+  Sql holder(store.test.url());
+  holder.run("BEGIN");
+  holder.run("LOCK TABLE csrq.request, csrq.job, csrq.event IN ACCESS EXCLUSIVE MODE");
+  const store::SchemaStatus status = store::schema_status(store.database);
+  CHECK(locks_of(status) == "readers of csrq.request\n");
+  CHECK(status.changed == std::vector<std::string>{"policy app on csrq.request"});
+  CHECK_FALSE(status.is_current());
+}
+
+TEST_CASE("migrate puts back what somebody has dropped, and nothing else") {
+  Store store;
+  store.sql.run("DROP VIEW csrq.incidents");
+  store.sql.run("DROP FUNCTION csrq.live_workers(interval)");
+  store.sql.run("DROP TRIGGER frozen ON csrq.request");
+  store.sql.run("DROP POLICY staff ON csrq.job");
+  store.sql.run("REVOKE SELECT ON csrq.status FROM csrq_app");
+  store.sql.run("ALTER TABLE csrq.renewal DISABLE ROW LEVEL SECURITY");
+  const std::vector<std::string> defects = defects_of(store);
+  CHECK(defects.size() == 6);
+  for (const char* name : {"view csrq.incidents", "function csrq.live_workers(interval)",
+                           "trigger frozen on csrq.request", "policy staff on csrq.job",
+                           "privilege SELECT of csrq_app on csrq.status", "row security on csrq.renewal"}) {
+    CAPTURE(name);
+    CHECK(has(defects, std::string(name) + " is missing"));
+  }
+  CHECK(has(store::schema_status(store.database).missing, "view csrq.incidents"));
+  CHECK(locks_of(store::schema_status(store.database)) ==
+        "readers of csrq.job\nreaders of csrq.renewal\nwriters of csrq.request\n");
+  CHECK_FALSE(store::migrate(store.database, {}).empty());
+  CHECK(defects_of(store).empty());
+  CHECK(store.sql.refusal("SELECT FROM csrq.incidents") == "");
+}
+
+TEST_CASE("what somebody has changed is found, and only migrate --repair makes it again") {
+  Store store;
+  CHECK(defects_of(store).empty());
+  store.sql.run("CREATE OR REPLACE FUNCTION csrq.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'");
+  store.sql.run("ALTER TABLE csrq.request DISABLE TRIGGER frozen");
+  store.sql.run("GRANT SELECT ON csrq.acme_account_key TO csrq_app");
+  const std::vector<std::string> defects = defects_of(store);
+  CHECK(has(defects, "function csrq.clock() is not as csrq migrate made it"));
+  CHECK(has(defects, "trigger frozen on csrq.request is not as csrq migrate made it"));
+  CHECK(has(defects,
+            "privilege SELECT of csrq_app on csrq.acme_account_key was granted by somebody else than "
+            "csrq migrate"));
+  CHECK_FALSE(
+      store::migrate(store.database, {}, {.patience = 0s, .repair = true, .lookout = nullptr}).empty());
+  CHECK(defects_of(store).empty());
+  CHECK(store.sql.value("SELECT csrq.clock() <> now()") == "t");
+}
+
+TEST_CASE("what only a migration makes stays missing, whatever migrate does") {
+  Store store;
+  store.sql.run("DROP INDEX csrq.acme_account_key_in_use");
+  store::migrate(store.database, {}, {.patience = 0s, .repair = true, .lookout = nullptr});
+  CHECK(defects_of(store) == std::vector<std::string>{"index csrq.acme_account_key_in_use is missing"});
+}
+
+TEST_CASE("a process that goes on for long hears of a changed schema") {
+  Store store;
+  CHECK_NOTHROW(store::require_same_schema(store.database));
+  SUBCASE("a newer one") {
+    store.sql.run("INSERT INTO csrq.schema_version (version, name) VALUES (999, 'from the future')");
+  }
+  SUBCASE("other functions") {
+    store.sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
+  }
+  CHECK_THROWS_AS(store::require_same_schema(store.database), store::SchemaChanged);
+}
+
+TEST_CASE("a file of SQL is split where its statements end, and nowhere else") {
+  const auto statements = store::split_statements(
+      "-- first; not the end\nSELECT 'a;b''c;';\n\nCREATE FUNCTION f() AS $$ one; two; $$;\n"
+      "SELECT \"x;y\", $tag$ $$; $tag$, a$b; -- the last\n");
+  REQUIRE(statements.size() == 3);
+  CHECK(statements[0] == "SELECT 'a;b''c;'");
+  CHECK(statements[1] == "CREATE FUNCTION f() AS $$ one; two; $$");
+  CHECK(statements[2] == "SELECT \"x;y\", $tag$ $$; $tag$, a$b");
+}
