@@ -198,11 +198,13 @@ void Issuer::hear_of_retries() {
 }
 
 void Issuer::hear_of_unlocked() {
-  const std::vector<store::Fence> locked = leases_.locked();
+  const std::vector<store::Fence> locked = leases_.locked_without_task();
   if (locked.empty()) return;
-  const std::vector<store::Fence> free = store::unlocked(coordination_, worker_, locked);
-  for (const store::Fence& fence : free) leases_.mark_unlocked(fence);
-  if (!free.empty()) queue_.hasten(free);
+  const std::vector<store::Fence> gone = store::give_back_unlocked(coordination_, worker_, locked);
+  for (const store::Fence& fence : gone) leases_.remove(fence);
+  if (!gone.empty()) next_claim_ = Clock::now();
+  const std::scoped_lock lock(mutex_);
+  tally_.put_off += static_cast<std::int64_t>(gone.size());
 }
 
 void Issuer::rescue() {
@@ -243,9 +245,10 @@ bool Issuer::is_changed() const {
 }
 
 /// Leases that take up room. Those whose rows somebody has locked take none, or one customer's open
-/// transaction would stop all the others; but no more than as many again.
+/// transaction would stop all the others.
 std::size_t Issuer::working() const {
-  return leases_.size() - std::min(leases_.count_locked(), capacity_);
+  const std::size_t locked = leases_.count_locked();
+  return leases_.size() - std::min(locked, leases_.size());
 }
 
 /// In bunches, so that a worker that is nearly full does not claim row by row.
@@ -416,15 +419,17 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
   }
 }
 
-/// The step is taken again when the lock is gone: the CA is not asked the same meanwhile, and the row's place
-/// there is another's.
+/// However many rows somebody has locked, they cost no more than their numbers: the task goes, and the row is
+/// given back when it is free. Only one that knows what no database knows, an order that was just made, is
+/// kept.
 void Issuer::wait_for_lock(std::unique_ptr<issuance::Task> task) {
   task->slot = {};
   if (task->locked_looks++ == 0) return queue_.put(std::move(task), Clock::now() + moment_of_a_lock);
-  if (leases_.mark_locked(task->claim.fence))
+  const bool is_kept = task->unrecorded.has_value();
+  if (leases_.mark_locked(task->claim.fence, is_kept))
     log::info("an open transaction has a row locked; it goes on when that ends",
               {{"request", store::number(task->claim.fence.request)}, {"customer", task->claim.customer}});
-  queue_.put(std::move(task), Clock::now() + longest_step_retry);
+  if (is_kept) queue_.put(std::move(task), Clock::now() + step_retry);
   const std::scoped_lock lock(mutex_);
   news_came_ = true;  // there may be room now
 }

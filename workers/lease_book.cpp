@@ -54,11 +54,14 @@ std::optional<store::RetryWish> LeaseBook::take_retry(const store::Fence& fence)
   return found != leases_.end() ? std::exchange(found->second.retry, std::nullopt) : std::nullopt;
 }
 
-bool LeaseBook::mark_locked(const store::Fence& fence) {
+bool LeaseBook::mark_locked(const store::Fence& fence, bool has_task) {
   const std::scoped_lock lock(mutex_);
   const auto found = leases_.find(fence);
-  if (found == leases_.end() || found->second.locked_since) return false;
-  found->second.locked_since = Clock::now();
+  if (found == leases_.end()) return false;
+  Lease& lease = found->second;
+  lease.has_task = has_task;
+  if (lease.locked_since) return false;
+  lease.locked_since = Clock::now();
   return true;
 }
 
@@ -67,8 +70,8 @@ void LeaseBook::mark_unlocked(const store::Fence& fence) {
   if (const auto found = leases_.find(fence); found != leases_.end()) found->second.locked_since.reset();
 }
 
-std::vector<store::Fence> LeaseBook::locked() const {
-  return those([](const Lease& lease) { return lease.locked_since.has_value(); });
+std::vector<store::Fence> LeaseBook::locked_without_task() const {
+  return those([](const Lease& lease) { return !lease.has_task; });
 }
 
 std::vector<store::Fence> LeaseBook::held() const {

@@ -27,10 +27,10 @@ class LeaseBook {
   bool is_retried(const store::Fence& fence) const;
   /// What mark_retried() said of it, once.
   std::optional<store::RetryWish> take_retry(const store::Fence& fence);
-  /// Somebody has its row locked. False: that is known already.
-  bool mark_locked(const store::Fence& fence);
+  /// Somebody has its row locked. `has_task`: its task waits for that. False: it is known already.
+  bool mark_locked(const store::Fence& fence, bool has_task);
   void mark_unlocked(const store::Fence& fence);
-  std::vector<store::Fence> locked() const;
+  std::vector<store::Fence> locked_without_task() const;
   std::vector<store::Fence> held() const;
   std::size_t size() const;
   /// Those whose rows have been locked for so long.
@@ -41,6 +41,7 @@ class LeaseBook {
     bool is_dropped{};
     std::optional<store::RetryWish> retry{};
     std::optional<Clock::time_point> locked_since{};
+    bool has_task{true};
   };
   template <typename Condition>
   std::vector<store::Fence> those(Condition condition) const;

@@ -65,24 +65,34 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.holds(bigint, bigint, bigint) IS 'The fence: true, and locked until commit, if this worker still holds this lease and its row is wanted. Null: somebody else has the row locked, and it cannot be said; nothing may be written.';
 
-CREATE OR REPLACE FUNCTION csrq.unlocked(p_worker bigint, p_requests bigint[], p_leases bigint[])
+CREATE OR REPLACE FUNCTION csrq.give_back_unlocked(p_worker bigint, p_requests bigint[], p_leases bigint[])
 RETURNS TABLE (request_id bigint, lease_number bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
-DECLARE
-    -- Children of a request share its key while they are written: no reason to wait longer.
-    free CONSTANT bigint[] := array(
-        SELECT j.request_id FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
-         WHERE j.request_id = ANY (p_requests) FOR NO KEY UPDATE SKIP LOCKED);
 BEGIN
+    PERFORM csrq.drop_cancelled(p_worker, asked.request, asked.lease)
+       FROM unnest(p_requests, p_leases) asked(request, lease)
+       JOIN csrq.job j ON j.request_id = asked.request AND j.cancel_requested;
+    WITH free AS MATERIALIZED (
+        SELECT j.request_id
+          FROM unnest(p_requests, p_leases) asked(request, lease)
+          JOIN csrq.job j ON j.request_id = asked.request AND j.lease_number = asked.lease
+          JOIN csrq.request r ON r.id = j.request_id
+         WHERE j.worker_id = p_worker AND NOT j.cancel_requested
+           FOR NO KEY UPDATE OF j, r SKIP LOCKED),
+    given_back AS (
+        UPDATE csrq.job j SET status = 'ready', worker_id = NULL, lease_number = NULL,
+               lease_until = NULL, run_at = now(), attempt = j.attempt - 1
+          FROM free WHERE j.request_id = free.request_id RETURNING j.request_id, j.customer)
+    INSERT INTO csrq.event (request_id, customer, what, worker_id)
+    SELECT request_id, customer, 'given_back', p_worker FROM given_back;
     RETURN QUERY
     SELECT asked.request, asked.lease FROM unnest(p_requests, p_leases) asked(request, lease)
-     WHERE asked.request = ANY (free)
-        OR NOT EXISTS (SELECT FROM csrq.job j
+     WHERE NOT EXISTS (SELECT FROM csrq.job j
                         WHERE j.request_id = asked.request AND j.lease_number = asked.lease
                           AND j.worker_id = p_worker);
 END $$;
-COMMENT ON FUNCTION csrq.unlocked(bigint, bigint[], bigint[]) IS 'Of these leases, whose rows somebody had locked, those that can be written again, or are lost.';
+COMMENT ON FUNCTION csrq.give_back_unlocked(bigint, bigint[], bigint[]) IS 'Of these leases, whose rows somebody had locked, gives back those that are free again, without counting an attempt, and drops the cancelled ones. Returns those that are not held any more.';
 
 CREATE OR REPLACE FUNCTION csrq.heartbeat(p_worker bigint, p_requests bigint[], p_leases bigint[], p_lease interval)
 RETURNS TABLE (request_id bigint, lease_number bigint)
@@ -155,7 +165,7 @@ BEGIN
         SELECT request_id, customer, CASE status WHEN 'parked' THEN 'parked' ELSE 'rescued' END, worker_id, lease_number,
                jsonb_build_object('rescues', rescues) FROM rescued
         UNION ALL
-        SELECT request_id, customer, 'given_back', worker_id, NULL, NULL FROM given_back),
+        SELECT request_id, customer, 'given_back', worker_id, NULL, '{}' FROM given_back),
     outcome AS (SELECT request_id, true AS is_over FROM cancelled UNION ALL SELECT request_id, false FROM rescued
                 UNION ALL SELECT request_id, false FROM given_back)
     SELECT count(*), array_agg(request_id) FILTER (WHERE is_over) INTO freed, given_up FROM outcome;

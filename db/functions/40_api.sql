@@ -394,33 +394,63 @@ COMMENT ON FUNCTION csrq.events_since(pg_snapshot) IS 'Events committed since th
     'csrq.current_cursor() (from now on); go on with next_cursor; no rows: keep the cursor. '
     'A cursor of another database is refused.';
 
+-- A new partition, and one that goes, need a lock that every reader of events stands in the way of, an app with an open
+-- transaction, too; and whoever comes after stands behind this. So it is asked for briefly, and there is time: the next
+-- months are made ahead.
+CREATE OR REPLACE FUNCTION csrq.make_event_partition(p_month timestamp) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    partition_name CONSTANT text := 'event_' || to_char(p_month, 'YYYY_MM');
+    -- As text that every DateStyle and TimeZone reads alike.
+    first_day CONSTANT text := to_char(p_month, 'YYYY-MM-DD 00:00:00"+00"');
+    end_day CONSTANT text := to_char(p_month + interval '1 month', 'YYYY-MM-DD 00:00:00"+00"');
+    event_column record;
+BEGIN
+    EXECUTE format('CREATE TABLE csrq.%I PARTITION OF csrq.event FOR VALUES FROM (%L) TO (%L)',
+                   partition_name, first_day, end_day);
+    EXECUTE format('COMMENT ON TABLE csrq.%I IS %L', partition_name, 'Events of one month; see csrq.event.');
+    FOR event_column IN
+        SELECT attname, col_description(attrelid, attnum) AS comment FROM pg_attribute
+         WHERE attrelid = 'csrq.event'::regclass AND attnum > 0 AND NOT attisdropped
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN csrq.%I.%I IS %L', partition_name, event_column.attname,
+                       event_column.comment);
+    END LOOP;
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION csrq.make_event_partition(timestamp) IS 'Makes the partition of csrq.event for a '
+    'month. False: somebody is reading events, and nobody waits for that.';
+
 CREATE OR REPLACE FUNCTION csrq.make_event_partitions(p_months int DEFAULT 2) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    first_day timestamp;
+    month timestamp;
     made int := 0;
-    partition_name text;
-    event_column record;
 BEGIN
     FOR ahead IN 0..p_months LOOP
-        first_day := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead);
-        partition_name := 'event_' || to_char(first_day, 'YYYY_MM');
-        CONTINUE WHEN to_regclass('csrq.' || partition_name) IS NOT NULL;
+        month := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead);
+        CONTINUE WHEN to_regclass('csrq.event_' || to_char(month, 'YYYY_MM')) IS NOT NULL;
         -- Rows that the default partition has caught stay there: it would have to be scanned under a lock.
-        CONTINUE WHEN EXISTS (SELECT FROM csrq.event_default WHERE at >= first_day AT TIME ZONE 'UTC'
-                                 AND at < (first_day + interval '1 month') AT TIME ZONE 'UTC');
-        -- As text that every DateStyle and TimeZone reads alike.
-        EXECUTE format('CREATE TABLE csrq.%I PARTITION OF csrq.event FOR VALUES FROM (%L) TO (%L)', partition_name,
-                       to_char(first_day, 'YYYY-MM-DD 00:00:00"+00"'),
-                       to_char(first_day + interval '1 month', 'YYYY-MM-DD 00:00:00"+00"'));
-        EXECUTE format('COMMENT ON TABLE csrq.%I IS %L', partition_name, 'Events of one month; see csrq.event.');
-        FOR event_column IN SELECT attname, col_description(attrelid, attnum) AS comment FROM pg_attribute
-                             WHERE attrelid = 'csrq.event'::regclass AND attnum > 0 AND NOT attisdropped LOOP
-            EXECUTE format('COMMENT ON COLUMN csrq.%I.%I IS %L', partition_name, event_column.attname, event_column.comment);
-        END LOOP;
+        CONTINUE WHEN EXISTS (SELECT FROM csrq.event_default
+                               WHERE at >= month AT TIME ZONE 'UTC'
+                                 AND at < (month + interval '1 month') AT TIME ZONE 'UTC');
+        EXIT WHEN NOT csrq.make_event_partition(month);
         made := made + 1;
     END LOOP;
     RETURN made;
 END $$;
-COMMENT ON FUNCTION csrq.make_event_partitions(int) IS 'Makes the partitions of csrq.event for this month and the next ones.';
+COMMENT ON FUNCTION csrq.make_event_partitions(int) IS 'Makes the partitions of csrq.event for this month and the next ones, as far as nobody is in the way. Returns how many.';
 SELECT csrq.make_event_partitions();
+
+CREATE OR REPLACE FUNCTION csrq.drop_event_partition(p_name text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    EXECUTE format('DROP TABLE csrq.%I', p_name);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION csrq.drop_event_partition(text) IS 'Drops a month of events. False: somebody is '
+    'reading events, and nobody waits for that.';

@@ -59,6 +59,18 @@ EXCEPTION
 END $$;
 COMMENT ON FUNCTION csrq.carry_out_wish(csrq.wish) IS 'False: its rows are locked still.';
 
+CREATE OR REPLACE FUNCTION csrq.is_free(p_request bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM csrq.job j WHERE j.request_id = p_request FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (SELECT FROM csrq.job j WHERE j.request_id = p_request) THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM csrq.request r WHERE r.id = p_request FOR NO KEY UPDATE SKIP LOCKED;
+    RETURN FOUND OR NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = p_request);
+END $$;
+COMMENT ON FUNCTION csrq.is_free(bigint) IS 'Locks a request and its job, if nobody else has.';
+
 CREATE OR REPLACE FUNCTION csrq.carry_out_wishes(p_limit int DEFAULT 50) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -68,7 +80,7 @@ BEGIN
     FOR this_wish IN
         SELECT * FROM csrq.wish w ORDER BY w.tried_at LIMIT p_limit FOR UPDATE SKIP LOCKED
     LOOP
-        IF csrq.carry_out_wish(this_wish) THEN
+        IF csrq.is_free(this_wish.request_id) AND csrq.carry_out_wish(this_wish) THEN
             DELETE FROM csrq.wish w
              WHERE w.request_id = this_wish.request_id AND w.what = this_wish.what;
             done := done + 1;

@@ -111,15 +111,16 @@ std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vec
   return to_drop;
 }
 
-std::vector<Fence> unlocked(Database& database, WorkerId worker, const std::vector<Fence>& locked) {
+std::vector<Fence> give_back_unlocked(Database& database, WorkerId worker, const std::vector<Fence>& locked) {
   const FenceNumbers numbers = numbers_of(locked);
-  std::vector<Fence> free;
+  std::vector<Fence> gone;
   database.run([&](pqxx::transaction_base& transaction) {
-    free = fences_in(execute(transaction, "SELECT request_id, lease_number FROM csrq.unlocked($1, $2, $3)",
-                             {worker, numbers.requests, numbers.leases}),
-                     worker);
+    gone = fences_in(
+        execute(transaction, "SELECT request_id, lease_number FROM csrq.give_back_unlocked($1, $2, $3)",
+                {worker, numbers.requests, numbers.leases}),
+        worker);
   });
-  return free;
+  return gone;
 }
 
 std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const std::vector<Fence>& waiting) {

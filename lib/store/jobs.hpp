@@ -74,8 +74,9 @@ struct RetryWish {
 /// Since the last call, for those that wait in this worker; each is told once. What comes while a step is
 /// under way ends the wait that the step leads to.
 std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const std::vector<Fence>& waiting);
-/// Of these leases, whose rows somebody had locked: those that can be written again, or are lost.
-std::vector<Fence> unlocked(Database& database, WorkerId worker, const std::vector<Fence>& locked);
+/// Of these leases, whose rows somebody had locked, gives back those that are free again, uncounted. Returns
+/// those that are not held any more.
+std::vector<Fence> give_back_unlocked(Database& database, WorkerId worker, const std::vector<Fence>& locked);
 /// Worker processes that are not taken for dead; at least 1.
 int live_workers(Database& database);
 /// Takes leases from dead workers; returns how many.

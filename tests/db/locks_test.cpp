@@ -2,6 +2,7 @@
 
 #include "db/store_fixture.hpp"
 #include "store/before_order.hpp"
+#include "store/janitor.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -140,19 +141,25 @@ TEST_CASE("a lease that ran out, and that its worker does not hold any more, is 
   CHECK(store::rescue(store.database) == 1);
 }
 
-TEST_CASE("the locked rows of a worker are told from the free and the lost ones") {
+TEST_CASE(
+    "of a worker's locked rows those that are free again are given back, uncounted, and cancelled ones "
+    "dropped") {
   Store store;
-  store.submit();
-  store.submit();
-  store.submit();
+  for (int i = 0; i < 4; ++i) store.submit();
   const auto locked = store.claim_one();
   const auto free = store.claim_one();
   const auto lost = store.claim_one();
+  const auto cancelled = store.claim_one();
   store.sql.run("DELETE" + job_of(lost.fence.request));
+  store::cancel(store.database, cancelled.fence.request);
   OpenTransaction app(store);
   app.run("SELECT" + job_of(locked.fence.request) + " FOR UPDATE");
-  const auto now_free = store::unlocked(store.database, store.worker, {locked.fence, free.fence, lost.fence});
-  CHECK(now_free == std::vector{free.fence, lost.fence});
+  const std::vector all{locked.fence, free.fence, lost.fence, cancelled.fence};
+  CHECK(store::give_back_unlocked(store.database, store.worker, all) ==
+        std::vector{free.fence, lost.fence, cancelled.fence});
+  CHECK(store.job(locked.fence.request, "status") == "leased");
+  CHECK(store.job(free.fence.request, "status || attempt") == "ready0");
+  CHECK(store.job(cancelled.fence.request, "status") == "");
 }
 
 TEST_CASE("an administrator's cancel, renew and revoke wait for nobody, and are done when the row is free") {
@@ -302,4 +309,27 @@ TEST_CASE("no retry touches rows of other customers") {
   app.run("SELECT csrq.retry(customer => 'acme')");
   CHECK(store.sql.value("SELECT count(*) FROM (SELECT" + job_of(bobs) + " FOR UPDATE SKIP LOCKED) free") ==
         "1");
+}
+
+TEST_CASE(
+    "nobody waits, and nobody is kept waiting, where somebody reads events and a month is to be made or "
+    "dropped") {
+  Store store;
+  const std::string next_month = store.sql.value(
+      "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 month', '\"csrq.event_\"YYYY_MM')");
+  store.sql.run("DROP TABLE " + next_month);
+  store.sql.run(
+      "CREATE TABLE csrq.event_2001_01 PARTITION OF csrq.event FOR VALUES FROM ('2001-01-01') TO "
+      "('2001-02-01')");
+  OpenTransaction app(store);
+  app.run("SELECT count(*) FROM csrq.events_since('1:1:')");
+  store::tidy(store.database);
+  store.sql.run("SELECT csrq.prune('30 days')");
+  CHECK(store.sql.value("SELECT to_regclass('" + next_month + "')") == "");
+  CHECK(store.sql.value("SELECT to_regclass('csrq.event_2001_01')") != "");
+  app.abort();
+  store::tidy(store.database);
+  store.sql.run("SELECT csrq.prune('30 days')");
+  CHECK(store.sql.value("SELECT to_regclass('" + next_month + "')") != "");
+  CHECK(store.sql.value("SELECT to_regclass('csrq.event_2001_01')") == "");
 }
