@@ -86,7 +86,8 @@ void put_grants_in_force(store::Database& database, const CustomersConfig& custo
 
 IssuingEnvironment::IssuingEnvironment(const Config& config, std::stop_token stop)
     : cas(config),
-      database(open_database(database_options(config, std::move(stop)))),
+      database(open_database(database_options(config, stop))),
+      coordination(std::make_unique<store::Database>(database_options(config, std::move(stop)))),
       sealing_key(open_sealing_key_or_raise_alarm(*database, config)),
       accounts(*database, sealing_key, config.accounts) {
   if (config.cas.empty()) throw UsageError(config.file + ": `cas` names no CA");

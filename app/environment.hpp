@@ -36,6 +36,7 @@ struct IssuingEnvironment {
 
   issuance::CaPool cas;
   std::unique_ptr<store::Database> database;
+  std::unique_ptr<store::Database> coordination;  ///< the issuer's, for what must not wait for steps
   crypto::SealingKey sealing_key;
   issuance::Accounts accounts;
 };

@@ -48,8 +48,8 @@ Exit run(const Arguments& arguments) {
   // How many renewals there are shows when they are taken up.
   const std::int64_t due = renewals_only ? 0 : store::queue_depth(*environment.database).due;
   BatchReport report(style_of(arguments), std::min(limit, due));
-  workers::Issuer issuer(config, *environment.database, environment.cas, environment.accounts,
-                         report.observer());
+  workers::Issuer issuer(config, *environment.database, *environment.coordination, environment.cas,
+                         environment.accounts, report.observer());
   stop_switch.connect([&] { issuer.stop(); });
   workers::Janitor janitor(*environment.database, environment.cas, environment.accounts);
   workers::Notifier notifier(config.notify, database_options(config, stop_switch.token()), environment.cas,

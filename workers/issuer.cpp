@@ -17,8 +17,9 @@ constexpr auto heartbeat_interval = 15s;
 /// How often a worker that ends looks for the database.
 constexpr auto closing_interval = 5s;
 constexpr auto rescue_interval = 30s;
-/// csrq.retry() ends the waits of this process within about this.
+/// csrq.retry() ends the waits of this process within about this, and rows go on that somebody had locked.
 constexpr auto retry_interval = 2s;
+constexpr auto wish_interval = 5s;
 constexpr auto notify_interval = 200ms;
 constexpr auto tick_interval = 200ms;
 /// A task whose step the database did not let end is tried again after this, doubled each time: the step may
@@ -28,6 +29,13 @@ constexpr auto longest_step_retry = 1min;
 /// How soon room for a customer's next rows is looked for.
 constexpr auto share_retry = 100ms;
 constexpr std::size_t largest_claim = 256;
+/// A batch looks again so often where another worker's claim was at what is due.
+constexpr int most_claims_in_vain = 10;
+/// A heartbeat of this process, or a csrq.retry(), has a row locked for a moment; whoever has it longer
+/// is not waited for.
+constexpr auto moment_of_a_lock = 100ms;
+/// A batch does not wait for rows that have been locked for so long.
+constexpr Duration longest_lock_of_batch = 1min;
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -47,14 +55,46 @@ void try_later(TaskQueue& queue, std::unique_ptr<issuance::Task> task) {
 
 }  // namespace
 
-Issuer::Issuer(const Config& config, store::Database& database, issuance::CaPool& cas,
-               issuance::Accounts& accounts, IssuerObserver observer)
+Issuer::Issuer(const Config& config, store::Database& database, store::Database& coordination,
+               issuance::CaPool& cas, issuance::Accounts& accounts, IssuerObserver observer)
     : config_(config),
       database_(database),
+      coordination_(coordination),
       cas_(cas),
       issuance_(config, database, clock_, cas, accounts),
       observer_(std::move(observer)),
-      capacity_(capacity_of(config, cas)) {}
+      capacity_(capacity_of(config, cas)),
+      chores_{
+          {.name = "heartbeat", .interval = heartbeat_interval, .run = &Issuer::beat, .is_for_leases = false},
+          {.name = "retries",
+           .interval = retry_interval,
+           .run = &Issuer::hear_of_retries,
+           .is_for_leases = true},
+          {.name = "locks",
+           .interval = retry_interval,
+           .run = &Issuer::hear_of_unlocked,
+           .is_for_leases = true},
+          {.name = "wishes",
+           .interval = wish_interval,
+           .run = &Issuer::carry_out_wishes,
+           .is_for_leases = false},
+          {.name = "rescue", .interval = rescue_interval, .run = &Issuer::rescue, .is_for_leases = false},
+          {.name = "suspensions",
+           .interval = rescue_interval,
+           .run = &Issuer::follow_suspensions,
+           .is_for_leases = false},
+          {.name = "renewals",
+           .interval = rescue_interval,
+           .run = &Issuer::renew_due,
+           .is_for_leases = false},
+          {.name = "notification",
+           .interval = notify_interval,
+           .run = &Issuer::tell_of_changes,
+           .is_for_leases = true}} {
+  if (observer_.tick)
+    chores_.push_back(
+        {.name = "tick", .interval = tick_interval, .run = &Issuer::tick, .is_for_leases = false});
+}
 
 void Issuer::work() {
   serve();
@@ -84,7 +124,7 @@ Tally Issuer::tally() const {
 }
 
 void Issuer::serve() {
-  worker_ = store::worker_start(database_, host_name(), getpid(), CSRQ_VERSION);
+  worker_ = store::worker_start(coordination_, host_name(), getpid(), CSRQ_VERSION);
   std::vector<std::jthread> threads;
   const std::size_t count = std::min(capacity_, static_cast<std::size_t>(config_.worker.threads));
   for (std::size_t i = 0; i < count; ++i) threads.emplace_back([this] { step_tasks(); });
@@ -92,8 +132,8 @@ void Issuer::serve() {
   close();
   threads.clear();  // joins
   try {
-    store::worker_stop(database_, worker_);
-    store::notify_changes(database_);
+    store::worker_stop(coordination_, worker_);
+    store::notify_changes(coordination_);
   } catch (const std::exception& reason) {
     log::warning("leases could not be given back; other workers take them over when they have run out",
                  {{"error", reason.what()}});
@@ -123,61 +163,103 @@ void Issuer::coordinate() {
   }
 }
 
-/// Heartbeats, waits that somebody has ended, rescue of dead workers' rows, due renewals, notification.
 void Issuer::keep_house() {
-  const Clock::time_point now = Clock::now();
-  if (now >= next_beat_) {
-    store::require_same_schema(database_);
-    beat();
+  for (Chore& chore : chores_)
+    if (Clock::now() >= chore.next && (!chore.is_for_leases || leases_.size() > 0 || is_changed()))
+      do_chore(chore);
+}
+
+void Issuer::do_chore(Chore& chore) {
+  chore.next = Clock::now() + chore.interval;
+  try {
+    (this->*chore.run)();
+  } catch (const TryAgain& reason) {
+    chore.next = Clock::now() + std::min<Duration>(chore.interval, config_.worker.poll);
+    log::warning("the database refuses a chore for now; tried again",
+                 {{"chore", chore.name}, {"error", reason.what()}});
   }
-  if (now >= next_retries_) hear_of_retries();
-  if (now >= next_rescue_) {
-    next_rescue_ = now + rescue_interval;
-    store::rescue(database_);
-    const RenewalConfig& renewal = config_.renewal;
-    store::renew_due(
-        database_,
-        static_cast<int>(std::min<std::int64_t>(renewal.per_run, limit_.value_or(renewal.per_run))),
-        renewal.per_hour);
-  }
-  bool changed = false;
-  if (now >= next_notify_) {
-    const std::scoped_lock lock(mutex_);
-    changed = std::exchange(changed_, false);
-  }
-  if (changed) {
-    next_notify_ = now + notify_interval;
-    store::notify_changes(database_);
-  }
-  if (now >= next_tick_ && observer_.tick) {
-    next_tick_ = now + tick_interval;
-    observer_.tick(tally());
-  }
+}
+
+/// Another csrq may have migrated it.
+void Issuer::look_at_schema() {
+  store::require_same_schema(coordination_);
 }
 
 void Issuer::beat() {
   const std::vector<store::Fence> held = leases_.held();
-  leases_.mark_dropped(store::heartbeat(database_, worker_, held, config_.worker.lease));
-  next_beat_ = Clock::now() + heartbeat_interval;
-  clock_.read(database_);
-  live_workers_ = store::live_workers(database_);
+  leases_.mark_dropped(store::heartbeat(coordination_, worker_, held, config_.worker.lease));
+  clock_.read(coordination_);
+  live_workers_ = store::live_workers(coordination_);
   cas_.share_among(live_workers_);
 }
 
 void Issuer::hear_of_retries() {
-  next_retries_ = Clock::now() + retry_interval;
   const std::vector<store::Fence> waiting = queue_.waiting();
   if (waiting.empty()) return;
-  const std::vector<store::RetryWish> wishes = store::take_retries(database_, worker_, waiting);
+  const std::vector<store::RetryWish> wishes = store::take_retries(coordination_, worker_, waiting);
   leases_.mark_retried(wishes);
   std::vector<store::Fence> fences;
   for (const store::RetryWish& wish : wishes) fences.push_back(wish.fence);
   if (!fences.empty()) queue_.hasten(fences);
 }
 
+void Issuer::hear_of_unlocked() {
+  const std::vector<store::Fence> locked = leases_.locked_without_task();
+  if (locked.empty()) return;
+  const std::vector<store::Fence> gone = store::give_back_unlocked(coordination_, worker_, locked);
+  for (const store::Fence& fence : gone) leases_.remove(fence);
+  if (!gone.empty()) next_claim_ = Clock::now();
+  const std::scoped_lock lock(mutex_);
+  tally_.put_off += static_cast<std::int64_t>(gone.size());
+}
+
+void Issuer::rescue() {
+  store::rescue(coordination_);
+}
+
+void Issuer::follow_suspensions() {
+  store::follow_suspensions(coordination_);
+}
+
+void Issuer::carry_out_wishes() {
+  store::carry_out_wishes(coordination_);
+}
+
+void Issuer::renew_due() {
+  const RenewalConfig& renewal = config_.renewal;
+  store::renew_due(
+      coordination_,
+      static_cast<int>(std::min<std::int64_t>(renewal.per_run, limit_.value_or(renewal.per_run))),
+      renewal.per_hour);
+}
+
+void Issuer::tell_of_changes() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!std::exchange(changed_, false)) return;
+  }
+  store::notify_changes(coordination_);
+}
+
+void Issuer::tick() {
+  observer_.tick(tally());
+}
+
+bool Issuer::is_changed() const {
+  const std::scoped_lock lock(mutex_);
+  return changed_;
+}
+
+/// Leases that take up room. Those whose rows somebody has locked take none, or one customer's open
+/// transaction would stop all the others.
+std::size_t Issuer::working() const {
+  const std::size_t locked = leases_.count_locked();
+  return leases_.size() - std::min(locked, leases_.size());
+}
+
 /// In bunches, so that a worker that is nearly full does not claim row by row.
 bool Issuer::wants_more() const {
-  const std::size_t held = leases_.size();
+  const std::size_t held = working();
   if (held >= capacity_) return false;
   if (limit_) {
     const std::scoped_lock lock(mutex_);
@@ -193,29 +275,38 @@ void Issuer::claim_more() {
     next_claim_ = Clock::now() + std::min<Duration>(*pause, config_.worker.poll);
     return;
   }
-  std::size_t wanted = std::min(capacity_ - leases_.size(), largest_claim);
+  std::size_t wanted = std::min(capacity_ - std::min(working(), capacity_), largest_claim);
   {
     const std::scoped_lock lock(mutex_);
     if (limit_) wanted = std::min(wanted, static_cast<std::size_t>(*limit_ - tally_.claimed));
   }
   std::vector<store::Claim> claims =
-      store::claim(database_, worker_, static_cast<int>(wanted), config_.worker.lease,
+      store::claim(coordination_, worker_, static_cast<int>(wanted), config_.worker.lease,
                    {.policy = config_.accounts.policy,
                     .most_per_customer = most_per_customer(),
                     .most_per_account = config_.accounts.in_flight,
                     .renewals_only = renewals_only_});
   const bool got_all = claims.size() == wanted;
   const bool is_full = may_be_full(leases_.size() + claims.size());
-  nothing_due_ = !got_all && !is_full;
+  const bool looks_again = is_full || (!got_all && another_was_at_it(claims.empty()));
+  nothing_due_ = !got_all && !looks_again;
   next_claim_ = got_all ? Clock::time_point{}
-                        : Clock::now() + (is_full ? std::min<Duration>(config_.worker.poll, share_retry)
-                                                  : config_.worker.poll);
+                        : Clock::now() + (looks_again ? std::min<Duration>(config_.worker.poll, share_retry)
+                                                      : config_.worker.poll);
   for (store::Claim& claim : claims) {
     leases_.add(claim.fence);
     queue_.put(std::make_unique<issuance::Task>(std::move(claim)), Clock::now());
   }
   const std::scoped_lock lock(mutex_);
   tally_.claimed += static_cast<std::int64_t>(claims.size());
+}
+
+/// A batch that found nothing, or little, since another worker's claim had the same turns locked at that
+/// moment, is not at its end.
+bool Issuer::another_was_at_it(bool got_nothing) {
+  if (!limit_ || claims_in_vain_ >= most_claims_in_vain) return false;
+  claims_in_vain_ = got_nothing ? claims_in_vain_ + 1 : 0;
+  return store::is_anything_due(coordination_, renewals_only_);
 }
 
 /// Room is kept for the others, however much one customer has to do.
@@ -233,18 +324,19 @@ bool Issuer::may_be_full(std::size_t held) const {
 
 bool Issuer::batch_is_done() const {
   if (!limit_) return false;
+  const bool is_idle = leases_.size() == leases_.count_locked(longest_lock_of_batch);
   const std::scoped_lock lock(mutex_);
-  return fatal_ || (leases_.size() == 0 && (nothing_due_ || tally_.claimed >= *limit_));
+  return fatal_ || (is_idle && (nothing_due_ || tally_.claimed >= *limit_));
 }
 
 void Issuer::wait_for_news() {
-  Clock::time_point until = std::min(next_beat_, next_rescue_);
-  if (leases_.size() > 0) until = std::min(until, next_retries_);
-  if (observer_.tick) until = std::min(until, next_tick_);
+  const bool has_leases = leases_.size() > 0;
+  Clock::time_point until = Clock::time_point::max();
+  for (const Chore& chore : chores_)
+    if (!chore.is_for_leases || has_leases || is_changed()) until = std::min(until, chore.next);
   if (wants_more()) until = std::min(until, next_claim_);
   if (database_away_) until = Clock::now() + 1s;
   std::unique_lock lock(mutex_);
-  if (changed_) until = std::min(until, next_notify_);
   news_.wait_until(lock, until, [this] { return news_came_ || stopping_; });
   news_came_ = false;
 }
@@ -303,6 +395,8 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
             ? issuance::Progress{.kind = issuance::Progress::Kind::dropped, .wait = {}, .failure = {}}
             : issuance_.advance(*task);
     if (progress.kind == issuance::Progress::Kind::waiting) {
+      task->locked_looks = 0;
+      leases_.mark_unlocked(task->claim.fence);
       const store::Fence fence = task->claim.fence;
       queue_.put(std::move(task), Clock::now() + progress.wait);
       if (leases_.is_retried(fence)) queue_.hasten({fence});
@@ -311,6 +405,8 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
     if (progress.kind == issuance::Progress::Kind::dropped)
       std::ignore = store::drop_cancelled(database_, task->claim.fence);
     finish(*task, progress);
+  } catch (const store::RowLocked&) {
+    wait_for_lock(std::move(task));
   } catch (const TryAgain& error) {
     log::warning("a step waits for the database",
                  {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
@@ -327,6 +423,21 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
                {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
     try_later(queue_, std::move(task));
   }
+}
+
+/// However many rows somebody has locked, they cost no more than their numbers: the task goes, and the row is
+/// given back when it is free. Only one that knows what no database knows, an order that was just made, is
+/// kept.
+void Issuer::wait_for_lock(std::unique_ptr<issuance::Task> task) {
+  task->slot = {};
+  if (task->locked_looks++ == 0) return queue_.put(std::move(task), Clock::now() + moment_of_a_lock);
+  const bool is_kept = task->unrecorded.has_value();
+  if (leases_.mark_locked(task->claim.fence, is_kept))
+    log::info("an open transaction has a row locked; it goes on when that ends",
+              {{"request", store::number(task->claim.fence.request)}, {"customer", task->claim.customer}});
+  if (is_kept) queue_.put(std::move(task), Clock::now() + step_retry);
+  const std::scoped_lock lock(mutex_);
+  news_came_ = true;  // there may be room now
 }
 
 void Issuer::finish(const issuance::Task& task, const issuance::Progress& progress) {

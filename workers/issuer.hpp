@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -46,9 +47,10 @@ struct IssuerObserver {
 /// their leases alive.
 class Issuer {
  public:
-  /// All must outlive this.
-  Issuer(const Config& config, store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts,
-         IssuerObserver observer);
+  /// All must outlive this. `database`: for the steps; `coordination`: for heartbeats, claims and chores, so
+  /// that none of them waits for what a step writes.
+  Issuer(const Config& config, store::Database& database, store::Database& coordination,
+         issuance::CaPool& cas, issuance::Accounts& accounts, IssuerObserver observer);
 
   /// Works until stop(); waits for the database whenever it is away.
   void work();
@@ -64,25 +66,48 @@ class Issuer {
  private:
   using Clock = TaskQueue::Clock;
 
+  /// What is done again and again by the coordinating thread. One that fails keeps no other back.
+  struct Chore {
+    std::string_view name;
+    Duration interval;
+    void (Issuer::*run)();
+    bool is_for_leases;  ///< needless while there are none
+    Clock::time_point next{};
+  };
+
   void serve();
   void coordinate();
   void keep_house();
+  void do_chore(Chore& chore);
   void claim_more();
+  std::size_t working() const;
   bool wants_more() const;
   int most_per_customer() const;
   bool may_be_full(std::size_t held) const;
   bool batch_is_done() const;
+  void look_at_schema();
   void beat();
   void hear_of_retries();
+  void hear_of_unlocked();
+  void rescue();
+  void follow_suspensions();
+  void carry_out_wishes();
+  void renew_due();
+  void tell_of_changes();
+  void tick();
+  bool is_changed() const;
+  bool another_was_at_it(bool got_nothing);
   void wait_for_news();
   void close();
   void step_tasks();
   void step(std::unique_ptr<issuance::Task> task);
   void finish(const issuance::Task& task, const issuance::Progress& progress);
+  void wait_for_lock(std::unique_ptr<issuance::Task> task);
   void database_is_away(const Unreachable& reason);
 
   const Config& config_;
   store::Database& database_;
+  store::Database& coordination_;
   issuance::CaPool& cas_;
   store::DatabaseClock clock_{};
   issuance::Issuance issuance_;
@@ -98,13 +123,10 @@ class Issuer {
 
   // Only the coordinating thread:
   Clock::time_point next_claim_{};
-  Clock::time_point next_beat_{};
-  Clock::time_point next_rescue_{};
-  Clock::time_point next_retries_{};
-  Clock::time_point next_tick_{};
-  Clock::time_point next_notify_{};
+  std::vector<Chore> chores_;
   int live_workers_{1};
   bool nothing_due_{false};  ///< the last claim got less than it asked for
+  int claims_in_vain_{};     ///< of a batch, in a row, while something was due
   bool database_away_{false};
 
   mutable std::mutex mutex_{};  ///< guards what follows

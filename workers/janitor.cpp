@@ -21,8 +21,11 @@ void Janitor::start() {
 }
 
 issuance::SweepTally Janitor::round(const std::function<bool()>& stopped) {
-  store::tidy(database_);
-  return issuance::sweep(database_, cas_, accounts_, {}, stopped);
+  issuance::SweepTally tally;
+  do_each({{.name = "tidying the ledger", .run = [&] { store::tidy(database_); }},
+           {.name = "settling authorizations",
+            .run = [&] { tally = issuance::sweep(database_, cas_, accounts_, {}, stopped); }}});
+  return tally;
 }
 
 }  // namespace csrq::workers

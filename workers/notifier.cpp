@@ -29,14 +29,10 @@ void Notifier::start() {
 }
 
 void Notifier::round(const std::function<bool()>& stopped) {
-  try {
-    look_at_cas();
-  } catch (const std::exception& error) {
-    log::error("alarms of CAs could not be written; messages are sent all the same",
-               {{"error", error.what()}});
-  }
-  store::make_notifications(database_, channels_.rules(pace_.soon));
-  send_due(stopped);
+  do_each({{.name = "alarms of CAs", .run = [&] { look_at_cas(); }},
+           {.name = "messages about failures",
+            .run = [&] { store::make_notifications(database_, channels_.rules(pace_.soon)); }},
+           {.name = "sending messages", .run = [&] { send_due(stopped); }}});
 }
 
 void Notifier::send_due(const std::function<bool()>& stopped) {

@@ -21,10 +21,20 @@ void Renewer::start() {
 }
 
 issuance::WindowsTally Renewer::round(const std::function<bool()>& stopped) {
-  issuance::name_issuers(database_);
+  issuance::WindowsTally tally;
+  do_each({{.name = "naming issuers", .run = [&] { issuance::name_issuers(database_); }},
+           {.name = "incidents", .run = [&] { fill_incidents(stopped); }},
+           {.name = "levelling renewals", .run = [&] { level(stopped); }},
+           {.name = "renewal information", .run = [&] { tally = ask_for_windows(stopped); }}});
+  return tally;
+}
+
+void Renewer::fill_incidents(const std::function<bool()>& stopped) {
   while (!stopped() && store::fill_incidents(database_) > 0) {
   }
-  level(stopped);
+}
+
+issuance::WindowsTally Renewer::ask_for_windows(const std::function<bool()>& stopped) {
   if (!config_.ari) return {};
   const issuance::WindowsTally tally = windows_.round(stopped);
   if (tally.moved > 0)

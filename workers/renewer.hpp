@@ -21,6 +21,8 @@ class Renewer {
   issuance::WindowsTally round(const std::function<bool()>& stopped);
 
  private:
+  void fill_incidents(const std::function<bool()>& stopped);
+  issuance::WindowsTally ask_for_windows(const std::function<bool()>& stopped);
   void level(const std::function<bool()>& stopped);
 
   const RenewalConfig& config_;

@@ -2,9 +2,25 @@
 
 #include <utility>
 
+#include "base/error.hpp"
 #include "base/log.hpp"
 
 namespace csrq::workers {
+
+void do_each(const std::vector<Chore>& chores) {
+  for (const Chore& chore : chores) {
+    try {
+      chore.run();
+    } catch (const TryAgain& error) {
+      log::warning("the database refuses a chore for now; tried again",
+                   {{"chore", chore.name}, {"error", error.what()}});
+    } catch (const Unreachable&) {
+      throw;
+    } catch (const std::exception& error) {
+      log::error("a chore could not be done; tried again", {{"chore", chore.name}, {"error", error.what()}});
+    }
+  }
+}
 
 Rounds::~Rounds() {
   {

@@ -6,10 +6,19 @@
 #include <mutex>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "base/time.hpp"
 
 namespace csrq::workers {
+
+/// What a round consists of: one after the other. One that fails is logged by its name, and keeps no other
+/// back. Throws Unreachable if the database or a CA is away.
+struct Chore {
+  std::string_view name;
+  std::function<void()> run;
+};
+void do_each(const std::vector<Chore>& chores);
 
 /// A chore done again and again on a thread of its own. To be the last member of whoever does it: its
 /// destructor waits for the round under way.

@@ -12,16 +12,21 @@ DECLARE
     rows_given_back bigint;
 BEGIN
     UPDATE csrq.worker SET stopped_at = clock_timestamp() WHERE id = p_worker;
-    WITH given_back AS (
-        UPDATE csrq.job SET status = 'ready', lease_until = NULL, lease_number = NULL, worker_id = NULL, attempt = attempt - 1
-         WHERE status = 'leased' AND worker_id = p_worker RETURNING request_id, customer),
+    WITH mine AS MATERIALIZED (
+        SELECT j.request_id FROM csrq.job j
+         WHERE j.status = 'leased' AND j.worker_id = p_worker
+           FOR NO KEY UPDATE SKIP LOCKED),  -- csrq.rescue() takes what is locked now
+    given_back AS (
+        UPDATE csrq.job j SET status = 'ready', lease_until = NULL, lease_number = NULL,
+               worker_id = NULL, attempt = attempt - 1
+          FROM mine WHERE j.request_id = mine.request_id RETURNING j.request_id, j.customer),
     told AS (
-        INSERT INTO csrq.event (request_id, customer, what, worker_id) SELECT request_id, customer, 'given_back', p_worker FROM given_back)
+        INSERT INTO csrq.event (request_id, customer, what, worker_id)
+        SELECT request_id, customer, 'given_back', p_worker FROM given_back)
     SELECT count(*) INTO rows_given_back FROM given_back;
-    PERFORM csrq.park_suspended();
     RETURN rows_given_back;
 END $$;
-COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back whatever it still holds, without counting an attempt.';
+COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back what it still holds and nobody has locked, without counting an attempt. Returns how many rows.';
 
 CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -31,33 +36,103 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
 
+-- An app, or anybody else, may keep a row locked for as long as it likes. No worker waits for it: it
+-- hears that the row is locked, has written nothing, and comes back when the lock is gone.
+CREATE OR REPLACE FUNCTION csrq.lock_lease(p_worker bigint, p_request bigint, p_lease bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    is_cancelled boolean;
+BEGIN
+    SELECT j.cancel_requested INTO is_cancelled
+      FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
+     WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker
+       AND j.status = 'leased' FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        RETURN CASE WHEN is_cancelled THEN 'cancelled' ELSE 'held' END;
+    END IF;
+    RETURN CASE WHEN EXISTS (SELECT FROM csrq.job j
+                              WHERE j.request_id = p_request AND j.lease_number = p_lease
+                                AND j.worker_id = p_worker AND j.status = 'leased')
+                THEN 'locked' ELSE 'lost' END;
+END $$;
+COMMENT ON FUNCTION csrq.lock_lease(bigint, bigint, bigint) IS 'Locks the rows of a lease until commit: held, or cancelled (it is held, and its row is not wanted any more). Or without waiting: locked (by somebody else, so nothing may be written now), lost.';
+
 CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker
-        AND status = 'leased' AND NOT cancel_requested FOR NO KEY UPDATE;
-    RETURN FOUND;
+    RETURN CASE csrq.lock_lease(p_worker, p_request, p_lease)
+           WHEN 'held' THEN true WHEN 'locked' THEN NULL ELSE false END;
 END $$;
-COMMENT ON FUNCTION csrq.holds(bigint, bigint, bigint) IS 'The fence: true, and locked until commit, if this worker still holds this lease.';
+COMMENT ON FUNCTION csrq.holds(bigint, bigint, bigint) IS 'The fence: true, and locked until commit, if this worker still holds this lease and its row is wanted. Null: somebody else has the row locked, and it cannot be said; nothing may be written.';
+
+CREATE OR REPLACE FUNCTION csrq.give_back_unlocked(p_worker bigint, p_requests bigint[], p_leases bigint[])
+RETURNS TABLE (request_id bigint, lease_number bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM csrq.drop_cancelled(p_worker, asked.request, asked.lease)
+       FROM unnest(p_requests, p_leases) asked(request, lease)
+       JOIN csrq.job j ON j.request_id = asked.request AND j.cancel_requested;
+    WITH free AS MATERIALIZED (
+        SELECT j.request_id
+          FROM unnest(p_requests, p_leases) asked(request, lease)
+          JOIN csrq.job j ON j.request_id = asked.request AND j.lease_number = asked.lease
+          JOIN csrq.request r ON r.id = j.request_id
+         WHERE j.worker_id = p_worker AND NOT j.cancel_requested
+           FOR NO KEY UPDATE OF j, r SKIP LOCKED),
+    given_back AS (
+        UPDATE csrq.job j SET status = 'ready', worker_id = NULL, lease_number = NULL,
+               lease_until = NULL, run_at = now(), attempt = j.attempt - 1
+          FROM free WHERE j.request_id = free.request_id RETURNING j.request_id, j.customer)
+    INSERT INTO csrq.event (request_id, customer, what, worker_id)
+    SELECT request_id, customer, 'given_back', p_worker FROM given_back;
+    RETURN QUERY
+    SELECT asked.request, asked.lease FROM unnest(p_requests, p_leases) asked(request, lease)
+     WHERE NOT EXISTS (SELECT FROM csrq.job j
+                        WHERE j.request_id = asked.request AND j.lease_number = asked.lease
+                          AND j.worker_id = p_worker);
+END $$;
+COMMENT ON FUNCTION csrq.give_back_unlocked(bigint, bigint[], bigint[]) IS 'Of these leases, whose rows somebody had locked, gives back those that are free again, without counting an attempt, and drops the cancelled ones. Returns those that are not held any more.';
 
 CREATE OR REPLACE FUNCTION csrq.heartbeat(p_worker bigint, p_requests bigint[], p_leases bigint[], p_lease interval)
 RETURNS TABLE (request_id bigint, lease_number bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    UPDATE csrq.worker SET heartbeat_at = clock_timestamp() WHERE id = p_worker;
     WITH mine AS MATERIALIZED (
         SELECT j.request_id FROM csrq.job j JOIN unnest(p_requests, p_leases) held(request, lease)
             ON j.request_id = held.request AND j.lease_number = held.lease
          WHERE j.worker_id = p_worker AND j.lease_until < now() + p_lease / 2
-         ORDER BY j.request_id FOR NO KEY UPDATE OF j SKIP LOCKED)  -- whoever holds a row may take his time: the next beat comes soon
+         ORDER BY j.request_id FOR NO KEY UPDATE OF j SKIP LOCKED)
     UPDATE csrq.job j SET lease_until = now() + p_lease FROM mine WHERE j.request_id = mine.request_id;
+    UPDATE csrq.worker w SET heartbeat_at = clock_timestamp(), locked_leases = array(
+               SELECT j.lease_number FROM csrq.job j JOIN unnest(p_requests, p_leases) held(request, lease)
+                   ON j.request_id = held.request AND j.lease_number = held.lease
+                WHERE j.worker_id = p_worker AND j.lease_until < now() + p_lease / 2)
+     WHERE w.id = p_worker;
     RETURN QUERY
     SELECT held.request, held.lease FROM unnest(p_requests, p_leases) held(request, lease)
       LEFT JOIN csrq.job j ON j.request_id = held.request AND j.lease_number = held.lease AND j.worker_id = p_worker
      WHERE j.request_id IS NULL OR j.cancel_requested;
 END $$;
-COMMENT ON FUNCTION csrq.heartbeat(bigint, bigint[], bigint[], interval) IS 'Sign of life; prolongs leases. Returns those that the worker must drop: lost or cancelled.';
+COMMENT ON FUNCTION csrq.heartbeat(bigint, bigint[], bigint[], interval) IS 'Sign of life; prolongs leases, but for those whose rows are locked: it notes them (csrq.worker.locked_leases). Returns those that the worker must drop: lost or cancelled.';
+
+CREATE OR REPLACE FUNCTION csrq.abandoned_leases(p_silence interval, p_limit int)
+RETURNS TABLE (request_id bigint, worker_id bigint, lease_number bigint, was_stopped boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT j.request_id, j.worker_id, j.lease_number, w.stopped_at IS NOT NULL
+      FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
+      LEFT JOIN csrq.worker w ON w.id = j.worker_id
+     WHERE j.status = 'leased'
+       AND CASE WHEN w.stopped_at IS NULL AND w.heartbeat_at > now() - p_silence
+                THEN j.lease_until < now() AND j.lease_number <> ALL (w.locked_leases)
+                ELSE true END
+     LIMIT p_limit FOR NO KEY UPDATE OF j, r SKIP LOCKED;
+END $$;
+COMMENT ON FUNCTION csrq.abandoned_leases(interval, int) IS 'Locks leases whose workers have stopped, or have been silent for so long, and those that have run out.';
 
 CREATE OR REPLACE FUNCTION csrq.rescue(p_silence interval DEFAULT '90 seconds', p_limit int DEFAULT 1000) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -66,17 +141,19 @@ DECLARE
     freed bigint;
     given_up bigint[];
 BEGIN
-    WITH pick AS MATERIALIZED (
-        SELECT j.request_id, j.worker_id, j.lease_number FROM csrq.job j WHERE j.status = 'leased'
-           AND (j.lease_until < now() OR NOT EXISTS (SELECT FROM csrq.worker w WHERE w.id = j.worker_id AND w.stopped_at IS NULL
-                                                        AND w.heartbeat_at > now() - p_silence))
-         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED),
+    WITH pick AS MATERIALIZED (SELECT * FROM csrq.abandoned_leases(p_silence, p_limit)),
     cancelled AS (DELETE FROM csrq.job j USING pick WHERE j.request_id = pick.request_id AND j.cancel_requested RETURNING j.request_id),
+    -- A worker that has stopped in order left these since their rows were locked.
+    given_back AS (
+        UPDATE csrq.job j SET status = 'ready', worker_id = NULL, lease_number = NULL,
+               lease_until = NULL, attempt = j.attempt - 1
+          FROM pick WHERE j.request_id = pick.request_id AND NOT j.cancel_requested AND pick.was_stopped
+        RETURNING j.request_id, j.customer, pick.worker_id),
     rescued AS (
         UPDATE csrq.job j SET status = CASE WHEN j.rescues + 1 >= most_rescues THEN 'parked' ELSE 'ready' END,
                parked_because = CASE WHEN j.rescues + 1 >= most_rescues THEN 'rescued' END,
                rescues = (j.rescues + 1)::smallint, worker_id = NULL, lease_number = NULL, lease_until = NULL, run_at = now()
-          FROM pick WHERE j.request_id = pick.request_id AND NOT j.cancel_requested
+          FROM pick WHERE j.request_id = pick.request_id AND NOT j.cancel_requested AND NOT pick.was_stopped
         RETURNING j.request_id, j.customer, j.status, j.rescues, pick.worker_id, pick.lease_number),
     failed AS (
         UPDATE csrq.request r SET status = CASE r.status WHEN 'pending' THEN 'failed' ELSE r.status END,
@@ -86,29 +163,32 @@ BEGIN
     told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         SELECT request_id, customer, CASE status WHEN 'parked' THEN 'parked' ELSE 'rescued' END, worker_id, lease_number,
-               jsonb_build_object('rescues', rescues) FROM rescued),
-    outcome AS (SELECT request_id, true AS is_over FROM cancelled UNION ALL SELECT request_id, false FROM rescued)
+               jsonb_build_object('rescues', rescues) FROM rescued
+        UNION ALL
+        SELECT request_id, customer, 'given_back', worker_id, NULL, '{}' FROM given_back),
+    outcome AS (SELECT request_id, true AS is_over FROM cancelled UNION ALL SELECT request_id, false FROM rescued
+                UNION ALL SELECT request_id, false FROM given_back)
     SELECT count(*), array_agg(request_id) FILTER (WHERE is_over) INTO freed, given_up FROM outcome;
     -- A parked row's order stays open: it may have a certificate by now, which a retry finds.
     PERFORM csrq.close_orders(request_id), csrq.replan(request_id) FROM unnest(given_up) request_id;
-    PERFORM csrq.park_suspended();
     RETURN freed;
 END $$;
-COMMENT ON FUNCTION csrq.rescue(interval, int) IS 'Takes leases from dead workers; parks a row at its fifth rescue. Any worker may call it.';
+COMMENT ON FUNCTION csrq.rescue(interval, int) IS 'Takes leases from dead workers; parks a row at its fifth rescue. What a worker left behind that has stopped is given back, not rescued. Any worker may call it.';
 
 CREATE OR REPLACE FUNCTION csrq.complete(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_der bytea, p_chain text,
     p_issuers text, p_serial text, p_renewal_info_id text, p_not_before timestamptz, p_not_after timestamptz, p_renew_at timestamptz)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    its_lease CONSTANT text := csrq.lock_lease(p_worker, p_request, p_lease);
     done csrq.job;
     renews boolean;
     is_new boolean;
     issuers_id bigint;
 BEGIN
-    DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker RETURNING * INTO done;
-    IF NOT FOUND THEN
-        RETURN false;
+    IF its_lease IN ('locked', 'lost') THEN
+        RETURN CASE its_lease WHEN 'lost' THEN false END;
     END IF;
+    DELETE FROM csrq.job WHERE request_id = p_request RETURNING * INTO done;
     SELECT id INTO issuers_id FROM csrq.issuer_chain WHERE sha256 = sha256(convert_to(p_issuers, 'UTF8'));
     IF NOT FOUND THEN
         INSERT INTO csrq.issuer_chain (sha256, chain) VALUES (sha256(convert_to(p_issuers, 'UTF8')), p_issuers)
@@ -145,7 +225,8 @@ BEGIN
     PERFORM csrq.wake_splits(p_request);
     PERFORM csrq.wake_sharers(p_request);
     IF done.kind = 'issue' THEN
-        PERFORM csrq.end_replaced(p_request);
+        PERFORM csrq.carry_out_or_wish(p_request, 'end_replaced') FROM csrq.request r
+          WHERE r.id = p_request AND r.replaces_id IS NOT NULL;
     END IF;
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         VALUES (p_request, done.customer, CASE done.kind WHEN 'renew' THEN 'renewed' ELSE 'issued' END, p_worker, p_lease,
@@ -153,25 +234,26 @@ BEGIN
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.complete(bigint, bigint, bigint, bigint, bytea, text, text, text, text, timestamptz, timestamptz, timestamptz)
-    IS 'Writes an issued chain back, in one transaction with all that goes with it. False: the lease was lost, nothing was written.';
+    IS 'Writes an issued chain back, in one transaction with all that goes with it. False: the lease was lost; null: somebody has the row locked; nothing was written.';
 
 CREATE OR REPLACE FUNCTION csrq.complete_revocation(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    its_lease CONSTANT text := csrq.lock_lease(p_worker, p_request, p_lease);
     done csrq.job;
 BEGIN
-    DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker RETURNING * INTO done;
-    IF NOT FOUND THEN
-        RETURN false;
+    IF its_lease IN ('locked', 'lost') THEN
+        RETURN CASE its_lease WHEN 'lost' THEN false END;
     END IF;
+    DELETE FROM csrq.job WHERE request_id = p_request RETURNING * INTO done;
     UPDATE csrq.certificate SET revoked_at = now(), revoke_reason = done.revoke_reason
      WHERE (request_id, serial) = (SELECT coalesce(chain_from, id), serial FROM csrq.request WHERE id = p_request) AND revoked_at IS NULL;
     -- BR 6.1.1.3: no certificate for a key that is known to be compromised.
     IF done.revoke_reason = 1 THEN
-        PERFORM csrq.warn_sharers(p_request);
+        PERFORM csrq.carry_out_or_wish(p_request, 'warn_sharers');
     ELSE
-        PERFORM csrq.hand_back(p_request);
-        PERFORM csrq.renew_sharers(p_request);
+        PERFORM csrq.carry_out_or_wish(p_request, 'hand_back');
+        PERFORM csrq.carry_out_or_wish(p_request, 'renew_sharers');
     END IF;
     UPDATE csrq.request SET status = 'cancelled', auto_renew = false, renew_at = NULL, error = NULL, attempts = done.attempt
      WHERE id = p_request;
@@ -180,7 +262,7 @@ BEGIN
         VALUES (p_request, done.customer, 'revoked', p_worker, p_lease, jsonb_build_object('reason', done.revoke_reason));
     RETURN true;
 END $$;
-COMMENT ON FUNCTION csrq.complete_revocation(bigint, bigint, bigint) IS 'The CA has revoked the certificate of this request.';
+COMMENT ON FUNCTION csrq.complete_revocation(bigint, bigint, bigint) IS 'The CA has revoked the certificate of this request. False, null: as csrq.complete().';
 
 CREATE OR REPLACE FUNCTION csrq.revocation_refused(p_request bigint, p_reason int) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -204,8 +286,12 @@ CREATE OR REPLACE FUNCTION csrq.fail(p_worker bigint, p_request bigint, p_lease 
     p_schedule interval[], p_retry_after interval) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
     failed csrq.job;
 BEGIN
+    IF is_held IS NOT TRUE THEN
+        RETURN is_held;
+    END IF;
     UPDATE csrq.job j SET status = CASE WHEN p_permanent THEN 'parked' ELSE 'ready' END,
            parked_because = CASE WHEN p_permanent THEN 'failed' END,
            failures = least(j.failures + 1, 32000)::smallint, rescues = 0,
@@ -213,11 +299,7 @@ BEGIN
                          ELSE greatest(now() + p_schedule[least(j.failures + 1, cardinality(p_schedule))] * (0.97 + random() * 0.06),
                                        now() + p_retry_after) END,
            retry_requested = false, worker_id = NULL, lease_number = NULL, lease_until = NULL
-     WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested
-    RETURNING * INTO failed;
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
+     WHERE j.request_id = p_request RETURNING * INTO failed;
     UPDATE csrq.request SET error = p_error, attempts = failed.attempt,
            status = CASE WHEN p_permanent AND status = 'pending' THEN 'failed' ELSE status END
      WHERE id = p_request;
@@ -237,24 +319,24 @@ BEGIN
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.fail(bigint, bigint, bigint, jsonb, boolean, interval[], interval)
-    IS 'A step failed: the row backs off by the schedule, or, permanently, waits for a person. False: the lease was lost.';
+    IS 'A step failed: the row backs off by the schedule, or, permanently, waits for a person. False: the lease was lost; null: somebody has the row locked.';
 
 CREATE OR REPLACE FUNCTION csrq.put_off(p_worker bigint, p_request bigint, p_lease bigint, p_wait interval, p_error jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
     waiting csrq.job;
     goes_on boolean := NOT p_error ? 'request' AND (SELECT r.error ->> 'code' = p_error ->> 'code' FROM csrq.request r WHERE r.id = p_request);
     its_wait CONSTANT interval := CASE WHEN csrq.account_is_ready(p_error) THEN interval '0'
                                        ELSE p_wait END;
 BEGIN
+    IF is_held IS NOT TRUE THEN
+        RETURN is_held;
+    END IF;
     UPDATE csrq.job j SET status = 'ready', run_at = CASE WHEN j.retry_requested THEN now() ELSE now() + its_wait END,
            retry_requested = false, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL,
            attempt = j.attempt - CASE WHEN goes_on THEN 1 ELSE 0 END
-     WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker AND NOT j.cancel_requested
-    RETURNING * INTO waiting;
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
+     WHERE j.request_id = p_request RETURNING * INTO waiting;
     IF p_error IS NOT NULL THEN
         UPDATE csrq.request SET error = p_error WHERE id = p_request AND error IS DISTINCT FROM p_error;
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
@@ -266,19 +348,19 @@ BEGIN
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.put_off(bigint, bigint, bigint, interval, jsonb)
-    IS 'Gives a row back until later without counting a failure: a long wait, a rate limit. One that goes on waiting, without having asked the CA, is no event and no attempt. False: the lease was lost.';
+    IS 'Gives a row back until later without counting a failure: a long wait, a rate limit. One that goes on waiting, without having asked the CA, is no event and no attempt. False: the lease was lost; null: somebody has the row locked.';
 
 CREATE OR REPLACE FUNCTION csrq.explain_wait(p_worker bigint, p_request bigint, p_lease bigint, p_error jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
 BEGIN
-    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
-        RETURN false;
-    END IF;
-    UPDATE csrq.request SET error = p_error WHERE id = p_request AND error IS DISTINCT FROM p_error;
-    RETURN true;
+    UPDATE csrq.request SET error = p_error
+     WHERE is_held AND id = p_request AND error IS DISTINCT FROM p_error;
+    RETURN is_held;
 END $$;
 COMMENT ON FUNCTION csrq.explain_wait(bigint, bigint, bigint, jsonb)
-    IS 'A row that waits while its worker keeps it says why. False: the lease was lost.';
+    IS 'A row that waits while its worker keeps it says why. False: the lease was lost; null: somebody has the row locked.';
 
 DROP FUNCTION IF EXISTS csrq.take_retries(bigint);
 CREATE OR REPLACE FUNCTION csrq.take_retries(p_worker bigint, p_requests bigint[], p_leases bigint[])
@@ -302,17 +384,19 @@ COMMENT ON FUNCTION csrq.take_retries(bigint, bigint[], bigint[])
 
 CREATE OR REPLACE FUNCTION csrq.drop_cancelled(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_lease CONSTANT text := csrq.lock_lease(p_worker, p_request, p_lease);
 BEGIN
-    DELETE FROM csrq.job WHERE request_id = p_request AND lease_number = p_lease AND worker_id = p_worker AND cancel_requested;
-    IF NOT FOUND THEN
-        RETURN false;
+    IF its_lease <> 'cancelled' THEN
+        RETURN CASE WHEN its_lease <> 'locked' THEN false END;
     END IF;
+    DELETE FROM csrq.job WHERE request_id = p_request;
     PERFORM csrq.close_orders(p_request);
     PERFORM csrq.call_next_after(p_request);
     PERFORM csrq.replan(p_request);
     RETURN true;
 END $$;
-COMMENT ON FUNCTION csrq.drop_cancelled(bigint, bigint, bigint) IS 'The worker has stopped working on a cancelled row.';
+COMMENT ON FUNCTION csrq.drop_cancelled(bigint, bigint, bigint) IS 'The worker has stopped working on a cancelled row. False: it was lost, or is wanted after all; null: somebody has it locked.';
 
 CREATE OR REPLACE FUNCTION csrq.replan(p_request bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -333,12 +417,40 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.park_if_suspended(bigint) IS 'A row given back while its customer is suspended waits for csrq.resume().';
 
-CREATE OR REPLACE FUNCTION csrq.park_suspended() RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION csrq.park_suspended() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    parked bigint;
+BEGIN
+    -- FOR SHARE OF c: so that no csrq.resume() overlooks what is parked here.
+    WITH pick AS MATERIALIZED (
+        SELECT j.request_id FROM csrq.customer c JOIN csrq.job j ON j.customer = c.name
+         WHERE c.status = 'suspended' AND j.status = 'ready'
+         LIMIT 10000 FOR NO KEY UPDATE OF j SKIP LOCKED FOR SHARE OF c SKIP LOCKED)
     UPDATE csrq.job j SET status = 'parked', parked_because = 'suspended'
-      FROM csrq.customer c WHERE c.status = 'suspended' AND j.customer = c.name AND j.status = 'ready'
-$$;
-COMMENT ON FUNCTION csrq.park_suspended() IS 'As csrq.park_if_suspended(), for every row that got back into the queue.';
+      FROM pick WHERE j.request_id = pick.request_id;
+    GET DIAGNOSTICS parked = ROW_COUNT;
+    RETURN parked;
+END $$;
+COMMENT ON FUNCTION csrq.park_suspended() IS 'As csrq.park_if_suspended(), for every row of a suspended customer that is in the queue: inserted by a transaction that csrq.suspend() did not see, locked by somebody then, or given back since. Returns how many.';
+
+CREATE OR REPLACE FUNCTION csrq.unpark_resumed() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    unparked bigint;
+BEGIN
+    WITH pick AS MATERIALIZED (
+        SELECT j.request_id FROM csrq.customer c JOIN csrq.job j ON j.customer = c.name
+         -- No transaction stays open for so long.
+         WHERE c.resumed_at > now() - interval '7 days' AND c.status = 'active'
+           AND j.status = 'parked' AND j.parked_because = 'suspended'
+         LIMIT 10000 FOR NO KEY UPDATE OF j SKIP LOCKED FOR SHARE OF c SKIP LOCKED)
+    UPDATE csrq.job j SET status = 'ready', parked_because = NULL
+      FROM pick WHERE j.request_id = pick.request_id;
+    GET DIAGNOSTICS unparked = ROW_COUNT;
+    RETURN unparked;
+END $$;
+COMMENT ON FUNCTION csrq.unpark_resumed() IS 'What csrq.resume() could not reach goes on: rows that somebody had locked then, or inserted in a transaction that saw the customer suspended. Returns how many.';
 
 CREATE OR REPLACE FUNCTION csrq.renewals_left(p_per_hour int) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -105,7 +105,7 @@ BEGIN
                                        ORDER BY j.run_at LIMIT greatest(0, p_limit) FOR NO KEY UPDATE SKIP LOCKED), p_lease);
 END $$;
 COMMENT ON FUNCTION csrq.claim_started(bigint, int, interval, text[], boolean)
-    IS 'Leases due rows that need no new order, those that are due longest first. p_not_of: customers that have their share.';
+    IS 'Leases due rows that need no new order, those that are due longest first. p_not_of: customers that have their share, or are suspended.';
 
 CREATE OR REPLACE FUNCTION csrq.unopened(p_worker bigint, p_customer text) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -152,12 +152,14 @@ BEGIN
         WITH share AS (
             -- What a renewal costs is known only when it is looked at.
             SELECT s.customer, s.place, CASE WHEN p_lane <> renewals THEN o.ready_at END AS ready_at,
-                   greatest(0, least(ceil((p_limit - cardinality(leased))::numeric / cardinality(served)),
+                   greatest(0, least(CASE WHEN c.status = 'suspended' THEN 0 END,
+                                     ceil((p_limit - cardinality(leased))::numeric / cardinality(served)),
                                      CASE WHEN p_lane <> renewals AND o.possible < 1000000000 THEN o.possible - csrq.unopened(p_worker, s.customer) END,
                                      CASE p_policy WHEN 'per_customer' THEN coalesce(o.accounts, 1) * most_per_account - csrq.in_flight(s.customer)
                                                    WHEN 'shared' THEN greatest(1, most_per_account - csrq.left_to_renewals(p_most_per_account)) - csrq.in_flight(s.customer) END,
                                      p_most_per_customer - h.held)) AS room
               FROM unnest(served) WITH ORDINALITY s(customer, place)
+              JOIN csrq.customer c ON c.name = s.customer
               LEFT JOIN csrq.orders_possible('per_customer', CASE WHEN p_policy = 'per_customer' THEN served END, p_lane) o ON o.owner = s.customer
               CROSS JOIN LATERAL (SELECT count(*) AS held FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker AND j.customer = s.customer) h),
         -- The last get what the first have left.
@@ -194,11 +196,14 @@ DECLARE
     renewals CONSTANT int := 2;
     -- Of a shared account one customer leaves room for the others, over all workers.
     most_of_shared CONSTANT int := CASE WHEN p_policy = 'shared' THEN greatest(1, p_most_per_account - 2 * csrq.left_to_renewals(p_most_per_account)) END;
-    have_their_share CONSTANT text[] := array(
+    -- Those with their share, and those that get none.
+    passed_over CONSTANT text[] := array(
         SELECT j.customer FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = p_worker GROUP BY j.customer HAVING count(*) >= p_most_per_customer
         UNION
         SELECT j.customer FROM csrq.job j WHERE j.status = 'leased' AND j.kind <> 'revoke' AND most_of_shared IS NOT NULL
-         GROUP BY j.customer HAVING count(*) >= most_of_shared);
+         GROUP BY j.customer HAVING count(*) >= most_of_shared
+        UNION
+        SELECT c.name FROM csrq.customer c WHERE c.status = 'suspended');
     leased bigint[];
     picked bigint[];
     lanes int[];
@@ -209,8 +214,11 @@ DECLARE
     room bigint;
     room_of_lane bigint;
 BEGIN
+    IF EXISTS (SELECT FROM csrq.wish) THEN
+        PERFORM csrq.carry_out_wishes();  -- what is to be cancelled is not claimed any more
+    END IF;
     -- Some room is left for the others, however much is under way (a hundred thousand revocations, say).
-    leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease, have_their_share, p_renewals_only);
+    leased := csrq.claim_started(p_worker, ceil(p_limit * 0.75)::int, p_lease, passed_over, p_renewals_only);
     PERFORM csrq.wake_customers(greatest(100, 2 * p_limit));  -- more than can be served
     lanes := array(SELECT l.lane FROM generate_series(0, 3) l(lane)
                      CROSS JOIN LATERAL (SELECT FROM csrq.turn t WHERE t.lane = l.lane AND t.turn_at <= now() LIMIT 1) t
@@ -238,7 +246,7 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
-    leased := leased || csrq.claim_started(p_worker, p_limit - cardinality(leased), p_lease, have_their_share, p_renewals_only);
+    leased := leased || csrq.claim_started(p_worker, p_limit - cardinality(leased), p_lease, passed_over, p_renewals_only);
     RETURN QUERY
     WITH told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
@@ -254,6 +262,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.claim(bigint, int, interval, text, int, int, boolean)
     IS 'Leases up to so many due rows that can start now: those that are under way, then urgent, normal, renewals, bulk (each leaves something to the next); within a lane each customer in turn. p_policy, p_most_per_account: accounts.policy, accounts.in_flight. p_renewals_only: those of the lane of renewals, and renewals under way.';
+
+CREATE OR REPLACE FUNCTION csrq.is_anything_due(p_renewals_only boolean) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM csrq.job j WHERE j.status = 'ready' AND j.started AND j.run_at <= now()
+                      AND (NOT p_renewals_only OR j.kind = 'renew'))
+        OR EXISTS (SELECT FROM csrq.turn t WHERE t.turn_at <= now()
+                      AND (NOT p_renewals_only OR t.lane = 2 /* renewals */))
+$$;
+COMMENT ON FUNCTION csrq.is_anything_due(boolean) IS 'Whether a claim may have passed rows over '
+    'since another one was at them.';
 
 CREATE OR REPLACE FUNCTION csrq.look_at_turns_again() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

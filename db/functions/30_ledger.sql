@@ -65,9 +65,10 @@ DECLARE
     is_fresh boolean := false;
     limited record;
     its_holds csrq.rate_hold[];
+    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
 BEGIN
-    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
-        RETURN QUERY SELECT false, NULL::bigint, NULL::text, false, false, NULL::double precision, NULL::jsonb;
+    IF is_held IS NOT TRUE THEN
+        RETURN QUERY SELECT is_held, NULL::bigint, NULL::text, false, false, NULL::double precision, NULL::jsonb;
         RETURN;
     END IF;
     UPDATE csrq.request SET names = p_names WHERE id = p_request AND names <> p_names;
@@ -168,6 +169,9 @@ DECLARE
     is_held boolean := csrq.holds(p_worker, p_request, p_lease);
     this_order csrq.acme_order;
 BEGIN
+    IF is_held IS NULL THEN
+        RETURN 'locked';
+    END IF;
     IF NOT is_held THEN
         -- The order exists at the CA all the same. Whoever has the row now has an order of its own: this one is written down closed.
         INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number, closed_at)
@@ -204,13 +208,15 @@ BEGIN
     RETURN CASE WHEN is_held THEN 'recorded' ELSE 'lost' END;
 END $$;
 COMMENT ON FUNCTION csrq.record_order(bigint, bigint, bigint, bigint, text, text, text, text, timestamptz, text[])
-    IS 'Writes down what newOrder answered, authorizations included: recorded, lost (the lease was; the order is written down closed), or taken (the CA handed out an order that another request is working on, or has finalized for its own key).';
+    IS 'Writes down what newOrder answered, authorizations included: recorded, locked (somebody else has the row locked: nothing was written), lost (the lease was; the order is written down closed), or taken (the CA handed out an order that another request is working on, or has finalized for its own key).';
 
 CREATE OR REPLACE FUNCTION csrq.record_authorizations(p_worker bigint, p_request bigint, p_lease bigint, p_authorizations jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
 BEGIN
-    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
-        RETURN false;
+    IF is_held IS NOT TRUE THEN
+        RETURN is_held;
     END IF;
     -- What csrq.authorization_counts() is about to lock one by one.
     IF p_authorizations @> '[{"status": "invalid"}]' THEN
@@ -247,7 +253,7 @@ BEGIN
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.record_authorizations(bigint, bigint, bigint, jsonb)
-    IS 'Writes down authorizations as read, and puts the responses of their challenges in place. False: the lease was lost.';
+    IS 'Writes down authorizations as read, and puts the responses of their challenges in place. False: the lease was lost; null: somebody has the row locked.';
 
 CREATE OR REPLACE FUNCTION csrq.remove_responses(p_order bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -278,21 +284,22 @@ COMMENT ON FUNCTION csrq.close_orders(bigint) IS 'Nobody will resume the open or
 
 CREATE OR REPLACE FUNCTION csrq.begin_finalize(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
 BEGIN
-    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
-        RETURN false;
-    END IF;
-    UPDATE csrq.acme_order SET finalize_at = now(), updated_at = now() WHERE id = p_order;
-    RETURN true;
+    UPDATE csrq.acme_order SET finalize_at = now(), updated_at = now() WHERE is_held AND id = p_order;
+    RETURN is_held;
 END $$;
 COMMENT ON FUNCTION csrq.begin_finalize(bigint, bigint, bigint, bigint)
-    IS 'The intent to finalize: what comes next cannot be undone. False: the lease was lost, or the row cancelled.';
+    IS 'The intent to finalize: what comes next cannot be undone. False: the lease was lost, or the row cancelled; null: somebody has the row locked.';
 
 CREATE OR REPLACE FUNCTION csrq.close_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text, p_error jsonb)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
 BEGIN
-    IF NOT csrq.holds(p_worker, p_request, p_lease) THEN
-        RETURN false;
+    IF is_held IS NOT TRUE THEN
+        RETURN is_held;
     END IF;
     -- An order that nobody could find may exist at the CA all the same: RFC 8555 sets no time, a week is usual.
     UPDATE csrq.acme_order SET status = p_status, closed_at = now(), updated_at = now(), error = p_error,
@@ -302,7 +309,7 @@ BEGIN
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.close_order(bigint, bigint, bigint, bigint, text, jsonb)
-    IS 'An order is of no use any more: the CA says that it is invalid, no longer knows it, or does not finish with it. False: the lease was lost.';
+    IS 'An order is of no use any more: the CA says that it is invalid, no longer knows it, or does not finish with it. False: the lease was lost; null: somebody has the row locked.';
 
 -- A CA may hand out one order to several rows for the same names. Those that have to wait are called one at a time: each has the
 -- names to itself for as long as its order is open.
@@ -316,10 +323,11 @@ BEGIN
     -- perhaps, is not waited for: the row looks again by itself.
     PERFORM FROM csrq.acme_order o
       WHERE o.url = p_url AND o.closed_at IS NULL FOR SHARE SKIP LOCKED;
-    RETURN CASE WHEN csrq.put_off(p_worker, p_request, p_lease, interval '2 minutes', p_error) THEN 'waits' ELSE 'lost' END;
+    RETURN CASE csrq.put_off(p_worker, p_request, p_lease, interval '2 minutes', p_error)
+           WHEN true THEN 'waits' WHEN false THEN 'lost' ELSE 'locked' END;
 END $$;
 COMMENT ON FUNCTION csrq.wait_for_order(bigint, bigint, bigint, text, jsonb)
-    IS 'Puts a row off that was handed another one''s order, until that is closed: waits, lost (the lease was), or over (it is closed already: nothing was written).';
+    IS 'Puts a row off that was handed another one''s order, until that is closed: waits, lost (the lease was), locked (somebody has the row), or over (it is closed already: nothing was written).';
 
 CREATE OR REPLACE FUNCTION csrq.call_next_for(p_order csrq.acme_order) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

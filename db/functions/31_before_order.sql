@@ -47,6 +47,17 @@ END $$;
 COMMENT ON FUNCTION csrq.want_fresh_csr(bigint)
     IS 'A renewal whose CSR is older than its customer allows (csrq.customer.fresh_csr_after) waits for a new CSR, unless somebody asked for it by hand. The sentence that says so; null: it goes on.';
 
+CREATE OR REPLACE FUNCTION csrq.end_sharers(p_request bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM csrq.end_in_favour(s.id, p_request, format('request %s is for the same certificate, '
+                'has its chain and is renewed instead', p_request))
+       FROM csrq.request r
+       JOIN csrq.request s ON s.customer = r.customer AND s.demand_sha256 = r.demand_sha256
+      WHERE r.id = p_request AND s.id <> p_request AND s.status = 'issued' AND s.auto_renew;
+END $$;
+COMMENT ON FUNCTION csrq.end_sharers(bigint) IS 'A request got the chain of others for the same certificate and is renewed in their place: they are not any more.';
+
 CREATE OR REPLACE FUNCTION csrq.take_chain(p_request bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -63,8 +74,15 @@ BEGIN
                          (SELECT w.renew_at FROM csrq.renewal_info w WHERE w.request_id = s.id))
        AND NOT EXISTS (SELECT FROM csrq.incident i JOIN csrq.issuer_chain h ON h.id = k.issuer_chain_id
                         WHERE i.directory IS NULL AND k.issued_at < i.issued_before AND (i.issuer IS NULL OR i.issuer = h.issuer) AND (i.customer IS NULL OR i.customer = s.customer))
-     ORDER BY s.auto_renew DESC, s.not_after DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE OF s;
-    -- A statement of its own: what was committed while the lock was waited for counts. Its renewal, once begun, is worth waiting for.
+     ORDER BY s.auto_renew DESC, s.not_after DESC, s.id DESC LIMIT 1;
+    IF donor.id IS NOT NULL THEN
+        PERFORM FROM csrq.request s WHERE s.id = donor.id FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        SELECT s.* INTO donor FROM csrq.request s WHERE s.id = donor.id AND s.status = 'issued';
+    END IF;
+    -- A statement of its own: what was committed before the lock was had counts. Its renewal, once begun, is worth waiting for.
     IF donor.id IS NULL OR EXISTS (
         SELECT FROM csrq.request s JOIN csrq.job j ON j.request_id = s.id
          WHERE s.customer = its.customer AND s.demand_sha256 = its.demand_sha256 AND s.serial = donor.serial
@@ -87,17 +105,17 @@ BEGIN
         INSERT INTO csrq.renewal (request_id, renew_at, not_after) VALUES (p_request, due, donor.not_after)
             ON CONFLICT (request_id) DO UPDATE SET renew_at = EXCLUDED.renew_at, not_after = EXCLUDED.not_after, rule_at = NULL, deadline = NULL;
         PERFORM csrq.watch_renewal_info(p_request);
-        PERFORM csrq.end_in_favour(s.id, p_request, format('request %s is for the same certificate, has its chain and is renewed instead', p_request))
-           FROM csrq.request s
-          WHERE s.customer = its.customer AND s.demand_sha256 = its.demand_sha256 AND s.id <> p_request AND s.status = 'issued' AND s.auto_renew;
+        PERFORM csrq.carry_out_or_wish(p_request, 'end_sharers');
     END IF;
-    PERFORM csrq.end_replaced(p_request);
+    IF its.replaces_id IS NOT NULL THEN
+        PERFORM csrq.carry_out_or_wish(p_request, 'end_replaced');
+    END IF;
     PERFORM csrq.wake_splits(p_request);
     PERFORM csrq.wake_sharers(p_request);
     RETURN true;
 END $$;
 COMMENT ON FUNCTION csrq.take_chain(bigint)
-    IS 'A leased row gets the chain of another one of its customer for the same certificate, valid, not revoked and not due for renewal; if it is to be renewed, the other one is not any more. False: there is none.';
+    IS 'A leased row gets the chain of another one of its customer for the same certificate, valid, not revoked and not due for renewal; if it is to be renewed, the other one is not any more. False: there is none; null: somebody has the other one locked.';
 
 CREATE OR REPLACE FUNCTION csrq.other_under_way(p_request bigint) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -188,10 +206,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its record;
     other bigint;
+    takes_chain boolean;
 BEGIN
     held := csrq.holds(p_worker, p_request, p_lease);
     verdict := 'order';
-    IF NOT held THEN
+    IF held IS NOT TRUE THEN
         RETURN NEXT;
         RETURN;
     END IF;
@@ -230,8 +249,12 @@ BEGIN
     ELSIF its.may_share AND NOT its.has_order
           AND (SELECT count(*) FROM (SELECT FROM csrq.request s WHERE s.customer = its.customer AND s.demand_sha256 = p_demand AND s.id <> p_request
                                       LIMIT 201) others) BETWEEN 1 AND 200 THEN
-        IF csrq.take_chain(p_request) THEN
+        takes_chain := csrq.take_chain(p_request);
+        IF takes_chain THEN
             verdict := 'issued';
+        ELSIF takes_chain IS NULL THEN
+            detail := csrq.wait_for_other(p_worker, p_request, p_lease, NULL);
+            verdict := 'wait';
         ELSIF its.is_new THEN
             other := csrq.other_under_way(p_request);
             IF other IS NOT NULL THEN
@@ -285,6 +308,8 @@ BEGIN
         SELECT s.id FROM csrq.request r JOIN csrq.request s ON s.customer = r.customer AND s.demand_sha256 = r.demand_sha256 AND s.id <> r.id
          WHERE r.id = p_request AND s.serial = r.serial AND s.status = 'issued' AND s.auto_renew
     LOOP
+        -- Whoever asks for its renewal, too, has locked it.
+        PERFORM FROM csrq.request s WHERE s.id = sharer.id FOR NO KEY UPDATE;
         DELETE FROM csrq.renewal n WHERE n.request_id = sharer.id;
         INSERT INTO csrq.job (request_id, customer, lane, kind, retried_at) SELECT s.id, s.customer, 0, 'renew', now() FROM csrq.request s WHERE s.id = sharer.id
             ON CONFLICT (request_id) DO NOTHING;

@@ -107,7 +107,6 @@ BEGIN
     told AS (INSERT INTO csrq.event (request_id, customer, what, detail)
              SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user, 'next_attempt_at', csrq.rfc3339(run_at)) FROM retried)
     SELECT request_id FROM retried;
-    PERFORM csrq.park_suspended();
 END $$;
 COMMENT ON FUNCTION csrq.retry_rows(bigint, text, text, boolean, interval, text, text) IS 'What csrq.retry() and csrq.retry_report() do: returns the rows.';
 
@@ -187,97 +186,142 @@ END $$;
 COMMENT ON FUNCTION csrq.retry_report(bigint, text, text, boolean, interval, text, text)
     IS 'As csrq.retry(), and says when: how many rows, when the first and the last is tried, when the last can be issued as the limits stand; and how many of them wait for a limit of the CA, which nobody here can end, until when.';
 
-CREATE OR REPLACE FUNCTION csrq.cancel(id bigint) RETURNS text
+-- Whoever asks has half a second's patience with others that have the row locked. Then workers do it.
+
+CREATE OR REPLACE FUNCTION csrq.cancel_now(p_request bigint, p_by text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     its_customer text;
     its_status text;
 BEGIN
-    PERFORM csrq.check_may_act_on(cancel.id);
     -- The job first, then the request: the order in which every worker's write takes its locks.
-    PERFORM FROM csrq.job j WHERE j.request_id = cancel.id FOR UPDATE;
-    SELECT r.customer, r.status INTO its_customer, its_status FROM csrq.request r WHERE r.id = cancel.id FOR NO KEY UPDATE;
+    PERFORM FROM csrq.job j WHERE j.request_id = p_request FOR UPDATE;
+    SELECT r.customer, r.status INTO its_customer, its_status
+      FROM csrq.request r WHERE r.id = p_request FOR NO KEY UPDATE;
     IF its_status = 'cancelled' THEN
         RETURN 'was cancelled already';
     END IF;
-    DELETE FROM csrq.renewal n WHERE n.request_id = cancel.id;
-    UPDATE csrq.request r SET status = 'cancelled', auto_renew = false, renew_at = NULL WHERE r.id = cancel.id;
-    INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (cancel.id, its_customer, 'cancelled', jsonb_build_object('by', session_user));
-    PERFORM csrq.wake_splits(cancel.id);
-    PERFORM csrq.hand_back(cancel.id);
-    UPDATE csrq.job j SET cancel_requested = true WHERE j.request_id = cancel.id AND j.status = 'leased';
+    DELETE FROM csrq.renewal n WHERE n.request_id = p_request;
+    UPDATE csrq.request r SET status = 'cancelled', auto_renew = false, renew_at = NULL
+     WHERE r.id = p_request;
+    INSERT INTO csrq.event (request_id, customer, what, detail)
+        VALUES (p_request, its_customer, 'cancelled', jsonb_build_object('by', p_by));
+    PERFORM csrq.wake_splits(p_request);
+    PERFORM csrq.hand_back(p_request);
+    UPDATE csrq.job j SET cancel_requested = true WHERE j.request_id = p_request AND j.status = 'leased';
     IF FOUND THEN
         RETURN 'cancelled; a worker is busy with it and stops at its next step';
     END IF;
-    DELETE FROM csrq.job j WHERE j.request_id = cancel.id;
-    PERFORM csrq.close_orders(cancel.id);
+    DELETE FROM csrq.job j WHERE j.request_id = p_request;
+    PERFORM csrq.close_orders(p_request);
     RETURN 'cancelled';
 END $$;
-COMMENT ON FUNCTION csrq.cancel(bigint) IS 'The certificate is no longer wanted: stops work and renewals. The chain in the row, if any, stays and is not revoked.';
+COMMENT ON FUNCTION csrq.cancel_now(bigint, text) IS 'What csrq.cancel() does.';
 
-CREATE OR REPLACE FUNCTION csrq.renew(id bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION csrq.cancel(id bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+BEGIN
+    PERFORM csrq.check_may_act_on(cancel.id);
+    BEGIN
+        RETURN csrq.cancel_now(cancel.id, session_user);
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        PERFORM csrq.wish(cancel.id, 'cancel', session_user);
+    END;
+    RETURN 'will be cancelled: an open transaction has it locked, and nobody waits for that';
+END $$;
+COMMENT ON FUNCTION csrq.cancel(bigint) IS 'The certificate is no longer wanted: stops work and renewals. The chain in the row, if any, stays and is not revoked. Where somebody has the row locked, workers cancel it when it is free.';
+
+CREATE OR REPLACE FUNCTION csrq.renew_now(p_request bigint, p_by text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     its csrq.request;
 BEGIN
-    PERFORM csrq.check_may_act_on(renew.id);
-    PERFORM FROM csrq.job j WHERE j.request_id = renew.id FOR UPDATE;
-    SELECT * INTO its FROM csrq.request r WHERE r.id = renew.id FOR NO KEY UPDATE;
+    PERFORM FROM csrq.job j WHERE j.request_id = p_request FOR UPDATE;
+    SELECT * INTO its FROM csrq.request r WHERE r.id = p_request FOR NO KEY UPDATE;
     IF its.status <> 'issued' THEN
-        RAISE EXCEPTION 'request % is %, only an issued one can be renewed', renew.id, its.status
+        RAISE EXCEPTION 'request % is %, only an issued one can be renewed', p_request, its.status
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'csrq.retry() starts a failed one again.';
     END IF;
-    DELETE FROM csrq.renewal n WHERE n.request_id = renew.id;
+    DELETE FROM csrq.renewal n WHERE n.request_id = p_request;
     -- Whoever asks by hand wants it from this CSR, however old; also if csrq has asked for a new one.
     INSERT INTO csrq.job AS j (request_id, customer, lane, kind, retried_at) VALUES (its.id, its.customer, 2 /* renewals */, 'renew', now())
         ON CONFLICT (request_id) DO UPDATE SET status = 'ready', parked_because = NULL, run_at = now(), retried_at = now()
             WHERE j.status = 'parked' AND its.error ->> 'code' = 'fresh_csr_wanted' AND j.parked_because <> 'suspended';
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN 'open already';
     END IF;
-    PERFORM csrq.park_if_suspended(renew.id);
-    INSERT INTO csrq.event (request_id, customer, what, detail) VALUES (renew.id, its.customer, 'renew_requested', jsonb_build_object('by', session_user));
+    PERFORM csrq.park_if_suspended(p_request);
+    INSERT INTO csrq.event (request_id, customer, what, detail)
+        VALUES (p_request, its.customer, 'renew_requested', jsonb_build_object('by', p_by));
+    RETURN 'asked for';
+END $$;
+COMMENT ON FUNCTION csrq.renew_now(bigint, text) IS 'What csrq.renew() does.';
+
+CREATE OR REPLACE FUNCTION csrq.renew(id bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+BEGIN
+    PERFORM csrq.check_may_act_on(renew.id);
+    BEGIN
+        RETURN csrq.renew_now(renew.id, session_user) = 'asked for';
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        PERFORM csrq.wish(renew.id, 'renew', session_user);
+    END;
     RETURN true;
 END $$;
-COMMENT ON FUNCTION csrq.renew(bigint) IS 'Renews an issued certificate now, from its CSR however old. False: its renewal (or revocation) is open already.';
+COMMENT ON FUNCTION csrq.renew(bigint) IS 'Renews an issued certificate now, from its CSR however old; where somebody has the row locked, when it is free. False: its renewal (or revocation) is open already.';
 
-CREATE OR REPLACE FUNCTION csrq.revoke(id bigint, reason int DEFAULT 0) RETURNS boolean
+CREATE OR REPLACE FUNCTION csrq.revoke_now(p_request bigint, p_reason int, p_by text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     its csrq.request;
     open_job csrq.job;
+BEGIN
+    SELECT * INTO open_job FROM csrq.job j WHERE j.request_id = p_request FOR UPDATE;
+    SELECT * INTO its FROM csrq.request r WHERE r.id = p_request FOR NO KEY UPDATE;
+    IF its.chain IS NULL THEN
+        RAISE EXCEPTION 'request % has no certificate to revoke', p_request USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF open_job.status = 'leased' THEN
+        RETURN 'later';
+    END IF;
+    -- One that the CA has refused may be asked for once more, and any with another reason.
+    IF open_job.kind = 'revoke' AND open_job.revoke_reason = p_reason
+       AND open_job.parked_because IS DISTINCT FROM 'failed' THEN
+        RETURN 'open already';
+    END IF;
+    DELETE FROM csrq.job j WHERE j.request_id = p_request;
+    PERFORM csrq.close_orders(p_request);
+    DELETE FROM csrq.renewal n WHERE n.request_id = p_request;
+    INSERT INTO csrq.job (request_id, customer, lane, kind, revoke_reason)
+        VALUES (its.id, its.customer, 0 /* urgent */, 'revoke', p_reason::smallint);
+    INSERT INTO csrq.event (request_id, customer, what, detail)
+        VALUES (p_request, its.customer, 'revoke_requested', jsonb_build_object('by', p_by, 'reason', p_reason));
+    RETURN 'asked for';
+END $$;
+COMMENT ON FUNCTION csrq.revoke_now(bigint, int, text) IS 'What csrq.revoke() does. later: a worker is busy with the row.';
+
+CREATE OR REPLACE FUNCTION csrq.revoke(id bigint, reason int DEFAULT 0) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+DECLARE
+    outcome text := 'later';
 BEGIN
     IF reason NOT IN (0, 1, 3, 4, 5, 9) THEN
         RAISE EXCEPTION 'revocation reason % is not one a subscriber may give', reason USING ERRCODE = 'invalid_parameter_value',
             HINT = '0 unspecified, 1 keyCompromise, 3 affiliationChanged, 4 superseded, 5 cessationOfOperation, 9 privilegeWithdrawn';
     END IF;
     PERFORM csrq.check_may_act_on(revoke.id);
-    SELECT * INTO open_job FROM csrq.job j WHERE j.request_id = revoke.id FOR UPDATE;
-    SELECT * INTO its FROM csrq.request r WHERE r.id = revoke.id FOR NO KEY UPDATE;
-    IF its.chain IS NULL THEN
-        RAISE EXCEPTION 'request % has no certificate to revoke', revoke.id USING ERRCODE = 'object_not_in_prerequisite_state';
+    BEGIN
+        outcome := csrq.revoke_now(revoke.id, reason, session_user);
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        NULL;
+    END;
+    IF outcome = 'later' THEN
+        PERFORM csrq.wish(revoke.id, 'revoke', session_user, reason);
     END IF;
-    IF open_job.status = 'leased' THEN
-        RAISE EXCEPTION 'request % is being worked on at this moment', revoke.id USING ERRCODE = 'object_in_use', HINT = 'Try again in a minute.';
-    END IF;
-    -- One that the CA has refused may be asked for once more, and any with another reason.
-    IF open_job.kind = 'revoke' AND open_job.revoke_reason = reason
-       AND open_job.parked_because IS DISTINCT FROM 'failed' THEN
-        RETURN false;
-    END IF;
-    DELETE FROM csrq.job j WHERE j.request_id = revoke.id;
-    PERFORM csrq.close_orders(revoke.id);
-    DELETE FROM csrq.renewal n WHERE n.request_id = revoke.id;
-    INSERT INTO csrq.job (request_id, customer, lane, kind, revoke_reason) VALUES (its.id, its.customer, 0, 'revoke', reason::smallint);
-    INSERT INTO csrq.event (request_id, customer, what, detail)
-        VALUES (revoke.id, its.customer, 'revoke_requested', jsonb_build_object('by', session_user, 'reason', reason));
-    RETURN true;
+    RETURN outcome <> 'open already';
 END $$;
 COMMENT ON FUNCTION csrq.revoke(bigint, int)
-    IS 'Has the certificate in the row revoked (RFC 8555 §7.6); the request becomes cancelled when the CA has done it, and goes on being renewed if the CA refuses. reason: RFC 5280 CRLReason; another one takes the place of one that was asked for before. False: asked for already, with this reason.';
+    IS 'Has the certificate in the row revoked (RFC 8555 §7.6), once nobody else is busy with the row; the request becomes cancelled when the CA has done it, and goes on being renewed if the CA refuses. reason: RFC 5280 CRLReason; another one takes the place of one that was asked for before. False: asked for already, with this reason.';
 
 CREATE OR REPLACE FUNCTION csrq.suspend(customer text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -285,18 +329,22 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     parked bigint;
 BEGIN
+    -- From here on no claim takes a row of it, whoever has it locked, or inserts it unseen.
     UPDATE csrq.customer c SET status = 'suspended' WHERE c.name = suspend.customer;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no customer "%"', suspend.customer USING ERRCODE = 'no_data_found';
     END IF;
-    WITH waiting AS (
+    WITH pick AS MATERIALIZED (
+        SELECT j.request_id FROM csrq.job j
+         WHERE j.customer = suspend.customer AND j.status = 'ready' FOR NO KEY UPDATE SKIP LOCKED),
+    waiting AS (
         UPDATE csrq.job j SET status = 'parked', parked_because = 'suspended'
-         WHERE j.customer = suspend.customer AND j.status = 'ready' RETURNING 1)
+          FROM pick WHERE j.request_id = pick.request_id RETURNING 1)
     SELECT count(*) INTO parked FROM waiting;
     INSERT INTO csrq.event (customer, what, detail) VALUES (suspend.customer, 'suspended', jsonb_build_object('by', session_user, 'jobs', parked));
     RETURN parked;
 END $$;
-COMMENT ON FUNCTION csrq.suspend(text) IS 'Starts nothing more for a customer: its open rows wait, what a worker is busy with ends its step. Returns how many rows wait.';
+COMMENT ON FUNCTION csrq.suspend(text) IS 'Starts nothing more for a customer: its open rows wait, what a worker is busy with ends its step. Returns how many rows wait; those that somebody has locked, or inserts at this moment, follow by themselves, and are not started meanwhile.';
 
 CREATE OR REPLACE FUNCTION csrq.resume(customer text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -304,18 +352,22 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     resumed bigint;
 BEGIN
-    UPDATE csrq.customer c SET status = 'active' WHERE c.name = resume.customer;
+    UPDATE csrq.customer c SET status = 'active', resumed_at = now() WHERE c.name = resume.customer;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no customer "%"', resume.customer USING ERRCODE = 'no_data_found';
     END IF;
-    WITH going_on AS (
+    WITH pick AS MATERIALIZED (
+        SELECT j.request_id FROM csrq.job j
+         WHERE j.customer = resume.customer AND j.status = 'parked' AND j.parked_because = 'suspended'
+           FOR NO KEY UPDATE SKIP LOCKED),
+    going_on AS (
         UPDATE csrq.job j SET status = 'ready', parked_because = NULL
-         WHERE j.customer = resume.customer AND j.status = 'parked' AND j.parked_because = 'suspended' RETURNING 1)
+          FROM pick WHERE j.request_id = pick.request_id RETURNING 1)
     SELECT count(*) INTO resumed FROM going_on;
     INSERT INTO csrq.event (customer, what, detail) VALUES (resume.customer, 'resumed', jsonb_build_object('by', session_user, 'jobs', resumed));
     RETURN resumed;
 END $$;
-COMMENT ON FUNCTION csrq.resume(text) IS 'Ends csrq.suspend(). Returns how many rows go on.';
+COMMENT ON FUNCTION csrq.resume(text) IS 'Ends csrq.suspend(). Returns how many rows go on; those that somebody has locked follow by themselves.';
 
 -- A cursor over ids would lose transactions that commit late, one over the oldest running transaction would stall behind any
 -- long writer of the cluster; so the cursor is a snapshot: all that it did not see and that is visible now.
@@ -342,33 +394,63 @@ COMMENT ON FUNCTION csrq.events_since(pg_snapshot) IS 'Events committed since th
     'csrq.current_cursor() (from now on); go on with next_cursor; no rows: keep the cursor. '
     'A cursor of another database is refused.';
 
+-- A new partition, and one that goes, need a lock that every reader of events stands in the way of, an app with an open
+-- transaction, too; and whoever comes after stands behind this. So it is asked for briefly, and there is time: the next
+-- months are made ahead.
+CREATE OR REPLACE FUNCTION csrq.make_event_partition(p_month timestamp) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    partition_name CONSTANT text := 'event_' || to_char(p_month, 'YYYY_MM');
+    -- As text that every DateStyle and TimeZone reads alike.
+    first_day CONSTANT text := to_char(p_month, 'YYYY-MM-DD 00:00:00"+00"');
+    end_day CONSTANT text := to_char(p_month + interval '1 month', 'YYYY-MM-DD 00:00:00"+00"');
+    event_column record;
+BEGIN
+    EXECUTE format('CREATE TABLE csrq.%I PARTITION OF csrq.event FOR VALUES FROM (%L) TO (%L)',
+                   partition_name, first_day, end_day);
+    EXECUTE format('COMMENT ON TABLE csrq.%I IS %L', partition_name, 'Events of one month; see csrq.event.');
+    FOR event_column IN
+        SELECT attname, col_description(attrelid, attnum) AS comment FROM pg_attribute
+         WHERE attrelid = 'csrq.event'::regclass AND attnum > 0 AND NOT attisdropped
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN csrq.%I.%I IS %L', partition_name, event_column.attname,
+                       event_column.comment);
+    END LOOP;
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION csrq.make_event_partition(timestamp) IS 'Makes the partition of csrq.event for a '
+    'month. False: somebody is reading events, and nobody waits for that.';
+
 CREATE OR REPLACE FUNCTION csrq.make_event_partitions(p_months int DEFAULT 2) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    first_day timestamp;
+    month timestamp;
     made int := 0;
-    partition_name text;
-    event_column record;
 BEGIN
     FOR ahead IN 0..p_months LOOP
-        first_day := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead);
-        partition_name := 'event_' || to_char(first_day, 'YYYY_MM');
-        CONTINUE WHEN to_regclass('csrq.' || partition_name) IS NOT NULL;
+        month := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead);
+        CONTINUE WHEN to_regclass('csrq.event_' || to_char(month, 'YYYY_MM')) IS NOT NULL;
         -- Rows that the default partition has caught stay there: it would have to be scanned under a lock.
-        CONTINUE WHEN EXISTS (SELECT FROM csrq.event_default WHERE at >= first_day AT TIME ZONE 'UTC'
-                                 AND at < (first_day + interval '1 month') AT TIME ZONE 'UTC');
-        -- As text that every DateStyle and TimeZone reads alike.
-        EXECUTE format('CREATE TABLE csrq.%I PARTITION OF csrq.event FOR VALUES FROM (%L) TO (%L)', partition_name,
-                       to_char(first_day, 'YYYY-MM-DD 00:00:00"+00"'),
-                       to_char(first_day + interval '1 month', 'YYYY-MM-DD 00:00:00"+00"'));
-        EXECUTE format('COMMENT ON TABLE csrq.%I IS %L', partition_name, 'Events of one month; see csrq.event.');
-        FOR event_column IN SELECT attname, col_description(attrelid, attnum) AS comment FROM pg_attribute
-                             WHERE attrelid = 'csrq.event'::regclass AND attnum > 0 AND NOT attisdropped LOOP
-            EXECUTE format('COMMENT ON COLUMN csrq.%I.%I IS %L', partition_name, event_column.attname, event_column.comment);
-        END LOOP;
+        CONTINUE WHEN EXISTS (SELECT FROM csrq.event_default
+                               WHERE at >= month AT TIME ZONE 'UTC'
+                                 AND at < (month + interval '1 month') AT TIME ZONE 'UTC');
+        EXIT WHEN NOT csrq.make_event_partition(month);
         made := made + 1;
     END LOOP;
     RETURN made;
 END $$;
-COMMENT ON FUNCTION csrq.make_event_partitions(int) IS 'Makes the partitions of csrq.event for this month and the next ones.';
+COMMENT ON FUNCTION csrq.make_event_partitions(int) IS 'Makes the partitions of csrq.event for this month and the next ones, as far as nobody is in the way. Returns how many.';
 SELECT csrq.make_event_partitions();
+
+CREATE OR REPLACE FUNCTION csrq.drop_event_partition(p_name text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    EXECUTE format('DROP TABLE csrq.%I', p_name);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION csrq.drop_event_partition(text) IS 'Drops a month of events. False: somebody is '
+    'reading events, and nobody waits for that.';

@@ -108,14 +108,13 @@ BEGIN
     what := 'incidents'; removed := count_of; RETURN NEXT;
     RETURN QUERY SELECT n.what, n.removed FROM csrq.prune_notifications(p_keep) n;
     -- Last, since it locks the table that every worker writes to.
-    PERFORM set_config('lock_timeout', '5s', true);
     PERFORM csrq.make_event_partitions();
     FOR old_partition IN
         SELECT c.relname, to_date(substr(c.relname, 7), 'YYYY_MM') AS month FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
          WHERE i.inhparent = 'csrq.event'::regclass AND c.relname ~ '^event_[0-9]{4}_[0-9]{2}$'
     LOOP
         CONTINUE WHEN (old_partition.month + interval '1 month') AT TIME ZONE 'UTC' >= now() - p_keep;
-        EXECUTE format('DROP TABLE csrq.%I', old_partition.relname);
+        EXIT WHEN NOT csrq.drop_event_partition(old_partition.relname);
         partitions := partitions + 1;
     END LOOP;
     what := 'months of events'; removed := partitions; RETURN NEXT;

@@ -43,7 +43,7 @@ GRANT SELECT ON
     csrq.rate_bucket, csrq.rate_hold, csrq.rate_limit, csrq.rate_limits, csrq.registration,
     csrq.renewal, csrq.renewal_info, csrq.renewal_pace, csrq.renewal_windows, csrq.request,
     csrq.request_name, csrq.schema_object, csrq.schema_statement, csrq.sealing_key, csrq.setting,
-    csrq.status, csrq.turn, csrq.wakeup, csrq.worker, csrq.workers
+    csrq.status, csrq.turn, csrq.wakeup, csrq.wish, csrq.worker, csrq.workers
     TO csrq_admin, csrq_dba;
 GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, spki_sha256)
     ON csrq.acme_account_key TO csrq_admin, csrq_dba;
@@ -104,16 +104,20 @@ GRANT EXECUTE ON FUNCTION csrq.complete_revocation TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.drop_cancelled TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.explain_wait TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.fail TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.give_back_unlocked TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.heartbeat TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.park_suspended TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.put_off TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.renew_due TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.rescue TO csrq_worker, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.take_retries TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.unpark_resumed TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.worker_start TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.worker_stop TO csrq_worker;
 
 -- 21_claim.sql
 GRANT EXECUTE ON FUNCTION csrq.claim TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.is_anything_due TO csrq_worker;
 
 -- 25_workers.sql
 GRANT EXECUTE ON FUNCTION csrq.clock TO csrq_worker;
@@ -189,6 +193,9 @@ GRANT EXECUTE ON FUNCTION csrq.retry TO csrq_app, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.retry_report TO csrq_app, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.revoke TO csrq_app, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.suspend TO csrq_admin;
+
+-- 41_wishes.sql
+GRANT EXECUTE ON FUNCTION csrq.carry_out_wishes TO csrq_worker;
 
 -- 45_history.sql
 GRANT EXECUTE ON FUNCTION csrq.history TO csrq_app, csrq_admin, csrq_dba;

@@ -64,9 +64,10 @@ struct Task {
   int looks{};      ///< at the order, in this phase
   int finalized{};  ///< times that the CA took the request to finalize the order
   int looks_for_slot{};
-  int turned_away{};  ///< by a busy CA, for a short time
-  int unwritten{};    ///< times that the database did not take what became of a step
-  int unanswered{};   ///< requests without an answer, in this phase
+  int turned_away{};   ///< by a busy CA, for a short time
+  int locked_looks{};  ///< times in a row that somebody had the row locked
+  int unwritten{};     ///< times that the database did not take what became of a step
+  int unanswered{};    ///< requests without an answer, in this phase
   Outage::Clock::time_point unanswered_since{};
 
   /// The order is closed: what comes next opens another.

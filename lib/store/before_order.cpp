@@ -25,19 +25,20 @@ Verdict verdict_named(const std::string& name) {
 }  // namespace
 
 Decision before_order(Database& database, const Fence& fence, const ReadRow& row) {
-  bool held = false;
+  std::optional<bool> held;
   Decision decision;
   database.run([&](pqxx::transaction_base& transaction) {
     const auto answer = execute(transaction, before_order_sql,
                                 {fence.worker, fence.request, fence.lease, row.names,
                                  octets(row.demand_sha256), row.may_fall_back})[0];
-    held = answer[0].as<bool>();
+    held = value<bool>(answer[0]);
     decision = {.verdict = verdict_named(text(answer[1])),
                 .detail = text(answer[2]),
                 .falls_back = !answer[3].is_null() && answer[3].as<bool>(),
                 .open_directory = text(answer[4])};
   });
-  if (!held) lease_lost(fence);
+  if (!held) row_locked();
+  if (!*held) lease_lost(fence);
   return decision;
 }
 

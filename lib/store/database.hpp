@@ -39,6 +39,13 @@ class Refused : public UsageError {
   using UsageError::UsageError;
 };
 
+/// Somebody's open transaction has the row locked: nothing was written, and nobody waits for that. The same
+/// may be done later.
+class RowLocked : public TryAgain {
+ public:
+  using TryAgain::TryAgain;
+};
+
 struct DatabaseStatistics {
   std::uint64_t calls{};
   std::uint64_t commits{};  ///< fewer than calls: commits are shared

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/log.hpp"
 #include "store/jobs.hpp"
 #include "store/policy_name.hpp"
 #include "store/sql.hpp"
@@ -73,15 +74,17 @@ void set_ca_policies(Database& database, const std::vector<CaConfig>& cas) {
 }
 
 std::int64_t tidy(Database& database) {
-  std::int64_t closed = 0;
-  database.run([&](pqxx::transaction_base& transaction) {
-    closed = execute(transaction, "SELECT csrq.close_expired()")[0][0].as<std::int64_t>();
-    execute(transaction, "SELECT csrq.make_event_partitions()");
-    execute(transaction, "SELECT csrq.forget_learnt_limits()");
-    execute(transaction, "SELECT csrq.drop_full_buckets()");
-    execute(transaction, "SELECT csrq.give_back_cancelled()");
-    execute(transaction, "SELECT csrq.call_accounts()");
-  });
+  const std::int64_t closed = number_or_refuse(database, "SELECT csrq.close_expired()", {});
+  for (const char* chore : {"SELECT csrq.make_event_partitions()", "SELECT csrq.forget_learnt_limits()",
+                            "SELECT csrq.drop_full_buckets()", "SELECT csrq.give_back_cancelled()",
+                            "SELECT csrq.call_accounts()"}) {
+    try {
+      database.run([&](pqxx::transaction_base& transaction) { execute(transaction, chore); });
+    } catch (const TryAgain& reason) {
+      log::warning("the database refuses a chore for now; tried again",
+                   {{"chore", chore}, {"error", reason.what()}});
+    }
+  }
   return closed;
 }
 

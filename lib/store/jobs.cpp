@@ -34,6 +34,15 @@ FenceNumbers numbers_of(const std::vector<Fence>& fences) {
   return numbers;
 }
 
+std::vector<Fence> fences_in(const pqxx::result& rows, WorkerId worker) {
+  std::vector<Fence> fences;
+  for (const auto& row : rows)
+    fences.push_back({.worker = worker,
+                      .request = RequestId{row[0].as<std::int64_t>()},
+                      .lease = LeaseNumber{row[1].as<std::int64_t>()}});
+  return fences;
+}
+
 JobKind kind_named(const std::string& name) {
   if (name == "issue") return JobKind::issue;
   if (name == "renew") return JobKind::renew;
@@ -94,16 +103,24 @@ std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vec
   const FenceNumbers numbers = numbers_of(held);
   std::vector<Fence> to_drop;
   database.run([&](pqxx::transaction_base& transaction) {
-    to_drop.clear();
-    for (const auto& row :
-         execute(transaction, "SELECT request_id, lease_number FROM csrq.heartbeat($1, $2, $3, $4)",
-                 {worker, numbers.requests, numbers.leases, lease})) {
-      to_drop.push_back({.worker = worker,
-                         .request = RequestId{row[0].as<std::int64_t>()},
-                         .lease = LeaseNumber{row[1].as<std::int64_t>()}});
-    }
+    to_drop =
+        fences_in(execute(transaction, "SELECT request_id, lease_number FROM csrq.heartbeat($1, $2, $3, $4)",
+                          {worker, numbers.requests, numbers.leases, lease}),
+                  worker);
   });
   return to_drop;
+}
+
+std::vector<Fence> give_back_unlocked(Database& database, WorkerId worker, const std::vector<Fence>& locked) {
+  const FenceNumbers numbers = numbers_of(locked);
+  std::vector<Fence> gone;
+  database.run([&](pqxx::transaction_base& transaction) {
+    gone = fences_in(
+        execute(transaction, "SELECT request_id, lease_number FROM csrq.give_back_unlocked($1, $2, $3)",
+                {worker, numbers.requests, numbers.leases}),
+        worker);
+  });
+  return gone;
 }
 
 std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const std::vector<Fence>& waiting) {
@@ -130,6 +147,19 @@ std::int64_t rescue(Database& database) {
   return call_for_number(database, "SELECT csrq.rescue()");
 }
 
+void follow_suspensions(Database& database) {
+  call_for_number(database, "SELECT csrq.park_suspended()");
+  call_for_number(database, "SELECT csrq.unpark_resumed()");
+}
+
+std::int64_t carry_out_wishes(Database& database) {
+  return call_for_number(database, "SELECT csrq.carry_out_wishes()");
+}
+
+bool is_anything_due(Database& database, bool renewals_only) {
+  return call_for_number(database, "SELECT csrq.is_anything_due($1)::int", {renewals_only}) != 0;
+}
+
 std::int64_t renew_due(Database& database, int limit, int per_hour) {
   return call_for_number(database, "SELECT csrq.renew_due($1, $2)", {limit, per_hour});
 }
@@ -139,18 +169,19 @@ void notify_changes(Database& database) {
 }
 
 bool complete(Database& database, const Fence& fence, const Issued& issued) {
-  bool held = false;
+  std::optional<bool> held;
   database.run([&](pqxx::transaction_base& transaction) {
     if (!issued.warning.empty())
       execute(transaction, "SELECT csrq.warn($1, $2, $3, $4)",
               {fence.worker, fence.request, fence.lease, issued.warning});
-    held = execute(transaction, complete_sql,
-                   {fence.worker, fence.request, fence.lease, issued.order, octets(issued.der), issued.chain,
-                    issued.issuers, issued.serial, null_if_empty(issued.renewal_info_id), issued.not_before,
-                    issued.not_after, issued.renew_at})[0][0]
-               .as<bool>();
+    held = value<bool>(
+        execute(transaction, complete_sql,
+                {fence.worker, fence.request, fence.lease, issued.order, octets(issued.der), issued.chain,
+                 issued.issuers, issued.serial, null_if_empty(issued.renewal_info_id), issued.not_before,
+                 issued.not_after, issued.renew_at})[0][0]);
   });
-  return held;
+  if (!held) row_locked();
+  return *held;
 }
 
 bool complete_revocation(Database& database, const Fence& fence) {

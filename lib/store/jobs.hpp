@@ -12,7 +12,8 @@
 #include "store/ids.hpp"
 
 /// The queue: claims and what becomes of them. Functions return after their commit; the bool of a write says
-/// whether the lease still held, and if not, nothing was written.
+/// whether the lease still held, and if not, nothing was written. Where somebody's open transaction has the
+/// row locked they throw RowLocked.
 namespace csrq::store {
 
 enum class JobKind { issue, renew, revoke };
@@ -73,10 +74,20 @@ struct RetryWish {
 /// Since the last call, for those that wait in this worker; each is told once. What comes while a step is
 /// under way ends the wait that the step leads to.
 std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const std::vector<Fence>& waiting);
+/// Of these leases, whose rows somebody had locked, gives back those that are free again, uncounted. Returns
+/// those that are not held any more.
+std::vector<Fence> give_back_unlocked(Database& database, WorkerId worker, const std::vector<Fence>& locked);
 /// Worker processes that are not taken for dead; at least 1.
 int live_workers(Database& database);
 /// Takes leases from dead workers; returns how many.
 std::int64_t rescue(Database& database);
+/// Parks rows of suspended customers, and frees those of resumed ones, that csrq.suspend() and csrq.resume()
+/// could not reach.
+void follow_suspensions(Database& database);
+/// What somebody asked for while the rows were locked (csrq.wish); returns how much of it could be done.
+std::int64_t carry_out_wishes(Database& database);
+/// Rows are due that a claim passed over, since another claim was at them.
+bool is_anything_due(Database& database, bool renewals_only);
 /// Moves due renewals into the queue; returns how many. `per_hour`: all workers together within any hour; 0:
 /// no such cap.
 std::int64_t renew_due(Database& database, int limit, int per_hour = 0);

@@ -71,15 +71,15 @@ void lease_lost(const Fence& fence) {
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
                            const std::vector<std::string>& names, const std::vector<std::string>& domains,
                            const OrderRules& rules) {
-  bool held = false;
+  std::optional<bool> held;
   OpenOrderResult answer;
   const auto work = [&](pqxx::transaction_base& transaction) {
     answer = {};
     const auto row =
         execute(transaction, open_order_sql,
                 {fence.worker, fence.request, fence.lease, account, names, domains, rules.most_in_flight})[0];
-    held = row[0].as<bool>();
-    if (!held) return;
+    held = value<bool>(row[0]);
+    if (!held.value_or(false)) return;
     if (row[1].is_null()) {
       answer.hold =
           Hold{.wait = Duration(row[5].as<std::int64_t>()), .detail = text(row[6]), .code = text(row[7])};
@@ -96,7 +96,8 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     }
   };
   rules.is_limited ? database.run_alone(work) : database.run(work);
-  if (!held) lease_lost(fence);
+  if (!held) row_locked();
+  if (!*held) lease_lost(fence);
   return answer;
 }
 
@@ -108,6 +109,7 @@ bool record_order(Database& database, const Fence& fence, const OrderRecord& ord
                      {fence.worker, fence.request, fence.lease, order.id, to_string(order.status), order.url,
                       order.finalize_url, order.certificate_url, order.expires, order.authorizations})[0][0]);
   });
+  if (answer == "locked") row_locked();
   if (answer == "lost") lease_lost(fence);
   return answer == "recorded";
 }
@@ -119,6 +121,7 @@ WaitForOther wait_for_order(Database& database, const Fence& fence, const std::s
     answer = text(execute(transaction, "SELECT csrq.wait_for_order($1, $2, $3, $4, $5)",
                           {fence.worker, fence.request, fence.lease, url, error_json(why)})[0][0]);
   });
+  if (answer == "locked") row_locked();
   if (answer == "lost") lease_lost(fence);
   return answer == "over" ? WaitForOther::over : WaitForOther::waits;
 }

@@ -15,6 +15,8 @@
 /// Orders, authorizations and challenges as they are written down. Functions return after their commit.
 namespace csrq::store {
 
+/// Fenced writes throw RowLocked, too.
+///
 /// Thrown when a fenced ledger write found the lease gone (or its row cancelled): the step ends, nothing more
 /// is written.
 class LeaseLost : public std::runtime_error {

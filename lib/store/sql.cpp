@@ -188,11 +188,16 @@ std::int64_t number_or_refuse(Database& database, const char* statement, Paramet
 }
 
 bool still_held(Database& database, const char* statement, Parameters parameters) {
-  bool held = false;
+  std::optional<bool> held;
   database.run([&](pqxx::transaction_base& transaction) {
-    held = execute(transaction, statement, parameters)[0][0].as<bool>();
+    held = value<bool>(execute(transaction, statement, parameters)[0][0]);
   });
-  return held;
+  if (!held) row_locked();
+  return *held;
+}
+
+void row_locked() {
+  throw RowLocked("somebody's open transaction has the row locked");
 }
 
 }  // namespace csrq::store

@@ -78,7 +78,9 @@ void run_or_refuse(Database& database, const std::function<void(pqxx::transactio
 /// As run_or_refuse(): the one number that a statement answers with.
 std::int64_t number_or_refuse(Database& database, const char* statement, Parameters parameters);
 
-/// Calls a fenced function: whether the lease still held.
+/// Throws RowLocked with a sentence: what a fenced function that answers null means.
+[[noreturn]] void row_locked();
+/// Calls a fenced function: whether the lease still held. Throws RowLocked.
 bool still_held(Database& database, const char* statement, Parameters parameters);
 
 }  // namespace csrq::store

@@ -102,7 +102,8 @@ TEST_CASE("a worker that is stopped in a step finishes the step and gives the re
   for (int i = 0; i < 20; ++i) world.submit({"n" + std::to_string(i) + ".example"});
   Hold hold = world.stub.hold_next(Kind::new_order);
   TestWorker& worker = world.worker();
-  workers::Issuer issuer(worker.config, worker.database, worker.cas, worker.accounts, {});
+  workers::Issuer issuer(worker.config, worker.database, worker.coordination, worker.cas, worker.accounts,
+                         {});
   RunningBatch batch([&] {
     issuer.work();
     return issuer.tally();

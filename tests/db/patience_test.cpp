@@ -7,7 +7,7 @@
 using namespace csrq;
 using namespace csrq::test;
 
-TEST_CASE("a lock that an app keeps holds up the call that wants it, and no other") {
+TEST_CASE("a lock on a row holds up the row's call, and no other") {
   Store store;
   const auto kept = store.submit();
   store.submit();
@@ -44,6 +44,8 @@ TEST_CASE(
   store.claim_one();
   store.sql.run("SELECT csrq.suspend('acme')");
   store::worker_stop(store.database, store.worker);
+  CHECK(store::claim(store.database, store.worker, 1, lease).empty());
+  store::follow_suspensions(store.database);
   CHECK(store.sql.value("SELECT parked_because FROM csrq.job") == "suspended");
 
   Store other;
@@ -52,6 +54,7 @@ TEST_CASE(
   other.sql.run("SELECT csrq.suspend('acme')");
   other.worker_dies();
   CHECK(store::rescue(other.database) == 1);
+  store::follow_suspensions(other.database);
   CHECK(other.sql.value("SELECT parked_because FROM csrq.job") == "suspended");
 }
 

@@ -73,17 +73,18 @@ embedded::PebbleOptions with_folder(embedded::PebbleOptions options) {
 TestWorker::TestWorker(const Config& worker_config, const crypto::SealingKey& sealing_key)
     : config(worker_config),
       database({.url = config.database.url}),
+      coordination({.url = config.database.url}),
       cas(config),
       accounts(database, sealing_key, config.accounts) {
   for (const auto& [name, ca] : config.cas) teach_haste(cas.find(name));
 }
 
 workers::Tally TestWorker::run(std::int64_t limit, workers::IssuerObserver observer) {
-  return workers::Issuer(config, database, cas, accounts, std::move(observer)).run(limit);
+  return workers::Issuer(config, database, coordination, cas, accounts, std::move(observer)).run(limit);
 }
 
 void TestWorker::work_until(Hold& hold) {
-  workers::Issuer issuer(config, database, cas, accounts, {});
+  workers::Issuer issuer(config, database, coordination, cas, accounts, {});
   RunningBatch working([&] {
     issuer.work();
     return issuer.tally();

@@ -36,6 +36,7 @@ class TestWorker {
 
   const Config& config;
   store::Database database;
+  store::Database coordination;
   issuance::CaPool cas;
   issuance::Accounts accounts;
 };
