@@ -135,7 +135,7 @@ std::int64_t renew_due(Database& database, int limit, int per_hour) {
 }
 
 void notify_changes(Database& database) {
-  database.run([](pqxx::transaction_base& transaction) { execute(transaction, "NOTIFY csrq_request"); });
+  database.run_alone([](pqxx::transaction_base& transaction) { execute(transaction, "NOTIFY csrq_request"); });
 }
 
 bool complete(Database& database, const Fence& fence, const Issued& issued) {

@@ -81,7 +81,8 @@ std::int64_t rescue(Database& database);
 /// no such cap.
 std::int64_t renew_due(Database& database, int limit, int per_hour = 0);
 /// NOTIFY csrq_request: wakes apps that LISTEN, so that they look at their rows. Not to be called for each
-/// row.
+/// row. In a transaction of its own: where PostgreSQL's queue is full, since somebody does not listen,
+/// nothing else fails with it. Throws TryAgain then.
 void notify_changes(Database& database);
 
 [[nodiscard]] bool complete(Database& database, const Fence& fence, const Issued& issued);

@@ -78,9 +78,10 @@ bool is_conflict(const std::exception_ptr& error) {
 }
 
 /// What passes without our doing: out of disk or memory (53), I/O (58), a lock not to be had (55P03), a query
-/// that somebody cancelled (57014).
+/// that somebody cancelled (57014), a queue of notifications that is full (54000).
 bool is_passing(const std::exception_ptr& error) {
   const std::string state = sqlstate(error);
+  if (state == "54000") return what(error).find("NOTIFY") != std::string::npos;
   return state.starts_with("53") || state.starts_with("58") || state == "55P03" || state == "57014" ||
          what(error).find("canceling statement due to") != std::string::npos;
 }
