@@ -51,6 +51,7 @@ Issuer::Issuer(const Config& config, store::Database& database, issuance::CaPool
     : config_(config),
       database_(database),
       cas_(cas),
+      accounts_(accounts),
       issuance_(config, database, clock_, cas, accounts),
       observer_(std::move(observer)),
       capacity_(capacity_of(config, cas)) {}
@@ -125,7 +126,7 @@ void Issuer::coordinate() {
 /// Heartbeats, waits that somebody has ended, rescue of dead workers' rows, due renewals, notification.
 void Issuer::keep_house() {
   const Clock::time_point now = Clock::now();
-  if (now >= next_beat_) beat();
+  if (now >= next_beat_ || database_.statistics().connections != connections_) beat();
   if (now >= next_retries_) hear_of_retries();
   if (now >= next_rescue_) {
     next_rescue_ = now + rescue_interval;
@@ -152,12 +153,26 @@ void Issuer::keep_house() {
 }
 
 void Issuer::beat() {
+  connections_ = database_.statistics().connections;
+  if (!store::is_registered(database_, worker_)) register_again();
   const std::vector<store::Fence> held = leases_.held();
   leases_.mark_dropped(store::heartbeat(database_, worker_, held, config_.worker.lease));
   next_beat_ = Clock::now() + heartbeat_interval;
   clock_.read(database_);
   live_workers_ = store::live_workers(database_);
   cas_.share_among(live_workers_);
+}
+
+/// What this process has in mind may be of a time that the database has lost: every row is claimed anew.
+void Issuer::register_again() {
+  log::warning(
+      "the database no longer knows this worker, or was promoted, restored or copied: it starts anew");
+  const std::vector<store::Fence> held = leases_.held();
+  leases_.mark_dropped(held);
+  queue_.hasten(held);
+  accounts_.look_up_again();
+  store::worker_stop(database_, worker_);  // gives back what was claimed meanwhile
+  worker_ = store::worker_start(database_, host_name(), getpid(), CSRQ_VERSION);
 }
 
 void Issuer::hear_of_retries() {
@@ -200,6 +215,12 @@ void Issuer::claim_more() {
                     .most_per_customer = most_per_customer(),
                     .most_per_account = config_.accounts.in_flight,
                     .renewals_only = renewals_only_});
+  if (database_.statistics().connections != connections_) {
+    const store::WorkerId former = worker_;
+    beat();
+    if (worker_ != former)
+      return;  // they were claimed on a server that was promoted meanwhile, and given back
+  }
   const bool got_all = claims.size() == wanted;
   const bool is_full = may_be_full(leases_.size() + claims.size());
   nothing_due_ = !got_all && !is_full;
@@ -304,8 +325,7 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
       if (leases_.is_retried(fence)) queue_.hasten({fence});
       return;
     }
-    if (progress.kind == issuance::Progress::Kind::dropped)
-      std::ignore = store::drop_cancelled(database_, task->claim.fence);
+    if (progress.kind == issuance::Progress::Kind::dropped) drop(*task);
     finish(*task, progress);
   } catch (const TryAgain& error) {
     log::warning("a step waits for the database",
@@ -323,6 +343,16 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
                {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
     try_later(queue_, std::move(task));
   }
+}
+
+/// Cancelled, or another worker's by now. Or the database has lost what this one knows of the row: then an
+/// order may be at the CA that nobody else has heard of.
+void Issuer::drop(const issuance::Task& task) {
+  if (store::drop_cancelled(database_, task.claim.fence)) return;
+  const std::string url = task.unrecorded ? task.unrecorded->url : task.order ? task.order->url : "";
+  if (!url.empty() && !store::unknown_orders(database_, {url}).empty())
+    log::warning("the database has lost an order that is at the CA; it is looked for there",
+                 {{"request", store::number(task.claim.fence.request)}, {"order", url}});
 }
 
 void Issuer::finish(const issuance::Task& task, const issuance::Progress& progress) {

@@ -73,17 +73,20 @@ class Issuer {
   bool may_be_full(std::size_t held) const;
   bool batch_is_done() const;
   void beat();
+  void register_again();
   void hear_of_retries();
   void wait_for_news();
   void close();
   void step_tasks();
   void step(std::unique_ptr<issuance::Task> task);
+  void drop(const issuance::Task& task);
   void finish(const issuance::Task& task, const issuance::Progress& progress);
   void database_is_away(const Unreachable& reason);
 
   const Config& config_;
   store::Database& database_;
   issuance::CaPool& cas_;
+  issuance::Accounts& accounts_;
   store::DatabaseClock clock_{};
   issuance::Issuance issuance_;
   IssuerObserver observer_;
@@ -104,7 +107,8 @@ class Issuer {
   Clock::time_point next_tick_{};
   Clock::time_point next_notify_{};
   int live_workers_{1};
-  bool nothing_due_{false};  ///< the last claim got less than it asked for
+  std::uint64_t connections_{0};  ///< of the database, when the last heartbeat was sent
+  bool nothing_due_{false};       ///< the last claim got less than it asked for
   bool database_away_{false};
 
   mutable std::mutex mutex_{};  ///< guards what follows

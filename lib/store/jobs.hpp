@@ -49,6 +49,8 @@ struct Issued {
 };
 
 WorkerId worker_start(Database& database, const std::string& host, int pid, const std::string& version);
+/// False: the database has lost this worker, or was promoted, restored or copied since. Its leases are over.
+bool is_registered(Database& database, WorkerId worker);
 /// Gives back what the worker still holds; returns how many rows.
 std::int64_t worker_stop(Database& database, WorkerId worker);
 
