@@ -61,6 +61,7 @@ Issuer::Issuer(const Config& config, store::Database& database, store::Database&
       database_(database),
       coordination_(coordination),
       cas_(cas),
+      accounts_(accounts),
       issuance_(config, database, clock_, cas, accounts),
       observer_(std::move(observer)),
       capacity_(capacity_of(config, cas)),
@@ -164,9 +165,11 @@ void Issuer::coordinate() {
 }
 
 void Issuer::keep_house() {
-  for (Chore& chore : chores_)
-    if (Clock::now() >= chore.next && (!chore.is_for_leases || leases_.size() > 0 || is_changed()))
-      do_chore(chore);
+  const bool is_connected_anew = connections() != connections_;
+  for (Chore& chore : chores_) {
+    const bool is_due = Clock::now() >= chore.next || (is_connected_anew && chore.run == &Issuer::beat);
+    if (is_due && (!chore.is_for_leases || leases_.size() > 0 || is_changed())) do_chore(chore);
+  }
 }
 
 void Issuer::do_chore(Chore& chore) {
@@ -185,12 +188,31 @@ void Issuer::look_at_schema() {
   store::require_same_schema(coordination_);
 }
 
+/// Of both: one more than before, and the server may be another.
+std::uint64_t Issuer::connections() const {
+  return database_.statistics().connections + coordination_.statistics().connections;
+}
+
 void Issuer::beat() {
+  connections_ = connections();
+  if (!store::is_registered(coordination_, worker_)) register_again();
   const std::vector<store::Fence> held = leases_.held();
   leases_.mark_dropped(store::heartbeat(coordination_, worker_, held, config_.worker.lease));
   clock_.read(coordination_);
   live_workers_ = store::live_workers(coordination_);
   cas_.share_among(live_workers_);
+}
+
+/// What this process has in mind may be of a time that the database has lost: every row is claimed anew.
+void Issuer::register_again() {
+  log::warning(
+      "the database no longer knows this worker, or was promoted, restored or copied: it starts anew");
+  const std::vector<store::Fence> held = leases_.held();
+  leases_.mark_dropped(held);
+  queue_.hasten(held);
+  accounts_.look_up_again();
+  store::worker_stop(coordination_, worker_);  // gives back what was claimed meanwhile
+  worker_ = store::worker_start(coordination_, host_name(), getpid(), CSRQ_VERSION);
 }
 
 void Issuer::hear_of_retries() {
@@ -286,6 +308,12 @@ void Issuer::claim_more() {
                     .most_per_customer = most_per_customer(),
                     .most_per_account = config_.accounts.in_flight,
                     .renewals_only = renewals_only_});
+  if (connections() != connections_) {
+    const store::WorkerId former = worker_;
+    beat();
+    if (worker_ != former)
+      return;  // they were claimed on a server that was promoted meanwhile, and given back
+  }
   const bool got_all = claims.size() == wanted;
   const bool is_full = may_be_full(leases_.size() + claims.size());
   const bool looks_again = is_full || (!got_all && another_was_at_it(claims.empty()));
@@ -402,8 +430,7 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
       if (leases_.is_retried(fence)) queue_.hasten({fence});
       return;
     }
-    if (progress.kind == issuance::Progress::Kind::dropped)
-      std::ignore = store::drop_cancelled(database_, task->claim.fence);
+    if (progress.kind == issuance::Progress::Kind::dropped) drop(*task);
     finish(*task, progress);
   } catch (const store::RowLocked&) {
     wait_for_lock(std::move(task));
@@ -423,6 +450,16 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
                {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
     try_later(queue_, std::move(task));
   }
+}
+
+/// Cancelled, or another worker's by now. Or the database has lost what this one knows of the row: then an
+/// order may be at the CA that nobody else has heard of.
+void Issuer::drop(const issuance::Task& task) {
+  if (store::drop_cancelled(database_, task.claim.fence)) return;
+  const std::string url = task.unrecorded ? task.unrecorded->url : task.order ? task.order->url : "";
+  if (!url.empty() && !store::unknown_orders(database_, {url}).empty())
+    log::warning("the database has lost an order that is at the CA; it is looked for there",
+                 {{"request", store::number(task.claim.fence.request)}, {"order", url}});
 }
 
 /// However many rows somebody has locked, they cost no more than their numbers: the task goes, and the row is

@@ -86,7 +86,9 @@ class Issuer {
   bool may_be_full(std::size_t held) const;
   bool batch_is_done() const;
   void look_at_schema();
+  std::uint64_t connections() const;
   void beat();
+  void register_again();
   void hear_of_retries();
   void hear_of_unlocked();
   void rescue();
@@ -101,6 +103,7 @@ class Issuer {
   void close();
   void step_tasks();
   void step(std::unique_ptr<issuance::Task> task);
+  void drop(const issuance::Task& task);
   void finish(const issuance::Task& task, const issuance::Progress& progress);
   void wait_for_lock(std::unique_ptr<issuance::Task> task);
   void database_is_away(const Unreachable& reason);
@@ -109,6 +112,7 @@ class Issuer {
   store::Database& database_;
   store::Database& coordination_;
   issuance::CaPool& cas_;
+  issuance::Accounts& accounts_;
   store::DatabaseClock clock_{};
   issuance::Issuance issuance_;
   IssuerObserver observer_;
@@ -125,8 +129,9 @@ class Issuer {
   Clock::time_point next_claim_{};
   std::vector<Chore> chores_;
   int live_workers_{1};
-  bool nothing_due_{false};  ///< the last claim got less than it asked for
-  int claims_in_vain_{};     ///< of a batch, in a row, while something was due
+  std::uint64_t connections_{0};  ///< to the database, when the last heartbeat was sent
+  bool nothing_due_{false};       ///< the last claim got less than it asked for
+  int claims_in_vain_{};          ///< of a batch, in a row, while something was due
   bool database_away_{false};
 
   mutable std::mutex mutex_{};  ///< guards what follows

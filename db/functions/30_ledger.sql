@@ -162,6 +162,42 @@ END $$;
 COMMENT ON FUNCTION csrq.asked(bigint)
     IS 'How long ago the CA was asked to go on with an order: to look at its challenges, or, once that was sent, to finalize it. anew: csrq.retry() wants that asked once more.';
 
+CREATE OR REPLACE FUNCTION csrq.order_of_lost_lease(p_worker bigint, p_lease bigint, p_order bigint, p_url text)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_order bigint;
+BEGIN
+    IF EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url) THEN
+        RETURN NULL;
+    END IF;
+    SELECT o.id INTO its_order FROM csrq.acme_order o
+     WHERE o.id = p_order AND o.closed_at IS NULL AND o.url IS NULL FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number, closed_at)
+            SELECT o.request_id, o.account_id, o.customer, p_worker, p_lease, now()
+              FROM csrq.acme_order o WHERE o.id = p_order RETURNING id INTO its_order;
+    END IF;
+    RETURN its_order;
+END $$;
+COMMENT ON FUNCTION csrq.order_of_lost_lease(bigint, bigint, bigint, text) IS 'Where to write down an '
+    'order that the CA made for a lease that is lost: it answers the intent, which whoever has the row now '
+    'goes on with; if something else has answered that, an order that is closed. Null: it is known.';
+
+CREATE OR REPLACE FUNCTION csrq.set_answer_aside(p_order bigint, p_url text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    aside bigint;
+BEGIN
+    INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number, status, url,
+                                 finalize_url, expires_at, closed_at)
+        SELECT o.request_id, o.account_id, o.customer, o.worker_id, o.lease_number, o.status, o.url,
+               o.finalize_url, o.expires_at, now()
+          FROM csrq.acme_order o WHERE o.id = p_order AND o.url <> p_url RETURNING id INTO aside;
+    UPDATE csrq.acme_order_authorization SET order_id = aside WHERE aside IS NOT NULL AND order_id = p_order;
+END $$;
+COMMENT ON FUNCTION csrq.set_answer_aside(bigint, text) IS 'An intent is answered by another order than '
+    'the one that it has, which a worker wrote down that had lost its lease: that one is kept, closed.';
+
 CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text,
     p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -173,15 +209,10 @@ BEGIN
         RETURN 'locked';
     END IF;
     IF NOT is_held THEN
-        -- The order exists at the CA all the same. Whoever has the row now has an order of its own: this one is written down closed.
-        INSERT INTO csrq.acme_order (request_id, account_id, customer, worker_id, lease_number, closed_at)
-            SELECT o.request_id, o.account_id, o.customer, p_worker, p_lease, now() FROM csrq.acme_order o
-             WHERE o.id = p_order AND NOT EXISTS (SELECT FROM csrq.acme_order k WHERE k.url = p_url)
-            RETURNING * INTO this_order;
-        IF this_order.id IS NULL THEN
+        p_order := csrq.order_of_lost_lease(p_worker, p_lease, p_order, p_url);
+        IF p_order IS NULL THEN
             RETURN 'lost';
         END IF;
-        p_order := this_order.id;
     ELSIF EXISTS (SELECT FROM csrq.acme_order o WHERE o.url = p_url AND o.id <> p_order
                      AND (o.closed_at IS NULL
                           -- Its certificate is, or will be, for another row's key.
@@ -193,6 +224,7 @@ BEGIN
          WHERE id = p_order;
         RETURN 'taken';
     END IF;
+    PERFORM csrq.set_answer_aside(p_order, p_url);
     UPDATE csrq.acme_order SET status = p_status, url = p_url, finalize_url = p_finalize_url,
            certificate_url = coalesce(nullif(p_certificate_url, ''), certificate_url),
            expires_at = coalesce(p_expires_at, expires_at), updated_at = now(),
@@ -208,7 +240,7 @@ BEGIN
     RETURN CASE WHEN is_held THEN 'recorded' ELSE 'lost' END;
 END $$;
 COMMENT ON FUNCTION csrq.record_order(bigint, bigint, bigint, bigint, text, text, text, text, timestamptz, text[])
-    IS 'Writes down what newOrder answered, authorizations included: recorded, locked (somebody else has the row locked: nothing was written), lost (the lease was; the order is written down closed), or taken (the CA handed out an order that another request is working on, or has finalized for its own key).';
+    IS 'Writes down what newOrder answered, authorizations included: recorded, locked (somebody else has the row locked: nothing was written), lost (the lease was; the order is written down all the same), or taken (the CA handed out an order that another request is working on, or has finalized for its own key).';
 
 CREATE OR REPLACE FUNCTION csrq.record_authorizations(p_worker bigint, p_request bigint, p_lease bigint, p_authorizations jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

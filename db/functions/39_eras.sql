@@ -26,6 +26,7 @@ DECLARE
 BEGIN
     -- Whoever writes events of the old era has committed: no cursor of the new one may miss them.
     LOCK TABLE csrq.event IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+    PERFORM csrq.skip_lost_ids();
     INSERT INTO csrq.era (number, database, place)
         SELECT max(e.number) + 1, csrq.this_database(), csrq.place() FROM csrq.era e
         RETURNING number INTO its_number;
@@ -40,6 +41,25 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION csrq.position(int, xid8) IS 'Of a transaction in an era.';
 
+CREATE OR REPLACE FUNCTION csrq.server_of(p_place text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT regexp_replace(p_place, '/[0-9]+$', '')
+$$;
+COMMENT ON FUNCTION csrq.server_of(text) IS 'Cluster and timeline of a place: another one after a '
+    'promotion, a recovery to a point in time or a restored dump, not after a copy beside it.';
+
+CREATE OR REPLACE FUNCTION csrq.skip_lost_ids() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    most_lost CONSTANT bigint := 10000000;
+BEGIN
+    PERFORM setval(format('%I.%I', s.schemaname, s.sequencename)::regclass,
+                   coalesce(s.last_value, 0) + most_lost)
+       FROM pg_sequences s WHERE s.schemaname = 'csrq';
+END $$;
+COMMENT ON FUNCTION csrq.skip_lost_ids() IS 'What was committed last before a promotion may be lost, '
+    'and apps and workers may have its ids in mind: no id of it is given again.';
+
 -- Nothing waits here: whoever finds no era of this place begins one, and two that do so at the same
 -- time give it the same number. The place is looked at once for each start of the server: it costs
 -- more than all the rest of an event.
@@ -50,6 +70,9 @@ DECLARE
     has_moved CONSTANT boolean := its_place <> p_last.place;
     seen csrq.era;
 BEGIN
+    IF csrq.server_of(its_place) <> csrq.server_of(p_last.place) THEN
+        PERFORM csrq.skip_lost_ids();
+    END IF;
     INSERT INTO csrq.era (number, first_xid, database, place)
         VALUES (p_last.number + has_moved::int,
                 CASE WHEN has_moved THEN pg_current_xact_id() ELSE p_last.first_xid END,
@@ -60,7 +83,7 @@ END $$;
 COMMENT ON FUNCTION csrq.look_at_place(csrq.era) IS 'The server has been started, or the database '
     'has come to another one: writes down that the last era goes on, or that another begins.';
 
-CREATE OR REPLACE FUNCTION csrq.event_position() RETURNS xid8
+CREATE OR REPLACE FUNCTION csrq.this_era() RETURNS csrq.era
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last csrq.era;
@@ -71,10 +94,73 @@ BEGIN
        OR last.database <> csrq.this_database() THEN
         last := csrq.look_at_place(last);
     END IF;
-    RETURN csrq.position(last.number, pg_current_xact_id());
+    RETURN last;
 END $$;
-COMMENT ON FUNCTION csrq.event_position() IS 'The position of an event of this transaction. Begins '
-    'an era where the database has come to another place.';
+COMMENT ON FUNCTION csrq.this_era() IS 'The era of this place. Begins one where the database has '
+    'come to another place.';
+
+CREATE OR REPLACE FUNCTION csrq.event_position() RETURNS xid8
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN csrq.position((csrq.this_era()).number, pg_current_xact_id());
+END $$;
+COMMENT ON FUNCTION csrq.event_position() IS 'The position of an event of this transaction.';
+
+CREATE OR REPLACE FUNCTION csrq.request_before_statement() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM csrq.this_era();
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION csrq.request_before_statement() IS 'Before the first row of an insert gets its '
+    'id: ids that a promotion has lost are skipped.';
+CREATE OR REPLACE TRIGGER request_before_statement BEFORE INSERT ON csrq.request
+    FOR EACH STATEMENT EXECUTE FUNCTION csrq.request_before_statement();
+
+CREATE OR REPLACE FUNCTION csrq.worker_registers() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.era := (csrq.this_era()).number;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION csrq.worker_registers() IS 'Keeps csrq.worker.era.';
+CREATE OR REPLACE TRIGGER worker_registers BEFORE INSERT ON csrq.worker
+    FOR EACH ROW EXECUTE FUNCTION csrq.worker_registers();
+
+CREATE OR REPLACE FUNCTION csrq.since_promotion(p_era csrq.era) RETURNS double precision
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT extract(epoch FROM clock_timestamp() - min(e.began_at))
+      FROM csrq.era e
+     WHERE e.number = p_era.number
+       AND csrq.server_of(p_era.place) <> (
+           SELECT csrq.server_of(before.place) FROM csrq.era before
+            WHERE before.number < p_era.number ORDER BY before.number DESC LIMIT 1)
+$$;
+COMMENT ON FUNCTION csrq.since_promotion(csrq.era) IS 'Seconds since the database came from another '
+    'server or timeline, where something may have been committed that it does not hold; null: it did not.';
+
+CREATE OR REPLACE FUNCTION csrq.arrive(OUT place text, OUT since_promotion double precision)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_era CONSTANT csrq.era := csrq.this_era();
+BEGIN
+    -- What the workers of another era have in mind this database may never have known: their leases
+    -- are over, and they register anew.
+    PERFORM csrq.worker_stop(w.id)
+       FROM (SELECT k.id FROM csrq.worker k WHERE k.stopped_at IS NULL AND k.era <> its_era.number
+              ORDER BY k.id) w;
+    place := its_era.place;
+    since_promotion := csrq.since_promotion(its_era);
+END $$;
+COMMENT ON FUNCTION csrq.arrive() IS 'What a process of csrq calls before anything else on each of '
+    'its connections. Ends the leases of before where the database was promoted, restored or copied.';
+
+CREATE OR REPLACE FUNCTION csrq.is_registered(p_worker bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM csrq.worker w WHERE w.id = p_worker AND w.stopped_at IS NULL)
+$$;
+COMMENT ON FUNCTION csrq.is_registered(bigint) IS 'False: the database has lost this worker, or come '
+    'to another place since it registered (csrq.arrive()).';
 
 CREATE OR REPLACE FUNCTION csrq.positions_of(p_era int, p_snapshot pg_snapshot) RETURNS pg_snapshot
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

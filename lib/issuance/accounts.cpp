@@ -1,5 +1,6 @@
 #include "issuance/accounts.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <utility>
@@ -45,6 +46,8 @@ std::string sealing_context(const store::AccountOwner& owner) {
 
 /// How long nobody sends newAccount for an account that the CA refuses, the first time, the second, …
 constexpr std::array<Duration, 4> refusal_schedule{1min, 10min, 100min, 24h};
+/// A database that is promoted has lost no more than this.
+constexpr auto remembered_for = 1h;
 /// An end is final: rows look whether somebody has given their owner another account.
 constexpr Duration look_again = 24h;
 
@@ -95,20 +98,29 @@ std::shared_ptr<const Account> Accounts::find_or_register(PooledCa& ca, const st
                                                           const std::vector<std::string>& names) {
   const store::AccountOwner owner = owner_of(ca, customer, names);
   const std::shared_ptr<Entry> cached = entry(owner);
-  if (std::shared_ptr<const Account> account = cached->account) return account;
+  if (std::shared_ptr<const Account> account = in_use(*cached)) return account;
   const std::unique_lock lock(cached->registering, std::try_to_lock);
   if (!lock) return nullptr;
-  if (!cached->account.load()) cached->account = load(ca, owner);
+  if (std::shared_ptr<const Account> account = in_use(*cached)) return account;
+  const std::uint64_t look = look_;
+  cached->account = load(ca, owner);
+  cached->look = look;
   return cached->account;
+}
+
+std::shared_ptr<const Account> Accounts::in_use(const Entry& entry) const {
+  return entry.look == look_ ? entry.account.load() : nullptr;
 }
 
 std::shared_ptr<const Account> Accounts::existing(PooledCa& ca, const store::AccountOwner& owner) {
   const std::shared_ptr<Entry> cached = entry(owner);
   const std::scoped_lock lock(cached->registering);
-  if (std::shared_ptr<const Account> account = cached->account) return account;
+  if (std::shared_ptr<const Account> account = in_use(*cached)) return account;
+  const std::uint64_t look = look_;
   const std::optional<store::StoredAccount> stored = store::find_account(database_, owner);
   if (!stored) fail(FailureClass::permanent, "unknown_account", described(owner) + " is not in the database");
   cached->account = opened(ca, owner, *stored);
+  cached->look = look;
   return cached->account;
 }
 
@@ -127,14 +139,35 @@ std::shared_ptr<const Account> Accounts::register_again(PooledCa& ca, const Acco
   return cached->account;
 }
 
+void Accounts::look_up_again() {
+  ++look_;
+  std::deque<Made> made;
+  {
+    const std::scoped_lock lock(mutex_);
+    made = made_;
+  }
+  for (const Made& one : made)
+    store::find_or_create_account(database_, one.owner, sealed(one.key, one.owner));
+}
+
 std::shared_ptr<const Account> Accounts::load(PooledCa& ca, const store::AccountOwner& owner) {
   const std::optional<store::StoredAccount> stored = store::find_account(database_, owner);
   return opened(ca, owner, stored ? *stored : create(owner));
 }
 
 store::StoredAccount Accounts::create(const store::AccountOwner& owner) {
-  return store::find_or_create_account(database_, owner,
-                                       sealed(crypto::PrivateKey::generate(config_.key_type), owner));
+  return store::find_or_create_account(database_, owner, sealed(key_for(owner), owner));
+}
+
+/// The one that was made for it within the last hour, should the database have lost it.
+crypto::PrivateKey Accounts::key_for(const store::AccountOwner& owner) {
+  const auto now = std::chrono::steady_clock::now();
+  const std::scoped_lock lock(mutex_);
+  while (!made_.empty() && made_.front().at < now - remembered_for) made_.pop_front();
+  const auto found = std::ranges::find(made_, owner, &Made::owner);
+  if (found != made_.end()) return found->key;
+  made_.push_back({.owner = owner, .key = crypto::PrivateKey::generate(config_.key_type), .at = now});
+  return made_.back().key;
 }
 
 store::SealedKey Accounts::sealed(const crypto::PrivateKey& key, const store::AccountOwner& owner) const {

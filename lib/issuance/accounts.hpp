@@ -1,6 +1,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -50,6 +53,9 @@ class Accounts {
   /// more, by the key, since an end is final. Throws AccountRefused with the status written; the refusal, if
   /// the CA says something else.
   [[noreturn]] void give_up(PooledCa& ca, const Account& account, Failure refusal);
+  /// The database may have lost accounts: each is looked up again before it is used. Those that this process
+  /// has made of late are saved again, so that the CA gives the same ones back, with their orders.
+  void look_up_again();
   /// Rows that wait since their account was refused under another configuration are due.
   void put_in_force(const CaPool& cas);
 
@@ -57,11 +63,19 @@ class Accounts {
   struct Entry {
     std::mutex registering{};
     std::atomic<std::shared_ptr<const Account>> account{};
+    std::atomic<std::uint64_t> look{};  ///< of which look_up_again() the account is
+  };
+  struct Made {
+    store::AccountOwner owner{};
+    crypto::PrivateKey key;
+    std::chrono::steady_clock::time_point at{};
   };
 
   std::shared_ptr<Entry> entry(const store::AccountOwner& owner);
+  std::shared_ptr<const Account> in_use(const Entry& entry) const;
   std::shared_ptr<const Account> load(PooledCa& ca, const store::AccountOwner& owner);
   store::StoredAccount create(const store::AccountOwner& owner);
+  crypto::PrivateKey key_for(const store::AccountOwner& owner);
   store::SealedKey sealed(const crypto::PrivateKey& key, const store::AccountOwner& owner) const;
   std::shared_ptr<const Account> opened(PooledCa& ca, const store::AccountOwner& owner,
                                         const store::StoredAccount& stored);
@@ -75,6 +89,8 @@ class Accounts {
   const AccountsConfig& config_;
   std::mutex mutex_{};
   std::map<store::AccountOwner, std::shared_ptr<Entry>> entries_{};
+  std::deque<Made> made_{};  ///< by this process, within the last hour; the oldest first
+  std::atomic<std::uint64_t> look_{0};
 };
 
 }  // namespace csrq::issuance

@@ -298,9 +298,9 @@ Progress Issuance::take_order_further(Task& task, acme::Session& session, acme::
   // The first look after a wait tells whether the wait was well chosen.
   if (task.looks == 1 && !task.order->asked_ago) {
     if (task.phase == Task::Phase::validation)
-      task.ca->validation_pace.learn(order.status != OrderStatus::pending);
+      task.ca->validation_pace.learn(task.claim.customer, order.status != OrderStatus::pending);
     if (task.phase == Task::Phase::issuance)
-      task.ca->issuance_pace.learn(order.status != OrderStatus::processing);
+      task.ca->issuance_pace.learn(task.claim.customer, order.status != OrderStatus::processing);
   }
   if (order.status != OrderStatus::valid &&
       (order.status == OrderStatus::invalid || has_expired(order, clock_.now())))
@@ -333,14 +333,15 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
     return order_another(task, order);
   task.work.asks_anew = false;
   const PollPace& pace = phase == Task::Phase::validation ? task.ca->validation_pace : task.ca->issuance_pace;
+  const Duration first_wait = pace.first_wait(task.claim.customer);
   // A CA may ask to wait longer than csrq would by itself, not to be asked without end.
-  const Duration patience = next_wait(pace.first_wait(), task.work.lasting());
+  const Duration patience = next_wait(first_wait, task.work.lasting());
   Duration wait = std::clamp<Duration>(order.retry_after.value_or(patience), patience, 24h);
   // However long the CA asks to wait, or has been at work on the order before: what has become of an answer
   // is seen soon.
   if (const std::optional<Duration> answered = task.work.answered_ago();
       answered && *answered < between_readings) {
-    const Duration soon = next_wait(pace.first_wait(), *answered);
+    const Duration soon = next_wait(first_wait, *answered);
     wait = std::min(wait, order.retry_after ? std::max(soon, between_readings - *answered) : soon);
   }
   ++task.looks;

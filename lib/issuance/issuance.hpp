@@ -168,8 +168,9 @@ class Issuance {
   std::string certificate_to_replace(const Task& task);
   std::optional<acme::Order> order_in_place_of_refused(Task& task, acme::Session& session, Failure refused);
   std::optional<acme::Order> find_lost_order(const Task& task, acme::Session& session);
-  static std::optional<acme::Order> first_resumable(const Task& task, acme::Session& session,
-                                                    const std::vector<std::string>& urls);
+  std::optional<acme::Order> first_resumable(const Task& task, acme::Session& session,
+                                             const std::vector<std::string>& urls);
+  bool was_promoted() const;
   void give_up_intent(Task& task);
   bool keeps_adopted_order(Task& task, acme::Session& session);
 

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <array>
 #include <ranges>
+#include <tuple>
 #include <utility>
 
+#include "acme/certificate.hpp"
 #include "acme/order.hpp"
 #include "acme/pacer.hpp"
 #include "base/log.hpp"
@@ -63,12 +65,33 @@ bool may_be_resumed(const acme::Order& order) {
   return order.status == OrderStatus::pending || order.status == OrderStatus::ready;
 }
 
+/// For so long after a promotion any order may have been made before that the database has lost.
+constexpr Duration lost_orders_turn_up = std::chrono::hours(1);
+
+/// Its certificate, or one that the CA is making, may be for another key: of a row with the same names.
+bool is_for_key_of(const Task& task, acme::Session& session, const acme::Order& order, Time now) {
+  if (order.status == OrderStatus::processing)
+    fail(FailureClass::limited, "ca_busy",
+         "the CA has not finished with the order " + order.url +
+             " yet, which may have been made for this row before the database lost it");
+  if (order.status != OrderStatus::valid) return false;
+  try {
+    std::ignore =
+        acme::download_chain(session, order.certificate,
+                             {.spki_sha256 = task.csr->spki_sha256, .names = task.csr->names, .at = now}, {});
+    return true;
+  } catch (const Error& error) {
+    if (error.failure().code == "bad_chain") return false;
+    throw;
+  }
+}
+
 }  // namespace
 
 /// newOrder (RFC 8555 §7.4), unless one that was sent for this intent before can be found again. Nothing: the
 /// intent is closed, and what comes next opens another.
 std::optional<acme::Order> Issuance::order_for_intent(Task& task, acme::Session& session) {
-  if (!task.order->fresh)
+  if (!task.order->fresh || was_promoted())
     if (std::optional<acme::Order> found = find_lost_order(task, session)) return found;
   const std::string replaces = certificate_to_replace(task);
   const bool was_fresh = std::exchange(task.order->fresh, false);
@@ -117,6 +140,11 @@ std::optional<acme::Order> Issuance::order_in_place_of_refused(Task& task, acme:
   return std::nullopt;
 }
 
+bool Issuance::was_promoted() const {
+  const std::optional<Duration> since = database_.since_promotion();
+  return since && *since < lost_orders_turn_up;
+}
+
 /// The answer to an earlier newOrder was lost; the CA lists the account's orders, so it is the one for the
 /// same names that the ledger does not have.
 std::optional<acme::Order> Issuance::find_lost_order(const Task& task, acme::Session& session) {
@@ -131,7 +159,9 @@ std::optional<acme::Order> Issuance::first_resumable(const Task& task, acme::Ses
   for (const std::string& url : urls | std::views::take(most_looked_at)) {
     try {
       acme::Order order = acme::get_order(session, url);
-      if (!may_be_resumed(order) || !acme::is_for(order, task.csr->identifiers)) continue;
+      if (!acme::is_for(order, task.csr->identifiers)) continue;
+      if (!may_be_resumed(order) && !(was_promoted() && is_for_key_of(task, session, order, clock_.now())))
+        continue;
       log::info("an order that was lost sight of is found again",
                 {{"request", store::number(task.claim.fence.request)}, {"order", url}});
       return order;

@@ -1,6 +1,7 @@
 #include "issuance/poll_pace.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace csrq::issuance {
 namespace {
@@ -8,6 +9,9 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Duration shortest = 10ms;
 constexpr Duration longest = 10s;
+constexpr std::size_t most_heard_of = 32;
+/// Beside as many that are about to be forgotten.
+constexpr std::size_t most_customers = 5'000;
 
 Duration scaled(Duration duration, double factor) {
   return std::chrono::duration_cast<Duration>(
@@ -16,16 +20,33 @@ Duration scaled(Duration duration, double factor) {
 
 }  // namespace
 
-Duration PollPace::first_wait() const {
-  const std::scoped_lock lock(mutex_);
-  return wait_;
+void PollPace::Pace::learn(bool was_done) {
+  if (!was_done) settled = true;
+  const double factor = was_done ? (settled ? 0.97 : 0.85) : 1.3;
+  wait = std::clamp(scaled(wait, factor), shortest, longest);
 }
 
-void PollPace::learn(bool was_done) {
+const PollPace::Pace& PollPace::pace_of(const std::string& customer) const {
+  if (const auto found = own_.find(customer); found != own_.end()) return found->second;
+  if (const auto found = former_.find(customer); found != former_.end()) return found->second;
+  return common_;
+}
+
+Duration PollPace::first_wait(const std::string& customer) const {
   const std::scoped_lock lock(mutex_);
-  if (!was_done) settled_ = true;
-  const double factor = was_done ? (settled_ ? 0.97 : 0.85) : 1.3;
-  wait_ = std::clamp(scaled(wait_, factor), shortest, longest);
+  return pace_of(customer).wait;
+}
+
+void PollPace::learn(const std::string& customer, bool was_done) {
+  const std::scoped_lock lock(mutex_);
+  Pace pace = pace_of(customer);
+  pace.learn(was_done);
+  if (own_.size() == most_customers && !own_.contains(customer)) former_ = std::exchange(own_, {});
+  own_[customer] = pace;
+  if (std::ranges::find(heard_of_, customer) != heard_of_.end()) return;
+  common_.learn(was_done);
+  heard_of_.push_back(customer);
+  if (heard_of_.size() > most_heard_of) heard_of_.pop_front();
 }
 
 Duration next_wait(Duration first_wait, Duration lasting) {

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstddef>
+#include <deque>
+#include <map>
 #include <mutex>
+#include <string>
 
 #include "base/time.hpp"
 
@@ -8,17 +12,33 @@ namespace csrq::issuance {
 
 /// How long to wait before the first look at something a CA is working on. Learned: a first look that comes
 /// too early costs a request, one that comes late costs time; settles where about one first look in ten is
-/// too early. Thread-safe.
+/// too early.
+///
+/// Each customer has a pace of its own, since its names may validate slowly, or never. Whoever has none yet
+/// begins with the common one, which hears of a customer again only when it has heard of 32 others: so no
+/// customer moves it alone. Thread-safe.
 class PollPace {
  public:
-  Duration first_wait() const;
+  Duration first_wait(const std::string& customer) const;
   /// What a first look after first_wait() found.
-  void learn(bool was_done);
+  void learn(const std::string& customer, bool was_done);
 
  private:
-  mutable std::mutex mutex_;
-  Duration wait_{std::chrono::milliseconds(500)};
-  bool settled_{false};
+  struct Pace {
+    Duration wait{std::chrono::milliseconds(500)};
+    bool settled{false};
+
+    void learn(bool was_done);
+  };
+  using Paces = std::map<std::string, Pace>;
+
+  const Pace& pace_of(const std::string& customer) const;
+
+  mutable std::mutex mutex_{};
+  Pace common_{};
+  std::deque<std::string> heard_of_{};  ///< the last customers that the common pace has learned from
+  Paces own_{};
+  Paces former_{};  ///< those that own_ held before it was full
 };
 
 /// The wait before the next look at something that a CA has been working on for so long: half as long again,

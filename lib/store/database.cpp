@@ -128,7 +128,11 @@ void Database::run_alone(const Work& work) {
 }
 
 DatabaseStatistics Database::statistics() const {
-  return {thread_->calls, thread_->commits};
+  return {thread_->calls, thread_->commits, thread_->session.connections()};
+}
+
+std::optional<Duration> Database::since_promotion() const {
+  return thread_->session.since_promotion();
 }
 
 }  // namespace csrq::store

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -48,7 +49,8 @@ class RowLocked : public TryAgain {
 
 struct DatabaseStatistics {
   std::uint64_t calls{};
-  std::uint64_t commits{};  ///< fewer than calls: commits are shared
+  std::uint64_t commits{};      ///< fewer than calls: commits are shared
+  std::uint64_t connections{};  ///< that were made: the first, and one after each loss
 };
 
 /// One connection on one thread of its own, which runs what the threads of the process hand in. What queued
@@ -74,6 +76,10 @@ class Database {
   void run_alone(const std::function<void(pqxx::transaction_base&)>& work);
 
   DatabaseStatistics statistics() const;
+
+  /// How long ago the database came from a server or timeline where something may have been committed that it
+  /// does not hold (csrq.since_promotion), as it said when the connection was made; nothing: it did not.
+  std::optional<Duration> since_promotion() const;
 
  private:
   struct Thread;

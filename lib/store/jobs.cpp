@@ -81,6 +81,14 @@ WorkerId worker_start(Database& database, const std::string& host, int pid, cons
   return WorkerId{call_for_number(database, "SELECT csrq.worker_start($1, $2, $3)", {host, pid, version})};
 }
 
+bool is_registered(Database& database, WorkerId worker) {
+  bool registered = false;
+  database.run([&](pqxx::transaction_base& transaction) {
+    registered = execute(transaction, "SELECT csrq.is_registered($1)", {worker})[0][0].as<bool>();
+  });
+  return registered;
+}
+
 std::int64_t worker_stop(Database& database, WorkerId worker) {
   return call_for_number(database, "SELECT csrq.worker_stop($1)", {worker});
 }
@@ -165,7 +173,8 @@ std::int64_t renew_due(Database& database, int limit, int per_hour) {
 }
 
 void notify_changes(Database& database) {
-  database.run([](pqxx::transaction_base& transaction) { execute(transaction, "NOTIFY csrq_request"); });
+  database.run_alone(
+      [](pqxx::transaction_base& transaction) { execute(transaction, "NOTIFY csrq_request"); });
 }
 
 bool complete(Database& database, const Fence& fence, const Issued& issued) {

@@ -50,6 +50,8 @@ struct Issued {
 };
 
 WorkerId worker_start(Database& database, const std::string& host, int pid, const std::string& version);
+/// False: the database has lost this worker, or was promoted, restored or copied since. Its leases are over.
+bool is_registered(Database& database, WorkerId worker);
 /// Gives back what the worker still holds; returns how many rows.
 std::int64_t worker_stop(Database& database, WorkerId worker);
 
@@ -92,7 +94,8 @@ bool is_anything_due(Database& database, bool renewals_only);
 /// no such cap.
 std::int64_t renew_due(Database& database, int limit, int per_hour = 0);
 /// NOTIFY csrq_request: wakes apps that LISTEN, so that they look at their rows. Not to be called for each
-/// row.
+/// row. In a transaction of its own: where PostgreSQL's queue is full, since somebody does not listen,
+/// nothing else fails with it. Throws TryAgain then.
 void notify_changes(Database& database);
 
 [[nodiscard]] bool complete(Database& database, const Fence& fence, const Issued& issued);

@@ -38,6 +38,16 @@ constexpr auto server_settings_sql = R"sql(
       FROM pg_settings s WHERE s.name = 'default_transaction_read_only'
 )sql";
 
+// A database without csrq's schema has nothing to arrive at, nor has a login that is no worker.
+constexpr auto may_arrive_sql = R"sql(
+    SELECT EXISTS (
+        SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE n.nspname = 'csrq' AND p.proname = 'arrive'
+           AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE'))
+)sql";
+
+constexpr auto arrive_sql = "SELECT place, (since_promotion * 1000000)::bigint FROM csrq.arrive()";
+
 std::string one_line(std::string message) {
   while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
   std::replace(message.begin(), message.end(), '\n', ' ');
@@ -78,9 +88,10 @@ bool is_conflict(const std::exception_ptr& error) {
 }
 
 /// What passes without our doing: out of disk or memory (53), I/O (58), a lock not to be had (55P03), a query
-/// that somebody cancelled (57014).
+/// that somebody cancelled (57014), a queue of notifications that is full (54000).
 bool is_passing(const std::exception_ptr& error) {
   const std::string state = sqlstate(error);
+  if (state == "54000") return what(error).find("NOTIFY") != std::string::npos;
   return state.starts_with("53") || state.starts_with("58") || state == "55P03" || state == "57014" ||
          what(error).find("canceling statement due to") != std::string::npos;
 }
@@ -217,7 +228,9 @@ void Session::connect_to(Access access) {
     const ServerSettings settings = server_settings(*connection);
     check(settings, access);
     overrides_read_only_ = settings.overrides_read_only(access);
+    if (access == Access::read_write) arrive(*connection);
     connection_ = std::move(connection);
+    ++connections_;
   } catch (const pqxx::failure& e) {
     const std::string cause = without_secrets(one_line(e.what()), options_.url, password.reveal());
     if (is_malformed(e.what())) throw UsageError("database.url is not one that libpq can read: " + cause);
@@ -228,6 +241,27 @@ void Session::connect_to(Access access) {
           "transaction or session");
     throw_unreachable(cause);
   }
+}
+
+/// Before any work runs here: what this process, or another one, has in mind may be of a time that a
+/// promotion has lost.
+void Session::arrive(pqxx::connection& connection) {
+  pqxx::work transaction(connection);
+  set_up(transaction);
+  if (!execute(transaction, may_arrive_sql)[0][0].as<bool>()) return;
+  const auto arrival = execute(transaction, arrive_sql)[0];
+  const std::string before = std::exchange(place_, text(arrival[0]));
+  if (!arrival[1].is_null()) promoted_at_ = Clock::now() - Duration(arrival[1].as<std::int64_t>());
+  transaction.commit();
+  if (!before.empty() && before != place_)
+    log::warning("the database has come to another server or timeline: what was committed last may be lost",
+                 {{"before", before}, {"now", place_}});
+}
+
+std::optional<Duration> Session::since_promotion() const {
+  const Clock::time_point at = promoted_at_;
+  if (at == Clock::time_point::min()) return std::nullopt;
+  return std::chrono::floor<Duration>(Clock::now() - at);
 }
 
 void Session::reconnect(const std::string& cause) {
@@ -293,9 +327,11 @@ bool Session::is_lost(const std::exception_ptr& error) const {
          state == "57P03";
 }
 
-bool Session::was_committed(const std::string& transaction) {
+/// In another place the same number may be another transaction's.
+bool Session::was_committed(const std::string& transaction, const std::string& place) {
   const Clock::time_point patience_ends = Clock::now() + options_.patience;
   for (;;) {
+    if (place_ != place) return false;
     std::string status;
     try {
       pqxx::work ask(*connection_);
@@ -321,6 +357,7 @@ void Session::transact(const std::vector<const Work*>& works) {
   for (int conflicts = 0, losses = 0;;) {
     std::string transaction;
     std::exception_ptr error;
+    const std::string place = place_;
     try {
       pqxx::work open(*connection_);
       set_up(open);
@@ -335,7 +372,7 @@ void Session::transact(const std::vector<const Work*>& works) {
     }
     if (is_lost(error)) {
       reconnect(what(error));
-      if (!transaction.empty() && was_committed(transaction)) return;
+      if (!transaction.empty() && was_committed(transaction, place)) return;
       if (++losses < most_losses) continue;
       if (works.size() > 1) std::rethrow_exception(error);
       throw Unreachable("the database broke the connection off " + std::to_string(losses) +

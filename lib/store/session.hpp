@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,27 +25,37 @@ class Session {
 
   /// Runs `works` in one transaction and commits it: when this returns, all is written. Rethrows what one of
   /// them threw: nothing is written then. After a lost connection or a serialization failure they run again,
-  /// unless the database says that the commit whose answer was lost took place. Throws Unreachable after
+  /// unless the database says that the commit whose answer was lost took place. A server that was promoted
+  /// meanwhile cannot say: there they run again, and all leases of before are over. Throws Unreachable after
   /// options.patience.
   void transact(const std::vector<const Work*>& works);
+
+  /// How many connections were made. Callable from any thread.
+  std::uint64_t connections() const { return connections_; }
+  /// See Database. Callable from any thread.
+  std::optional<Duration> since_promotion() const;
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void connect();
   void connect_to(Access access);
+  void arrive(pqxx::connection& connection);
   void connect_with_patience();
   void reconnect(const std::string& cause);
   Clock::time_point give_up_at(Clock::time_point otherwise) const;
   void pause(Duration longest) const;
   void set_up(pqxx::transaction_base& transaction) const;
   bool is_lost(const std::exception_ptr& error) const;
-  bool was_committed(const std::string& transaction);
+  bool was_committed(const std::string& transaction, const std::string& place);
 
   DatabaseOptions options_;
   std::unique_ptr<pqxx::connection> connection_{};
   bool overrides_read_only_{false};  ///< the database or the login has transactions read-only by default
-  bool given_up_{false};             ///< connecting has failed since stop was asked for, and time was up
+  std::string place_{};              ///< csrq.place(); empty: this login need not know
+  std::atomic<std::uint64_t> connections_{0};
+  std::atomic<Clock::time_point> promoted_at_{Clock::time_point::min()};
+  bool given_up_{false};  ///< connecting has failed since stop was asked for, and time was up
   std::atomic<Clock::time_point> stop_asked_{Clock::time_point::max()};
   std::stop_callback<std::function<void()>> on_stop_{options_.stop, [this] { stop_asked_ = Clock::now(); }};
 };

@@ -7,6 +7,7 @@
 using namespace std::chrono_literals;
 using namespace csrq;
 using namespace csrq::test;
+using issuance::PollPace;
 using Kind = StubRequest;
 
 namespace {
@@ -315,4 +316,15 @@ TEST_CASE("csrq retry of a row in the middle of a step ends the wait that the st
   const auto issued = batch.wait().issued;
   CHECK(issued + world.run().issued == 1);
   CHECK(world.row(id).status == "issued");
+}
+
+TEST_CASE("a customer whose names validate slowly makes no other customer's first look late") {
+  StubIssuing world;
+  const PollPace& pace = world.worker().cas.find("test").validation_pace;
+  const Duration before = pace.first_wait("acme");
+  world.stub.change([](StubBehaviour& ca) { ca.looks_until_validated = 2; });
+  for (int i = 0; i < 40; ++i) world.submit({"slow" + std::to_string(i) + ".example"}, "slow");
+  CHECK(world.run().issued == 40);
+  CHECK(pace.first_wait("slow") > 20 * before);
+  CHECK(pace.first_wait("acme") <= before * 3 / 2);
 }

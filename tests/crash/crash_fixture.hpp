@@ -36,12 +36,14 @@ class Damage {
 /// A database, a CA (our stub) and a configuration; workers are processes of the real program, to be killed.
 class CrashSite {
  public:
-  CrashSite() {
+  CrashSite() : CrashSite(std::make_unique<TestDatabase>()) {}
+  /// With a database of the test's own, which has the schema.
+  explicit CrashSite(std::string url) : url_(std::move(url)) {
     std::filesystem::create_directories(folder_);
     write("sealing.key", "c2VjcmV0IGtleSBvZiAzMiBvY3RldHMgZm9yIHRlc3Q=\n");
     std::filesystem::permissions(folder_ / "sealing.key",
                                  std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-    write("csrq.yaml", "database:\n  url: \"" + test.url() + "\"\ncas:\n  stub:\n    directory: " +
+    write("csrq.yaml", "database:\n  url: \"" + url_ + "\"\ncas:\n  stub:\n    directory: " +
                            stub.directory_url() + "\n    ca_file: " + stub.ca_file() +
                            "\n    terms_of_service_agreed: true\n    deactivate_per_hour: 1000\n"
                            "accounts:\n  sealing_key_file: sealing.key\n"
@@ -59,7 +61,8 @@ class CrashSite {
   int run(const std::vector<std::string>& words, const std::string& failpoint = {}) const {
     return start(words, failpoint)->wait(std::chrono::minutes(1)).value_or(-1);
   }
-  std::string log_file() const { return folder_ / "log"; }
+  std::string log_file() const { return log_file_.empty() ? std::string(folder_ / "log") : log_file_; }
+  void log_to(const std::string& file) { log_file_ = file; }
 
   /// By plain SQL, as an app does it.
   std::int64_t submit(const std::string& customer, const std::string& name) {
@@ -98,13 +101,14 @@ class CrashSite {
     return found.text();
   }
 
-  TestDatabase test{};
   AcmeStub stub{};
   /// Beside csrq's connections; made anew after a crash of the server.
   Sql& sql() { return *connection_; }
-  void connect() { connection_ = std::make_unique<Sql>(test.url()); }
+  void connect() { connection_ = std::make_unique<Sql>(url_); }
 
  private:
+  explicit CrashSite(std::unique_ptr<TestDatabase> test) : CrashSite(test->url()) { test_ = std::move(test); }
+
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(folder_ / name) << text;
   }
@@ -148,7 +152,10 @@ class CrashSite {
     found.expect_none(lost, "certificates of the CA that no row has ever got");
   }
 
-  std::unique_ptr<Sql> connection_{std::make_unique<Sql>(test.url())};
+  std::string log_file_{};
+  std::unique_ptr<TestDatabase> test_{};
+  std::string url_;
+  std::unique_ptr<Sql> connection_{std::make_unique<Sql>(url_)};
   std::filesystem::path folder_{next_folder()};
   static std::filesystem::path next_folder() {
     static int counter = 0;

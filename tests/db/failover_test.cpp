@@ -1,61 +1,19 @@
 #include <doctest/doctest.h>
 
-#include <filesystem>
 #include <future>
 #include <thread>
 
 #include "base/error.hpp"
+#include "db/connection_proxy.hpp"
 #include "db/store_fixture.hpp"
-#include "embedded/process.hpp"
 #include "store/migrations.hpp"
+#include "support/cluster_pair.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
 using namespace std::chrono_literals;
-namespace fs = std::filesystem;
 
 namespace {
-
-/// A primary, and a hot standby that follows it.
-struct Pair {
-  Pair() {
-    {
-      Sql sql(primary.url());
-      sql.run("CREATE TABLE number (n int PRIMARY KEY)");
-      primary_socket = sql.socket_folder();
-    }
-    primary.stop();
-    const fs::path copy = folder / "standby";
-    fs::create_directories(copy);
-    // As root the data are the server's user's, and must stay so.
-    for (const auto& [from, to] : {std::pair{"primary/data", "standby/data"},
-                                   std::pair{"primary/data/PG_VERSION", "standby/data/standby.signal"}})
-      if (const auto outcome = embedded::run({.command = {"cp", "-a", folder / from, folder / to}});
-          outcome.exit_code != 0)
-        throw std::runtime_error(outcome.output);
-    primary.start();
-    standby = std::make_unique<embedded::Cluster>(
-        embedded::ClusterOptions{.folder = copy,
-                                 .fsync = false,
-                                 .settings = {{"primary_conninfo", "user=postgres host=" + primary_socket}}});
-    standby_socket = Sql(standby->url()).socket_folder();
-  }
-
-  std::string url_of_both() const {
-    return "postgresql://postgres@/postgres?host=" + primary_socket + "," + standby_socket +
-           "&port=5432,5432";
-  }
-  void promote() { Sql(standby->url()).run("SELECT pg_promote()"); }
-
-  fs::path folder{[] {
-    static int count = 0;
-    return run_folder() / ("pair" + std::to_string(++count));
-  }()};
-  embedded::Cluster primary{{.folder = folder / "primary", .fsync = false}};
-  std::unique_ptr<embedded::Cluster> standby{};
-  std::string primary_socket{};
-  std::string standby_socket{};
-};
 
 std::function<void(pqxx::transaction_base&)> insert(int n) {
   return [n](pqxx::transaction_base& transaction) {
@@ -75,11 +33,12 @@ std::string unreachable(const std::string& url) {
 }  // namespace
 
 TEST_CASE("when the first host of the url crashes, work waits until another is promoted, and goes on there") {
-  Pair pair;
-  store::Database database({.url = pair.url_of_both(), .patience = 60s});
+  ClusterPair pair;
+  Sql(pair.primary.url()).run("CREATE TABLE number (n int PRIMARY KEY)");
+  store::Database database({.url = pair.url(), .patience = 60s});
   database.run(insert(1));
+  pair.wait_until_caught_up();
   Sql standby(pair.standby->url());
-  while (standby.value("SELECT count(*) FROM number") != "1") std::this_thread::sleep_for(10ms);
 
   pair.primary.stop(embedded::Shutdown::immediate);
   auto call = std::async(std::launch::async, [&] { database.run(insert(2)); });
@@ -88,12 +47,12 @@ TEST_CASE("when the first host of the url crashes, work waits until another is p
   CHECK_NOTHROW(call.get());
   CHECK(standby.value("SELECT string_agg(n::text, ' ' ORDER BY n) FROM number") == "1 2");
 
-  store::Database another({.url = pair.url_of_both()});  // the first of the hosts is still down
+  store::Database another({.url = pair.url()});  // the first of the hosts is still down
   CHECK_NOTHROW(another.run(insert(3)));
 }
 
 TEST_CASE("a standby named by mistake is not used, and the message says what it is") {
-  Pair pair;
+  ClusterPair pair;
   const std::string message = unreachable(pair.standby->url());
   CHECK_MESSAGE(message.find("it is a standby") != std::string::npos, message);
   CHECK(message.find("database.url must name the primary") != std::string::npos);
@@ -101,8 +60,97 @@ TEST_CASE("a standby named by mistake is not used, and the message says what it 
   CHECK(unreachable(pair.standby->url()) == "reached");
 }
 
+TEST_CASE("a promotion ends all leases, and no id that the lost time has given is given again") {
+  ClusterPair pair;
+  std::vector<store::Claim> kept;
+  std::vector<store::Claim> lost;
+  store::WorkerId lost_worker{};
+  store::WorkerId worker{};
+  {
+    store::Database database({.url = pair.primary.url()});
+    store::migrate(database, {});
+    store::submit(database, {{.customer = "acme", .csr = some_csr}});
+    worker = store::worker_start(database, "host", 1, "1");
+    kept = store::claim(database, worker, 1, lease);
+    pair.wait_until_caught_up();
+    pair.cut_replication();
+    for (int i = 0; i < 100; ++i) store::submit(database, {{.customer = "acme", .csr = some_csr}});
+    lost_worker = store::worker_start(database, "host", 2, "1");
+    lost = store::claim(database, lost_worker, 100, lease);
+  }
+  REQUIRE(kept.size() == 1);
+  REQUIRE(lost.size() == 100);
+  CHECK(Sql(pair.standby->url()).value("SELECT count(*) FROM csrq.job WHERE status = 'leased'") == "1");
+
+  pair.fail_over();
+  Sql app(pair.standby->url());
+  const std::string insert =
+      "INSERT INTO csrq.request (customer, csr) VALUES ('acme', '" + some_csr + "') RETURNING id";
+  const std::int64_t first_id = std::stoll(app.value(insert));  // before any worker has come
+  store::Database database({.url = pair.url()});
+  CHECK(app.value("SELECT count(*) FROM csrq.job WHERE status = 'leased'") == "0");
+  CHECK_FALSE(store::is_registered(database, worker));
+  CHECK_FALSE(store::is_registered(database, lost_worker));
+  CHECK_FALSE(store::drop_cancelled(database, kept.front().fence));
+  CHECK(first_id > store::number(lost.back().fence.request));
+  const store::WorkerId again = store::worker_start(database, "host", 1, "1");
+  CHECK(store::number(again) > store::number(lost_worker));
+  CHECK(store::is_registered(database, again));
+  for (const store::Claim& claim : store::claim(database, again, 10, lease))
+    CHECK(store::number(claim.fence.lease) > store::number(lost.back().fence.lease));
+  CHECK(database.since_promotion().has_value());
+  store::Database another({.url = pair.url()});
+  CHECK(store::is_registered(another, again));
+}
+
+TEST_CASE("a restart of the server ends no lease, and skips no ids") {
+  ClusterPair pair;
+  {
+    store::Database database({.url = pair.primary.url()});
+    store::migrate(database, {});
+    store::submit(database, {{.customer = "acme", .csr = some_csr}});
+    REQUIRE(store::claim(database, store::worker_start(database, "host", 1, "1"), 1, lease).size() == 1);
+  }
+  pair.primary.restart(embedded::Shutdown::immediate);
+  store::Database database({.url = pair.primary.url()});
+  Sql sql(pair.primary.url());
+  CHECK(sql.value("SELECT count(*) FROM csrq.job WHERE status = 'leased'") == "1");
+  CHECK(store::number(store::submit(database, {{.customer = "acme", .csr = some_csr}}).front().id) < 100);
+  CHECK_FALSE(database.since_promotion().has_value());
+}
+
+TEST_CASE("a commit in doubt is not taken for another transaction's of the server that was promoted") {
+  ClusterPair pair;
+  {
+    store::Database database({.url = pair.primary.url()});
+    store::migrate(database, {});
+  }
+  Sql(pair.primary.url()).run("CREATE TABLE number (n int PRIMARY KEY)");
+  pair.wait_until_caught_up();
+  pair.cut_replication();
+  ConnectionProxy proxy(pair.primary.url());
+  Sql standby(pair.standby->url());
+  const std::string behind_proxy = proxy.url();  // host=… first
+  // The standby comes first: after its promotion nobody asks the old primary.
+  store::Database database({.url = "host=" + standby.socket_folder() + "," +
+                                   behind_proxy.substr(5, behind_proxy.find(' ') - 5) +
+                                   " port=5432,5432 user=postgres dbname=postgres"});
+  proxy.cut_at_next_commit(ConnectionProxy::Cut::before);
+  int runs = 0;
+  database.run([&](pqxx::transaction_base& transaction) {
+    insert(1)(transaction);
+    if (++runs > 1) return;
+    const std::string number = transaction.exec("SELECT pg_current_xact_id()")[0][0].c_str();
+    pair.promote();
+    while (standby.value("SELECT pg_current_xact_id() > '" + number + "'") != "t") {
+    }
+  });
+  CHECK(runs == 2);
+  CHECK(standby.value("SELECT count(*) FROM number") == "1");
+}
+
 TEST_CASE("events that a promotion has lost are not missed by cursors that have seen them") {
-  Pair pair;
+  ClusterPair pair;
   {
     store::Database database({.url = pair.primary.url()});
     store::migrate(database, {});
@@ -115,10 +163,7 @@ TEST_CASE("events that a promotion has lost are not missed by cursors that have 
     Sql primary(pair.primary.url());
     primary.run(write);
     cursor = primary.value("SELECT csrq.current_cursor()");
-    Sql standby(pair.standby->url());
-    while (standby.value("SELECT count(*) FROM pg_class WHERE relname = 'event'") != "1" ||
-           standby.value("SELECT count(*) FROM csrq.event") != "1")
-      std::this_thread::sleep_for(10ms);
+    pair.wait_until_caught_up();
     pair.standby->stop();
     for (int i = 0; i < 100; ++i) primary.run(write);  // the standby never gets these
     cursor_ahead = primary.value("SELECT csrq.current_cursor()");

@@ -36,6 +36,25 @@ TEST_CASE("a query that somebody cancels may be tried again") {
   CHECK(store::rescue(store.database) == 0);
 }
 
+TEST_CASE("a NOTIFY that finds PostgreSQL's queue full may be tried again, and ends nothing") {
+  Store store;
+  store.sql.run("CREATE TABLE full_queue ()");
+  store.sql.run(
+      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+      "RAISE EXCEPTION 'too many notifications in the NOTIFY queue' USING ERRCODE = '54000'; END $$");
+  // At the commit, as PostgreSQL does it.
+  store.sql.run(
+      "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON full_queue DEFERRABLE INITIALLY DEFERRED "
+      "FOR EACH ROW EXECUTE FUNCTION refuse()");
+  CHECK_THROWS_AS(store.database.run_alone([](pqxx::transaction_base& transaction) {
+    transaction.exec("INSERT INTO public.full_queue DEFAULT VALUES");
+  }),
+                  TryAgain);
+  const auto commits = store.database.statistics().commits;
+  store::notify_changes(store.database);
+  CHECK(store.database.statistics().commits == commits + 1);
+}
+
 TEST_CASE(
     "rows of a suspended customer stay where they are, whether their worker stops, dies, or they are "
     "retried") {

@@ -18,8 +18,9 @@ constexpr const char* ca_name = "test";
 void teach_haste(issuance::PooledCa& ca) {
   constexpr int lessons = 40;
   for (int i = 0; i < lessons; ++i) {
-    ca.validation_pace.learn(true);
-    ca.issuance_pace.learn(true);
+    const std::string customer = "teacher " + std::to_string(i);
+    ca.validation_pace.learn(customer, true);
+    ca.issuance_pace.learn(customer, true);
   }
 }
 
