@@ -127,7 +127,9 @@ BEGIN
       FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
       LEFT JOIN csrq.worker w ON w.id = j.worker_id
      WHERE j.status = 'leased'
-       AND CASE WHEN w.stopped_at IS NULL AND w.heartbeat_at > now() - p_silence
+       -- One that lies ahead is of a clock that was set back since.
+       AND CASE WHEN w.stopped_at IS NULL
+                     AND w.heartbeat_at BETWEEN now() - p_silence AND now() + p_silence
                 THEN j.lease_until < now() AND j.lease_number <> ALL (w.locked_leases)
                 ELSE true END
      LIMIT p_limit FOR NO KEY UPDATE OF j, r SKIP LOCKED;
