@@ -30,7 +30,7 @@ std::string cause(int error) {
 std::optional<User> server_user() {
   if (::geteuid() != 0) return std::nullopt;
   for (const char* name : {"postgres", "nobody"})
-    if (const passwd* entry = ::getpwnam(name))
+    if (const passwd* entry = ::getpwnam(name))  // NOLINT(concurrency-mt-unsafe): nothing else looks users up
       return User{.name = name, .uid = entry->pw_uid, .gid = entry->pw_gid};
   throw UsageError(
       "PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody: run as an "
