@@ -23,7 +23,8 @@ namespace {
 constexpr const char* template_name = "csrq_template";
 
 fs::path make_run_folder() {
-  const char* temporary = std::getenv("TMPDIR");
+  const char* temporary =
+      std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nothing sets the environment
   const fs::path parent =
       temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : build_folder() / "test";
   fs::create_directories(parent);
