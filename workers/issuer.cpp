@@ -221,6 +221,7 @@ void Issuer::hear_of_retries() {
   const std::vector<store::RetryWish> wishes = store::take_retries(coordination_, worker_, waiting);
   leases_.mark_retried(wishes);
   std::vector<store::Fence> fences;
+  fences.reserve(wishes.size());
   for (const store::RetryWish& wish : wishes) fences.push_back(wish.fence);
   if (!fences.empty()) queue_.hasten(fences);
 }

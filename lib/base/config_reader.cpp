@@ -336,6 +336,7 @@ Section Section::section(std::string_view key) {
 
 std::vector<std::string> Section::names() const {
   std::vector<std::string> names;
+  names.reserve(entries_.size());
   for (const Entry& entry : entries_) names.push_back(entry.key);
   return names;
 }

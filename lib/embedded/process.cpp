@@ -152,7 +152,7 @@ Outcome run(const ProcessOptions& options, Duration deadline) {
 
 std::string find_program(const std::string& name) {
   if (name.find('/') != std::string::npos) return executable_file(name) ? name : "";
-  const char* path = std::getenv("PATH");
+  const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): nothing sets the environment
   std::istringstream folders(path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path);
   for (std::string folder; std::getline(folders, folder, ':');)
     if (!folder.empty() && executable_file(folder + "/" + name)) return folder + "/" + name;

@@ -49,7 +49,7 @@ void reset_signals() noexcept {
   for (int number = 1; number < NSIG; ++number) ::sigaction(number, &action, nullptr);
   sigset_t none;
   ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);  // NOLINT(concurrency-mt-unsafe): the child has one thread
 }
 
 /// By system call: glibc's functions would reach for locks to tell the other threads, which are not in the
@@ -81,6 +81,7 @@ bool change_user(const User& user) noexcept {
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
+  result.reserve(texts.size() + 1);
   for (std::string& text : texts) result.push_back(text.data());
   result.push_back(nullptr);
   return result;

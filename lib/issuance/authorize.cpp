@@ -47,6 +47,7 @@ store::AuthorizationRecord record_of(const acme::Authorization& authorization, s
 
 std::vector<acme::Authorization> read_all(acme::Session& session, const acme::Order& order) {
   std::vector<acme::Authorization> authorizations;
+  authorizations.reserve(order.authorizations.size());
   for (const std::string& url : order.authorizations)
     authorizations.push_back(acme::get_authorization(session, url));
   return authorizations;
@@ -70,6 +71,7 @@ std::vector<acme::Authorization> read_what_is_left(acme::Session& session, const
 std::vector<store::AuthorizationRecord> records_of(const std::vector<acme::Authorization>& authorizations,
                                                    const Task& task) {
   std::vector<store::AuthorizationRecord> records;
+  records.reserve(authorizations.size());
   for (const acme::Authorization& authorization : authorizations)
     records.push_back(record_of(authorization, task.solver->type(), task.account->thumbprint));
   return records;

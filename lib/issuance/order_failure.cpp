@@ -41,6 +41,7 @@ std::vector<FailedIdentifier> failed_identifiers(const std::vector<acme::Authori
 
 std::vector<std::string> names_of(const std::vector<FailedIdentifier>& failed) {
   std::vector<std::string> names;
+  names.reserve(failed.size());
   for (const FailedIdentifier& one : failed) names.push_back(one.identifier.value);
   return names;
 }

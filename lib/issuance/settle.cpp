@@ -131,10 +131,10 @@ Progress Issuance::settle(Task& task, Failure failure) {
 /// A row that is refused again and again comes back later each time, whatever the CA says: some say 0 for
 /// ever.
 Progress Issuance::wait_for_limit(Task& task, Failure failure) {
+  const std::optional<Duration> told = failure.retry_after;
   if (failure.code == acme::paced_code)
-    return put_off(task, std::max<Duration>(failure.retry_after.value_or(1s), 1s), std::move(failure));
-  if (!failure.request)
-    return wait_for_hold(task, failure.retry_after.value_or(shortest_limit), std::move(failure));
+    return put_off(task, std::max<Duration>(told.value_or(1s), 1s), std::move(failure));
+  if (!failure.request) return wait_for_hold(task, told.value_or(shortest_limit), std::move(failure));
   const bool is_busy = failure.request->status == 503;
   if (failure.retry_after) failure.retry_after = std::min(*failure.retry_after, longest_limit(failure));
   const Duration wait = hold_others(task, failure, is_busy ? 1s : shortest_limit);

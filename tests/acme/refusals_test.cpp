@@ -452,6 +452,7 @@ TEST_CASE("when the wait for an unknown limit is over, the rows that waited come
   world.stub.fail_next(Kind::new_order,
                        faults::problem(429, "rateLimited", "too many new orders", json::object(), "3600"));
   std::vector<store::RequestId> rows;
+  rows.reserve(8);
   for (int row = 0; row < 8; ++row) rows.push_back(world.submit({"n" + std::to_string(row) + ".example"}));
   world.run(1);
   world.run();

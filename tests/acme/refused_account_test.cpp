@@ -25,6 +25,7 @@ std::string secret_file(const std::string& text) {
 
 std::vector<store::RequestId> submit_rows(Issuing& world, int count, const std::string& customer = "acme") {
   std::vector<store::RequestId> ids;
+  ids.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i)
     ids.push_back(world.submit({"n" + std::to_string(i) + ".example"}, customer));
   return ids;

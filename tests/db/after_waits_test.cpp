@@ -109,6 +109,7 @@ TEST_CASE("with each order that is accepted one more may be on its way, and afte
   ca.refuse(an_hour);
   ca.wait_is_over();
   std::vector<store::Fence> rows;
+  rows.reserve(24);
   for (int row = 0; row < 24; ++row) rows.push_back(ca.claimed());
   ca.accept(rows[0]);
   CHECK(ca.goes(rows[1]));

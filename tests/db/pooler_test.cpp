@@ -29,6 +29,7 @@ TEST_CASE("through a pooler that lends transactions a database is migrated and r
   store::migrate(database, {});
   const auto worker = store::worker_start(database, "host", 1, "test");
   std::vector<std::future<void>> clients;
+  clients.reserve(4);
   for (int i = 0; i < 4; ++i)
     clients.push_back(std::async(std::launch::async, [&, i] {
       store::Database another({.url = pooler.url(direct)});

@@ -145,7 +145,7 @@ struct PebbleGate::Impl {
       }
     }
     auto client = std::make_unique<httplib::SSLClient>("127.0.0.1", pebble.port());
-    client->set_ca_cert_path(pebble.ca_file().c_str());
+    client->set_ca_cert_path(pebble.ca_file());
     client->enable_server_certificate_verification(true);
     client->set_keep_alive(true);
     client->set_tcp_nodelay(true);

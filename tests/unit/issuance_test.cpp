@@ -189,6 +189,7 @@ TEST_CASE(
 TEST_CASE("order failure: of many failed names the sentence tells three, the rest is counted, none is lost") {
   const acme::Order order{.url = "https://ca/order/1", .status = OrderStatus::invalid};
   std::vector<acme::Authorization> authorizations;
+  authorizations.reserve(100);
   for (int i = 0; i < 100; ++i)
     authorizations.push_back(
         authorization("n" + std::to_string(i) + ".example",

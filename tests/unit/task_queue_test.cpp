@@ -90,6 +90,7 @@ TEST_CASE("task queue: every waiting thread gets what is due, while one waits fo
   std::atomic<int> count{0};
   std::atomic<std::int64_t> sum{0};
   std::vector<std::thread> takers;
+  takers.reserve(threads);
   for (int i = 0; i < threads; ++i)
     takers.emplace_back([&] {
       for (std::int64_t request = 0; (request = taken(queue)) > 0;) {
@@ -107,6 +108,7 @@ TEST_CASE("task queue: closing ends every take, now and later, and drops what is
   TaskQueue queue;
   queue.put(task(1), Clock::now() + 1h);
   std::vector<std::thread> takers;
+  takers.reserve(4);
   std::atomic<int> ended{0};
   for (int i = 0; i < 4; ++i)
     takers.emplace_back([&] {
