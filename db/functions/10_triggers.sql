@@ -41,6 +41,12 @@ BEGIN
             USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'split_of_is_a_request',
                   HINT = 'split_of is the id of a request of the same customer that stands for itself.';
     END IF;
+    -- Each of them looks at all the others.
+    IF NEW.split_of IS NOT NULL
+       AND (SELECT count(*) FROM (SELECT FROM csrq.request r WHERE r.split_of = NEW.split_of AND r.status <> 'cancelled' LIMIT 100) parts) >= 100 THEN
+        RAISE EXCEPTION '100 requests stand in for request % already', NEW.split_of
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'splits_are_few', HINT = 'Cancel those that are not wanted any more.';
+    END IF;
     IF NEW.replaces_id IS NOT NULL AND NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = NEW.replaces_id AND r.customer = NEW.customer) THEN
         RAISE EXCEPTION 'customer "%" has no request % that another one could replace', NEW.customer, NEW.replaces_id
             USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'replaces_id_is_a_request',

@@ -655,6 +655,7 @@ BEGIN
     -- Hardly ever are there so many that those must be left out which no worker has at the moment.
     RETURN (SELECT count(*) FROM (SELECT FROM csrq.acme_order o WHERE o.account_id = p_account AND o.closed_at IS NULL LIMIT p_most) o) < p_most
         OR (SELECT count(*) FROM (SELECT FROM csrq.acme_order o JOIN csrq.job j ON j.request_id = o.request_id AND j.status = 'leased'
+                                                                          AND j.lease_number <> ALL (csrq.locked_leases())
                                    WHERE o.account_id = p_account AND o.closed_at IS NULL LIMIT p_most) o) < p_most;
 END $$;
 COMMENT ON FUNCTION csrq.has_room(bigint, int) IS 'Whether fewer orders than so many are in flight under an account: open, and a worker has their row.';

@@ -31,7 +31,8 @@ COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back what
 CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(p_error ->> 'code' IN ('account_busy', 'ca_full', 'ca_out_of_reach', 'name_paused',
-        'on_hold', 'paced', 'rate_limit', 'recent_failure', 'same_request_under_way', 'split_waits')
+        'on_hold', 'paced', 'rate_limit', 'recent_failure', 'same_request_under_way', 'split_waits',
+        'suspended')
         OR p_error ->> 'class' = 'administrative' AND p_error ? 'account' AND NOT p_error ? 'request', false)
 $$;
 COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
@@ -86,6 +87,9 @@ BEGIN
           FROM free WHERE j.request_id = free.request_id RETURNING j.request_id, j.customer)
     INSERT INTO csrq.event (request_id, customer, what, worker_id)
     SELECT request_id, customer, 'given_back', p_worker FROM given_back;
+    -- The next heartbeat would be late for those who count what is in flight.
+    UPDATE csrq.worker w SET locked_leases = array(SELECT unnest(w.locked_leases) UNION SELECT unnest(p_leases))
+     WHERE w.id = p_worker AND NOT w.locked_leases @> p_leases;
     RETURN QUERY
     SELECT asked.request, asked.lease FROM unnest(p_requests, p_leases) asked(request, lease)
      WHERE NOT EXISTS (SELECT FROM csrq.job j
@@ -470,9 +474,16 @@ COMMENT ON FUNCTION csrq.renewals_left(int) IS 'How many renewals may still ente
 CREATE OR REPLACE FUNCTION csrq.queue_renewals(p_requests bigint[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    with_free_job CONSTANT bigint[] := array(
+        SELECT j.request_id FROM csrq.job j WHERE j.request_id = ANY (p_requests) FOR UPDATE SKIP LOCKED);
     newly bigint;
 BEGIN
-    WITH gone AS (DELETE FROM csrq.renewal n WHERE n.request_id = ANY (p_requests) RETURNING n.request_id),
+    WITH gone AS (
+        DELETE FROM csrq.renewal n
+         WHERE n.request_id = ANY (p_requests)
+           AND (n.request_id = ANY (with_free_job)
+                OR NOT EXISTS (SELECT FROM csrq.job j WHERE j.request_id = n.request_id))
+        RETURNING n.request_id),
     made AS (
         -- In an incident a CSR that is too old serves once more (csrq.want_fresh_csr()).
         INSERT INTO csrq.job AS j (request_id, customer, lane, kind, status, parked_because, retried_at)
@@ -491,20 +502,49 @@ BEGIN
     SELECT count(*) INTO newly FROM made;
     RETURN newly;
 END $$;
-COMMENT ON FUNCTION csrq.queue_renewals(bigint[]) IS 'Moves renewals that the caller has locked into the queue.';
+COMMENT ON FUNCTION csrq.queue_renewals(bigint[]) IS 'Moves renewals that the caller has locked into the queue, but '
+    'for those whose jobs somebody else has locked. Returns how many.';
+
+CREATE OR REPLACE FUNCTION csrq.is_locked(p_job csrq.job) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM csrq.job j WHERE j.request_id = p_job.request_id FOR UPDATE SKIP LOCKED;
+    RETURN NOT FOUND;
+END $$;
+COMMENT ON FUNCTION csrq.is_locked(csrq.job) IS 'Whether somebody else has a job locked; else it is '
+    'locked here.';
 
 CREATE OR REPLACE FUNCTION csrq.move_due_renewals(p_limit bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    picked bigint[];
 BEGIN
-    -- Of a great many the longest due and those with the nearest deadlines are looked at. What has neither a deadline nor a known end counts as if it had to be done
-    -- within a week.
-    RETURN csrq.queue_renewals(array(
+    -- What has neither a deadline nor a known end counts as if it had to be done within a week.
+    picked := array(
         SELECT n.request_id FROM csrq.renewal n
-         WHERE n.request_id IN ((SELECT d.request_id FROM csrq.renewal d WHERE d.renew_at <= now() ORDER BY d.renew_at LIMIT greatest(20000, p_limit))
-                                UNION ALL (SELECT d.request_id FROM csrq.renewal d WHERE d.deadline IS NOT NULL AND d.renew_at <= now() ORDER BY d.deadline LIMIT p_limit))
-         ORDER BY coalesce(n.deadline, n.not_after, n.renew_at + interval '7 days'), n.not_after, n.renew_at LIMIT p_limit FOR UPDATE SKIP LOCKED));
+         WHERE n.request_id IN (
+               (SELECT d.request_id FROM csrq.renewal d WHERE d.renew_at <= now()
+                 ORDER BY d.renew_at LIMIT greatest(20000, p_limit))
+                UNION ALL
+               (SELECT d.request_id FROM csrq.renewal d WHERE d.deadline IS NOT NULL AND d.renew_at <= now()
+                 ORDER BY d.deadline LIMIT p_limit))
+           AND NOT coalesce((SELECT csrq.is_locked(j) FROM csrq.job j WHERE j.request_id = n.request_id), false)
+         ORDER BY coalesce(n.deadline, n.not_after, n.renew_at + interval '7 days'), n.not_after, n.renew_at
+         LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    -- However many of these somebody has locked.
+    IF cardinality(picked) < p_limit THEN
+        picked := picked || array(
+            SELECT n.request_id FROM csrq.renewal n
+             WHERE n.renew_at <= now() AND n.request_id <> ALL (picked)
+               AND NOT coalesce((SELECT csrq.is_locked(j) FROM csrq.job j WHERE j.request_id = n.request_id), false)
+             ORDER BY n.renew_at LIMIT p_limit - cardinality(picked) FOR UPDATE SKIP LOCKED);
+    END IF;
+    RETURN csrq.queue_renewals(picked);
 END $$;
-COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals into the queue, of the 20,000 that are due longest, and of those with the nearest deadlines, the most urgent first (by their deadline, else by their expiry). csrq.renew_due() says how many.';
+COMMENT ON FUNCTION csrq.move_due_renewals(bigint) IS 'Moves due renewals into the queue, of the 20,000 '
+    'that are due longest, and of those with the nearest deadlines, the most urgent first (by their '
+    'deadline, else by their expiry). What somebody has locked is passed over. csrq.renew_due() says how '
+    'many.';
 
 CREATE OR REPLACE FUNCTION csrq.move_pressing_renewals() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

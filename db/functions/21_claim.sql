@@ -45,10 +45,7 @@ BEGIN
     -- Also an unchanged turn is locked, so that nobody ends it who has not seen the rows of this wakeup.
     ON CONFLICT (lane, customer) DO UPDATE SET turn_at = least(t.turn_at, EXCLUDED.turn_at);
     DELETE FROM csrq.wakeup w WHERE w.id = ANY (due);
-    IF cardinality(due) = p_limit THEN
-        RETURN;
-    END IF;
-    -- Those left are kept by open transactions; they count too, and stay.
+    -- Those left are kept by open transactions, or stand behind a great many of one customer's; they count too, and stay.
     INSERT INTO csrq.turn (lane, customer, turn_at)
     SELECT DISTINCT w.lane, w.customer, now() - interval '1 microsecond'
       FROM (SELECT k.lane, k.customer FROM csrq.wakeup k
@@ -117,19 +114,44 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.unopened(bigint, text) IS 'Rows that a worker holds and for which it is about to open an order.';
 
+CREATE OR REPLACE FUNCTION csrq.locked_leases() RETURNS bigint[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(l.number), '{}') FROM csrq.worker w CROSS JOIN unnest(w.locked_leases) l(number)
+$$;
+COMMENT ON FUNCTION csrq.locked_leases() IS 'Leases whose rows somebody has locked, as the workers '
+    'know: nobody works on them, and they are given back.';
+
 CREATE OR REPLACE FUNCTION csrq.in_flight(p_customer text) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    locked CONSTANT bigint[] := csrq.locked_leases();
 BEGIN
     IF p_customer IS NULL THEN
-        RETURN (SELECT count(*) FROM csrq.job j WHERE j.status = 'leased' AND j.kind <> 'revoke');
+        RETURN (SELECT count(*) FROM csrq.job j
+                 WHERE j.status = 'leased' AND j.kind <> 'revoke' AND j.lease_number <> ALL (locked));
     END IF;
-    RETURN (SELECT count(*) FROM csrq.job j WHERE j.status = 'leased' AND j.kind <> 'revoke' AND j.customer = p_customer);
+    RETURN (SELECT count(*) FROM csrq.job j
+             WHERE j.status = 'leased' AND j.kind <> 'revoke' AND j.customer = p_customer
+               AND j.lease_number <> ALL (locked));
 END $$;
-COMMENT ON FUNCTION csrq.in_flight(text) IS 'Rows for certificates that all workers together hold: of a customer; null: of all.';
+COMMENT ON FUNCTION csrq.in_flight(text) IS 'Rows for certificates that all workers together hold, but '
+    'for locked ones: of a customer; null: of all.';
 
 CREATE OR REPLACE FUNCTION csrq.left_to_renewals(p_most_per_account int) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN p_most_per_account > 1 THEN greatest(1, p_most_per_account / 8) ELSE 0 END $$;
 COMMENT ON FUNCTION csrq.left_to_renewals(int) IS 'Of the rows that may be in flight under an account, those that are left to renewals, so that no flood of others makes certificates expire.';
+
+CREATE OR REPLACE FUNCTION csrq.is_crowded(p_lane int) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*) = 8
+      FROM (SELECT FROM csrq.turn t
+             CROSS JOIN LATERAL (SELECT FROM csrq.job j
+                                  WHERE j.status = 'ready' AND NOT j.started AND j.lane = p_lane
+                                    AND j.customer = t.customer AND j.run_at <= now() LIMIT 8) j
+             WHERE t.lane = p_lane AND t.turn_at <= now() LIMIT 8) due
+$$;
+COMMENT ON FUNCTION csrq.is_crowded(int) IS 'Whether more rows of a lane are due than the others can '
+    'wait for.';
 
 CREATE OR REPLACE FUNCTION csrq.claim_lane(p_worker bigint, p_lane int, p_limit int, p_lease interval, p_policy text, p_most_per_customer int, p_most_per_account int) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -235,7 +257,8 @@ BEGIN
             room_of_lane := in_flight - CASE WHEN this_lane <> renewals THEN accounts * csrq.left_to_renewals(p_most_per_account) ELSE 0 END;
             IF pass = 1 AND this_lane < lanes[cardinality(lanes)] THEN
                 -- Where little is free, now and then nothing is taken.
-                room := CASE WHEN room_of_lane < room THEN floor(room_of_lane * 0.75 + random()) ELSE ceil(room * 0.75) END;
+                room := CASE WHEN room_of_lane < room OR room < 4 AND csrq.is_crowded(this_lane)
+                             THEN floor(least(room, room_of_lane) * 0.75 + random()) ELSE ceil(room * 0.75) END;
             END IF;
             picked := csrq.claim_lane(p_worker, this_lane, least(room, room_of_lane, CASE WHEN this_lane <> renewals THEN orders END)::int, p_lease,
                                       p_policy, p_most_per_customer, p_most_per_account);

@@ -78,6 +78,12 @@ BEGIN
         found_order := NULL;
     END IF;
     IF found_order.id IS NULL THEN
+        IF EXISTS (SELECT FROM csrq.request r JOIN csrq.customer c ON c.name = r.customer
+                    WHERE r.id = p_request AND c.status = 'suspended') THEN
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, 60::double precision,
+                jsonb_build_object('hold_code', 'suspended', 'detail', 'the customer is suspended; csrq.resume() lets its rows go on');
+            RETURN;
+        END IF;
         RETURN QUERY SELECT w.seconds IS NOT NULL, NULL::bigint, NULL::text, false, false, w.seconds, w.error
           FROM (SELECT * FROM csrq.split_wait(p_request) UNION ALL SELECT * FROM csrq.recent_failure(p_request, p_account, p_names)) w LIMIT 1;
         IF FOUND THEN
@@ -111,8 +117,12 @@ BEGIN
             RETURN;
         END IF;
         IF NOT csrq.has_room(p_account, p_most_in_flight) THEN
-            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, 60 + 240 * random(), jsonb_build_object('hold_code', 'account_busy',
-                'detail', format('%s orders are in flight under this account, as many as the workers allow (accounts.in_flight)', p_most_in_flight));
+            -- Claims see to it that hardly any come too many, but for those whose accounts they do not know yet.
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false,
+                CASE a.policy WHEN 'per_registered_domain' THEN 60 + 240 * random() ELSE 2 + 3 * random() END,
+                jsonb_build_object('hold_code', 'account_busy',
+                'detail', format('%s orders are in flight under this account, as many as the workers allow (accounts.in_flight)', p_most_in_flight))
+                FROM csrq.acme_account a WHERE a.id = p_account;
             RETURN;
         END IF;
     END IF;
@@ -206,6 +216,8 @@ DECLARE
     this_order csrq.acme_order;
 BEGIN
     IF is_held IS NULL THEN
+        -- The CA has accepted it; who waits to hear that need not wait for whoever has the row locked.
+        PERFORM csrq.first_is_answered(o.request_id, o.account_id, true) FROM csrq.acme_order o WHERE o.id = p_order;
         RETURN 'locked';
     END IF;
     IF NOT is_held THEN

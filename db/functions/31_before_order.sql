@@ -160,7 +160,7 @@ CREATE OR REPLACE FUNCTION csrq.is_trouble_of_ca(p_error jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(p_error ->> 'class' IN ('transient', 'limited')
                     AND p_error ->> 'code' NOT IN ('internal', 'paced', 'ca_busy', 'order_taken', 'recent_failure', 'split_waits', 'same_request_under_way', 'account_busy',
-                                                    'ca_full', 'self_check_waits'), false)
+                                                    'ca_full', 'self_check_waits', 'suspended'), false)
 $$;
 COMMENT ON FUNCTION csrq.is_trouble_of_ca(jsonb)
     IS 'Whether this error of a request is its CA''s doing, not its names'' or csrq''s own: no answer, 5xx, a limit, an order that it does not finish with.';
@@ -199,6 +199,14 @@ END $$;
 COMMENT ON FUNCTION csrq.falls_back(bigint)
     IS 'Whether a row goes to the fallback of its CA this time: after three failures in a row or an hour of waiting, for reasons of the CA; a renewal, when half of the time between its due date and the end is over. By turns with its own CA.';
 
+CREATE OR REPLACE FUNCTION csrq.may_go_first(p_customer text, p_demand bytea) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN pg_try_advisory_xact_lock(hashtextextended(p_customer || encode(p_demand, 'hex'), csrq.lock_seed()));
+END $$;
+COMMENT ON FUNCTION csrq.may_go_first(text, bytea) IS 'False while another transaction decides on a '
+    'row for the same certificate.';
+
 CREATE OR REPLACE FUNCTION csrq.before_order(p_worker bigint, p_request bigint, p_lease bigint, p_names text[], p_demand bytea,
     p_may_fall_back boolean)
 RETURNS TABLE (held boolean, verdict text, detail text, falls_back boolean, open_directory text)
@@ -230,7 +238,7 @@ BEGIN
     END IF;
     -- Of several that come at once, one after the other; whoever keeps the lock keeps nobody for longer than one wait.
     IF its.is_new AND its.may_share AND NOT its.has_order
-       AND NOT pg_try_advisory_xact_lock(hashtextextended(its.customer || encode(p_demand, 'hex'), 0))
+       AND NOT csrq.may_go_first(its.customer, p_demand)
        AND NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = p_request AND r.error ->> 'code' = 'same_request_under_way') THEN
         detail := csrq.wait_for_other(p_worker, p_request, p_lease, NULL);
         verdict := 'wait';

@@ -48,14 +48,24 @@ $$;
 COMMENT ON FUNCTION csrq.server_of(text) IS 'Cluster and timeline of a place: another one after a '
     'promotion, a recovery to a point in time or a restored dump, not after a copy beside it.';
 
+CREATE OR REPLACE FUNCTION csrq.lock_seed() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.value::bigint FROM csrq.setting s WHERE s.name = 'lock_seed'
+$$;
+COMMENT ON FUNCTION csrq.lock_seed() IS 'What csrq hashes its advisory locks with, so that nobody else '
+    'can compute them.';
+
 CREATE OR REPLACE FUNCTION csrq.skip_lost_ids() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     most_lost CONSTANT bigint := 10000000;
 BEGIN
+    -- Of two at once neither may set back what the other has set; for no longer than this takes.
+    PERFORM pg_advisory_lock(hashtextextended('skip_lost_ids', csrq.lock_seed()));
     PERFORM setval(format('%I.%I', s.schemaname, s.sequencename)::regclass,
                    coalesce(s.last_value, 0) + most_lost)
        FROM pg_sequences s WHERE s.schemaname = 'csrq';
+    PERFORM pg_advisory_unlock(hashtextextended('skip_lost_ids', csrq.lock_seed()));
 END $$;
 COMMENT ON FUNCTION csrq.skip_lost_ids() IS 'What was committed last before a promotion may be lost, '
     'and apps and workers may have its ids in mind: no id of it is given again.';

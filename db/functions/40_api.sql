@@ -186,7 +186,9 @@ END $$;
 COMMENT ON FUNCTION csrq.retry_report(bigint, text, text, boolean, interval, text, text)
     IS 'As csrq.retry(), and says when: how many rows, when the first and the last is tried, when the last can be issued as the limits stand; and how many of them wait for a limit of the CA, which nobody here can end, until when.';
 
--- Whoever asks has half a second's patience with others that have the row locked. Then workers do it.
+-- Whoever asks has half a second's patience with others that have the row locked. Then workers do it. These touch
+-- what is their request's alone: its job, its renewal, its row. Orders share authorizations with those of other rows, so
+-- they are left to workers (csrq.wish), whose transactions are short.
 
 CREATE OR REPLACE FUNCTION csrq.cancel_now(p_request bigint, p_by text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -213,7 +215,7 @@ BEGIN
         RETURN 'cancelled; a worker is busy with it and stops at its next step';
     END IF;
     DELETE FROM csrq.job j WHERE j.request_id = p_request;
-    PERFORM csrq.close_orders(p_request);
+    PERFORM csrq.wish_to_close_orders(p_request, p_by);
     RETURN 'cancelled';
 END $$;
 COMMENT ON FUNCTION csrq.cancel_now(bigint, text) IS 'What csrq.cancel() does.';
@@ -238,7 +240,7 @@ DECLARE
 BEGIN
     PERFORM FROM csrq.job j WHERE j.request_id = p_request FOR UPDATE;
     SELECT * INTO its FROM csrq.request r WHERE r.id = p_request FOR NO KEY UPDATE;
-    IF its.status <> 'issued' THEN
+    IF its.status IS DISTINCT FROM 'issued' THEN
         RAISE EXCEPTION 'request % is %, only an issued one can be renewed', p_request, its.status
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'csrq.retry() starts a failed one again.';
     END IF;
@@ -290,7 +292,7 @@ BEGIN
         RETURN 'open already';
     END IF;
     DELETE FROM csrq.job j WHERE j.request_id = p_request;
-    PERFORM csrq.close_orders(p_request);
+    PERFORM csrq.wish_to_close_orders(p_request, p_by);
     DELETE FROM csrq.renewal n WHERE n.request_id = p_request;
     INSERT INTO csrq.job (request_id, customer, lane, kind, revoke_reason)
         VALUES (its.id, its.customer, 0 /* urgent */, 'revoke', p_reason::smallint);

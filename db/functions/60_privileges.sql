@@ -178,6 +178,7 @@ GRANT EXECUTE ON FUNCTION csrq.open_incident TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.renew_all TO csrq_admin;
 
 -- 39_eras.sql
+GRANT EXECUTE ON FUNCTION csrq.place TO csrq_app, csrq_worker, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.arrive TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.begin_era TO csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.current_cursor TO csrq_app, csrq_admin, csrq_dba;

@@ -12,6 +12,8 @@
 namespace csrq::store {
 namespace {
 
+constexpr auto close_expired_sql = "SELECT csrq.close_expired()";
+
 constexpr auto claim_abandoned_sql = R"sql(
     SELECT id, url, identifier, customer, ca, directory, policy, owner FROM csrq.claim_abandoned($1, $2, $3)
 )sql";
@@ -74,12 +76,15 @@ void set_ca_policies(Database& database, const std::vector<CaConfig>& cas) {
 }
 
 std::int64_t tidy(Database& database) {
-  const std::int64_t closed = number_or_refuse(database, "SELECT csrq.close_expired()", {});
-  for (const char* chore : {"SELECT csrq.make_event_partitions()", "SELECT csrq.forget_learnt_limits()",
-                            "SELECT csrq.drop_full_buckets()", "SELECT csrq.give_back_cancelled()",
-                            "SELECT csrq.call_accounts()"}) {
+  std::int64_t closed = 0;
+  for (const char* chore : {close_expired_sql, "SELECT csrq.make_event_partitions()",
+                            "SELECT csrq.forget_learnt_limits()", "SELECT csrq.drop_full_buckets()",
+                            "SELECT csrq.give_back_cancelled()", "SELECT csrq.call_accounts()"}) {
     try {
-      database.run([&](pqxx::transaction_base& transaction) { execute(transaction, chore); });
+      run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+        const auto answer = execute(transaction, chore);
+        if (chore == close_expired_sql) closed = answer[0][0].as<std::int64_t>();
+      });
     } catch (const TryAgain& reason) {
       log::warning("the database refuses a chore for now; tried again",
                    {{"chore", chore}, {"error", reason.what()}});

@@ -38,15 +38,16 @@ constexpr auto server_settings_sql = R"sql(
       FROM pg_settings s WHERE s.name = 'default_transaction_read_only'
 )sql";
 
-// A database without csrq's schema has nothing to arrive at, nor has a login that is no worker.
-constexpr auto may_arrive_sql = R"sql(
+// A database without csrq's schema has no place. Who is no worker only looks where it is.
+constexpr auto may_call_sql = R"sql(
     SELECT EXISTS (
         SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE n.nspname = 'csrq' AND p.proname = 'arrive'
+         WHERE n.nspname = 'csrq' AND p.proname = $1
            AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE'))
 )sql";
 
 constexpr auto arrive_sql = "SELECT place, (since_promotion * 1000000)::bigint FROM csrq.arrive()";
+constexpr auto look_sql = "SELECT csrq.place(), NULL::bigint";
 
 std::string one_line(std::string message) {
   while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
@@ -234,11 +235,11 @@ void Session::connect_to(Access access) {
   } catch (const pqxx::failure& e) {
     const std::string cause = without_secrets(one_line(e.what()), options_.url, password.reveal());
     if (is_malformed(e.what())) throw UsageError("database.url is not one that libpq can read: " + cause);
-    if (connection && lends_statements_only(parameters))
+    // One that has served before is none of these: its connections are broken off for another reason.
+    if (connection && connections_ == 0 && lends_statements_only(parameters))
       throw UsageError(
           "the pooler before the database lends its connections for single statements: csrq needs pool_mode "
-          "= "
-          "transaction or session");
+          "= transaction or session");
     throw_unreachable(cause);
   }
 }
@@ -248,8 +249,12 @@ void Session::connect_to(Access access) {
 void Session::arrive(pqxx::connection& connection) {
   pqxx::work transaction(connection);
   set_up(transaction);
-  if (!execute(transaction, may_arrive_sql)[0][0].as<bool>()) return;
-  const auto arrival = execute(transaction, arrive_sql)[0];
+  const auto may_call = [&](const char* function) {
+    return execute(transaction, may_call_sql, {function})[0][0].as<bool>();
+  };
+  const char* statement = may_call("arrive") ? arrive_sql : may_call("place") ? look_sql : nullptr;
+  if (!statement) return;
+  const auto arrival = execute(transaction, statement)[0];
   const std::string before = std::exchange(place_, text(arrival[0]));
   if (!arrival[1].is_null()) promoted_at_ = Clock::now() - Duration(arrival[1].as<std::int64_t>());
   transaction.commit();

@@ -52,7 +52,7 @@ class Session {
   DatabaseOptions options_;
   std::unique_ptr<pqxx::connection> connection_{};
   bool overrides_read_only_{false};  ///< the database or the login has transactions read-only by default
-  std::string place_{};              ///< csrq.place(); empty: this login need not know
+  std::string place_{};              ///< csrq.place(); empty: this login may not know
   std::atomic<std::uint64_t> connections_{0};
   std::atomic<Clock::time_point> promoted_at_{Clock::time_point::min()};
   bool given_up_{false};  ///< connecting has failed since stop was asked for, and time was up

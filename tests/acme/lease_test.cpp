@@ -159,7 +159,9 @@ TEST_CASE("of one account no more orders are in flight at once than configured, 
   for (int i = 0; i < rows; ++i) world.submit({"n" + std::to_string(i) + ".example"});
   RunningBatch first([&] { return world.worker().run(rows); });
   RunningBatch second([&] { return other.run(rows); });
-  CHECK(first.wait().issued + second.wait().issued == rows);
+  const std::int64_t issued = first.wait().issued + second.wait().issued;
+  world.sql.run("UPDATE csrq.job SET run_at = now()");  // one that came too many waits
+  CHECK(issued + world.run(rows).issued == rows);
   // Each of two claims at one instant may take what is left.
   CHECK(std::stoi(world.sql.value("SELECT max((SELECT count(*) FROM csrq.acme_order b WHERE b.created_at <= "
                                   "a.created_at AND b.closed_at > a.created_at))"

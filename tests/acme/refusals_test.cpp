@@ -293,11 +293,12 @@ TEST_CASE("a row that is refused makes room for those of others at once") {
 
 TEST_CASE("a row that is held for less than a minute waits in the queue, where its reason is to be read") {
   StubIssuing world;
-  world.sql.run(
-      "INSERT INTO csrq.rate_hold (directory, scope, key, until, error) VALUES ('" +
-      world.stub.directory_url() +
-      "', 'registered_domain', 'a.example', now() + interval '40 s', '{\"detail\": \"slow down\"}')");
   const auto id = world.submit({"a.example"});
+  world.sql.run(
+      "INSERT INTO csrq.rate_hold (directory, scope, key, until, error, request_id) VALUES ('" +
+      world.stub.directory_url() +
+      "', 'registered_domain', 'a.example', now() + interval '40 s', '{\"detail\": \"slow down\"}', " +
+      std::to_string(store::number(id)) + ")");
   CHECK(world.run().put_off == 1);
   CHECK(world.row(id).code() == "on_hold");
   CHECK(world.row(id).detail() == "slow down");

@@ -125,16 +125,26 @@ TEST_CASE("a commit in doubt is not taken for another transaction's of the serve
     store::Database database({.url = pair.primary.url()});
     store::migrate(database, {});
   }
-  Sql(pair.primary.url()).run("CREATE TABLE number (n int PRIMARY KEY)");
+  Sql(pair.primary.url())
+      .run(
+          "CREATE TABLE number (n int PRIMARY KEY); CREATE ROLE shop LOGIN IN ROLE csrq_app; "
+          "GRANT INSERT ON number TO shop");
   pair.wait_until_caught_up();
   pair.cut_replication();
+  std::string login;
+  SUBCASE("by a worker") {
+    login = "postgres";
+  }
+  SUBCASE("by an app") {
+    login = "shop";
+  }
   ConnectionProxy proxy(pair.primary.url());
   Sql standby(pair.standby->url());
   const std::string behind_proxy = proxy.url();  // host=… first
   // The standby comes first: after its promotion nobody asks the old primary.
   store::Database database({.url = "host=" + standby.socket_folder() + "," +
                                    behind_proxy.substr(5, behind_proxy.find(' ') - 5) +
-                                   " port=5432,5432 user=postgres dbname=postgres"});
+                                   " port=5432,5432 dbname=postgres user=" + login});
   proxy.cut_at_next_commit(ConnectionProxy::Cut::before);
   int runs = 0;
   database.run([&](pqxx::transaction_base& transaction) {

@@ -325,7 +325,7 @@ TEST_CASE("an open insert for many customers keeps no other customer from its tu
   transaction.exec(
       "INSERT INTO csrq.request (customer, csr) SELECT 'c' || n, 'x' FROM generate_series(1, 1200) n");
   queue.submit_many("small", 1, "urgent");
-  CHECK(Queue::shares(queue.claim(1)) == Shares{{"small", 1}});
+  CHECK(Queue::shares(queue.claim(2)).contains("small"));
 }
 
 TEST_CASE("what an administrator changes about a limit counts at the next claim") {
@@ -346,6 +346,9 @@ TEST_CASE("urgent rows, however many, come first and let the others pass") {
   queue.submit_many("flood", 100, "urgent");
   queue.submit_many("small", 10);
   CHECK(Queue::shares(queue.claim(8)) == Shares{{"flood", 6}, {"small", 2}});
+  int others = 0;
+  for (int i = 0; i < 60; ++i) others += Queue::shares(queue.claim(1)).contains("small") ? 1 : 0;
+  CHECK(others > 0);  // 8 of 60, and by chance 0 in 30 million runs
 }
 
 TEST_CASE("a customer that may not insert urgent rows is told so, and inserts others") {

@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <set>
+#include <sstream>
+
 #include "db/store_fixture.hpp"
 #include "store/before_order.hpp"
 #include "store/janitor.hpp"
@@ -89,7 +92,81 @@ writes() {
   };
 }
 
+/// Tables of which a transaction that stays open keeps rows from being written, by name.
+std::string locked_tables(Store& store) {
+  std::istringstream tables(
+      store.sql.value("SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c "
+                      "WHERE c.relnamespace = 'csrq'::regnamespace AND c.relkind IN ('r', 'p')"));
+  std::string locked;
+  for (std::string table; tables >> table;) {
+    const std::string free = "(SELECT FROM csrq." + table + " FOR NO KEY UPDATE SKIP LOCKED) free";
+    if (store.count(table) != store.sql.value("SELECT count(*) FROM " + free))
+      locked += (locked.empty() ? "" : " ") + table;
+  }
+  return locked;
+}
+
+/// Two rows of acme with one authorization at the CA; the first has an open order and waits in the queue.
+void submit_sharers_of_an_authorization(Store& store) {
+  store.submit();
+  store.submit();
+  const auto second = store.claim_one();
+  const auto first = store.claim_one();
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a'));
+  for (const auto& claim : {first, second}) {
+    const auto order = store::open_order(store.database, claim.fence, account.id, {"a.example"}, {}).order;
+    auto record = Store::order_record(order.value().id,
+                                      "https://ca.example/" + std::to_string(store::number(order->id)));
+    record.authorizations = {"https://ca.example/authorization"};
+    REQUIRE(store::record_order(store.database, claim.fence, record));
+  }
+  store.sql.run(
+      "INSERT INTO csrq.acme_challenge (authorization_id, type, url, token, status, key_authorization, "
+      "presented_at) "
+      "SELECT id, 'http-01', url || '/challenge', 'token', 'pending', 'token.thumbprint', now() "
+      "FROM csrq.acme_authorization");
+  REQUIRE(store::put_off(store.database, first.fence, {}, nullptr));
+}
+
 }  // namespace
+
+TEST_CASE("an app that calls csrq locks its requests, their jobs and renewals, and nothing else") {
+  Store store;
+  OpenTransaction app(store);
+  SUBCASE("cancel of a row with an order") {
+    submit_sharers_of_an_authorization(store);
+    app.run("SELECT csrq.cancel(request_id) FROM csrq.job WHERE status = 'ready'");
+    CHECK(locked_tables(store) == "job request");
+  }
+  SUBCASE("cancel of a row that a worker has") {
+    submit_sharers_of_an_authorization(store);
+    app.run("SELECT csrq.cancel(request_id) FROM csrq.job WHERE status = 'leased'");
+    CHECK(locked_tables(store) == "job request");
+  }
+  SUBCASE("retry") {
+    submit_sharers_of_an_authorization(store);
+    store.sql.run("UPDATE csrq.job SET run_at = now() + interval '1 hour'");
+    app.run("SELECT csrq.retry(id => request_id) FROM csrq.job");
+    CHECK(locked_tables(store) == "job");
+  }
+  SUBCASE("cancel, renew and revoke of an issued row") {
+    for (const char* serial : {"01", "02", "03"}) {
+      store.submit();
+      store.issue_next(serial);
+    }
+    app.run("SELECT csrq.cancel(1), csrq.renew(2), csrq.revoke(3, 0)");
+    CHECK(locked_tables(store) == "renewal request");
+  }
+}
+
+TEST_CASE("an order whose row an app has cancelled is closed by a worker") {
+  Store store;
+  submit_sharers_of_an_authorization(store);
+  store.sql.run("SELECT csrq.cancel(request_id) FROM csrq.job WHERE status = 'ready'");
+  CHECK(store.count("acme_order WHERE closed_at IS NULL") == "2");
+  CHECK(store::carry_out_wishes(store.database) == 1);
+  CHECK(store.count("acme_order WHERE closed_at IS NULL") == "1");
+}
 
 TEST_CASE("a write for a row that somebody has locked waits for nobody, and writes nothing") {
   Store store;
@@ -195,6 +272,49 @@ TEST_CASE("an administrator's cancel, renew and revoke wait for nobody, and are 
         "t");
 }
 
+TEST_CASE("an app's open transactions neither keep an administrator from cancelling a row nor undo it") {
+  Store store;
+  const auto id = store.submit();
+  const std::string cancel = "SELECT csrq.cancel(" + std::to_string(store::number(id)) + ")";
+  OpenTransaction app(store);
+  app.run(cancel);
+  OpenTransaction same_app(store);
+  same_app.run(cancel);
+  CHECK(store.sql.value(cancel).starts_with("will be cancelled"));
+  OpenTransaction once_more(store);
+  once_more.run(cancel);
+  app.abort();
+  CHECK(store::claim(store.database, store.worker, 10, lease).empty());
+  CHECK(store.request(id, "status") == "cancelled");
+}
+
+TEST_CASE("what one customer wishes for its locked rows delays no other customer's wishes") {
+  Store store;
+  store::Submission submission;
+  submission.customer = "bob";
+  for (int i = 0; i < 60; ++i) store.submit(submission);
+  const auto id = store.submit();
+  OpenTransaction app(store);
+  app.run("SELECT FROM csrq.job FOR UPDATE");
+  store.sql.run("SELECT csrq.wish(id, 'cancel', 'bob') FROM csrq.request WHERE customer = 'bob'");
+  store::cancel(store.database, id);
+  app.abort();
+  OpenTransaction bob(store);
+  bob.run("SELECT FROM csrq.job WHERE customer = 'bob' FOR UPDATE");
+  CHECK(store::carry_out_wishes(store.database) == 1);
+  CHECK(store.request(id, "status") == "cancelled");
+}
+
+TEST_CASE("a wish of a row that is gone harms nobody") {
+  Store store;
+  const auto gone = store.submit();
+  const auto other = store.submit();
+  store.sql.run("SELECT csrq.wish(1, 'renew', 'acme'), csrq.wish(1, 'cancel', 'acme')");
+  store.sql.run("DELETE FROM csrq.request WHERE id = " + std::to_string(store::number(gone)));
+  CHECK(store.claim_one().fence.request == other);
+  CHECK(store.count("wish") == "0");
+}
+
 TEST_CASE("what is to be cancelled when its lock is gone is not claimed before") {
   Store store;
   const auto id = store.submit();
@@ -235,6 +355,111 @@ TEST_CASE("a row that replaces a locked one is issued, and the other ends when i
   app.abort();
   CHECK(store::carry_out_wishes(store.database) == 1);
   CHECK(store.request(former, "auto_renew") == "f");
+}
+
+TEST_CASE("a row that is cancelled takes over nobody's renewals afterwards") {
+  Store store;
+  for (const char* serial : {"01", "02"}) {
+    store.submit();
+    store.issue_next(serial);
+  }
+  store.sql.run("UPDATE csrq.request SET demand_sha256 = sha256('d'), serial = '01'");
+  store.sql.run("SELECT csrq.wish(1, 'end_sharers', 'csrq')");
+  store.sql.run("SELECT csrq.cancel(1)");
+  store::carry_out_wishes(store.database);
+  CHECK(store.count("wish") == "0");
+  CHECK(store.request(store::RequestId{2}, "auto_renew") == "t");
+}
+
+TEST_CASE("a renewal whose job somebody has locked keeps back no other customer's renewals") {
+  Store store;
+  store.submit();
+  const auto locked = store.issue_next("01");
+  store.sql.run("SELECT csrq.revoke(1, 0)");
+  const auto revocation = store.claim_one();
+  REQUIRE(store::fail(store.database, revocation.fence, some_failure(FailureClass::permanent), schedule));
+  store.submit();
+  const auto other = store.issue_next("02");
+  store.sql.run("UPDATE csrq.renewal SET renew_at = now() - request_id * interval '1 s'");
+  REQUIRE(store.count("renewal") == "2");
+  OpenTransaction app(store);
+  app.run("SELECT csrq.retry(id => 1)");
+  CHECK(store::renew_due(store.database, 1) == 1);
+  CHECK(store.job(other, "kind") == "renew");
+  CHECK(store::renew_due(store.database, 1) == 0);
+  app.abort();
+  CHECK(store::renew_due(store.database, 1) == 1);
+  CHECK(store.job(locked, "kind || status") == "renewready");
+}
+
+TEST_CASE("however many due renewals somebody has locked, another customer's are queued") {
+  Store store;
+  store.sql.run(R"sql(
+      BEGIN; SET LOCAL session_replication_role = replica;
+      INSERT INTO csrq.request (customer, csr, created_by) OVERRIDING SYSTEM VALUE
+          SELECT 'acme', 'x', 'x' FROM generate_series(1, 20001);
+      INSERT INTO csrq.renewal (request_id, renew_at) SELECT id, now() - interval '1 day' FROM csrq.request;
+      COMMIT)sql");
+  OpenTransaction app(store);
+  app.run("SELECT FROM csrq.renewal FOR UPDATE");
+  const auto id = store.submit();
+  store.issue_next("01");
+  store.sql.run("UPDATE csrq.renewal SET renew_at = now() WHERE request_id = " +
+                std::to_string(store::number(id)));
+  CHECK(store::renew_due(store.database, 100) == 1);
+}
+
+TEST_CASE("however many wakeups one customer makes, another's row is claimed at once") {
+  Store store;
+  for (int seconds = 0; seconds < 150; ++seconds)
+    store.sql.run(
+        "INSERT INTO csrq.request (customer, csr, run_after) VALUES ('bob', 'x', now() + interval '1 hour' "
+        "- " +
+        std::to_string(seconds) + " * interval '1 second')");
+  REQUIRE(store.count("wakeup") == "150");
+  const auto id = store.submit();
+  store.sql.run("UPDATE csrq.job SET run_at = run_at - interval '1 day'");
+  store.sql.run("UPDATE csrq.wakeup SET run_at = run_at - interval '1 day'");
+  std::set<store::RequestId> claimed;
+  for (int i = 0; i < 2; ++i) claimed.insert(store.claim_one().fence.request);
+  CHECK(claimed.contains(id));
+}
+
+TEST_CASE("rows that somebody has locked take no room of an account that others share") {
+  Store store;
+  for (const char* customer : {"bob", "carol"}) {
+    store::Submission submission;
+    submission.customer = customer;
+    for (int i = 0; i < 8; ++i) store.submit(submission);
+  }
+  const auto claim = [&] {
+    return store::claim(store.database, store.worker, 16, lease,
+                        {.policy = AccountPolicy::shared, .most_per_account = 8});
+  };
+  std::vector<store::Fence> held;
+  for (auto claims = claim(); !claims.empty(); claims = claim())
+    for (const auto& one : claims) held.push_back(one.fence);
+  const auto id = store.submit();
+  REQUIRE(claim().empty());
+  OpenTransaction app(store);
+  app.run("SELECT csrq.cancel(request_id) FROM csrq.job WHERE status = 'leased'");
+  CHECK(store::give_back_unlocked(store.database, store.worker, held).empty());
+  bool is_claimed = false;
+  for (const auto& one : claim()) is_claimed = is_claimed || one.fence.request == id;
+  CHECK(is_claimed);
+}
+
+TEST_CASE("a row that a worker has already opens no order once its customer is suspended") {
+  Store store;
+  const auto id = store.submit();
+  const auto fence = store.claim_one().fence;
+  store.sql.run("SELECT csrq.suspend('acme')");
+  const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a'));
+  const auto opened = store::open_order(store.database, fence, account.id, {"a.example"}, {});
+  REQUIRE(opened.hold);
+  CHECK(opened.hold->code == "suspended");
+  REQUIRE(store::put_off(store.database, fence, opened.hold->wait, nullptr));
+  CHECK(store.job(id, "parked_because") == "suspended");
 }
 
 TEST_CASE("a suspension holds at once, whoever has rows locked or inserts them at that moment") {

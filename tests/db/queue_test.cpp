@@ -77,7 +77,7 @@ TEST_CASE("a row with run_after is not claimed before then") {
 TEST_CASE("whoever reschedules a row that a worker is writing to does not wait for it, and the job follows") {
   Store store;
   const auto id = store.submit();
-  const auto claim = store.claim_one();
+  const auto fence = store.claim_one().fence;
   pqxx::connection workers(store.test.url());
   pqxx::connection admins(store.test.url());
   pqxx::work worker(workers);
@@ -85,16 +85,14 @@ TEST_CASE("whoever reschedules a row that a worker is writing to does not wait f
   pqxx::work admin(admins);
   admin.exec("SET LOCAL lock_timeout = '5s'");
   admin.exec("UPDATE csrq.request SET priority = 'urgent', run_after = now() + interval '1 day'");
+  worker.commit();
 
-  auto put_off = std::async(std::launch::async, [&] {
-    worker.exec("SELECT csrq.put_off(" + std::to_string(store::number(claim.fence.worker)) + ", " +
-                std::to_string(store::number(claim.fence.request)) + ", " +
-                std::to_string(store::number(claim.fence.lease)) + R"(, '1 minute', '{"code": "ca_busy"}'))");
-    worker.commit();
-  });
-  while (store.sql.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == "0") std::this_thread::yield();
+  const auto put_off = [&] {
+    return store::put_off(store.database, fence, std::chrono::minutes(1), nullptr);
+  };
+  CHECK_THROWS_AS(put_off(), store::RowLocked);
   admin.commit();
-  CHECK_NOTHROW(put_off.get());
+  CHECK(put_off());
   CHECK(store.job(id, "lane") == "0");
   CHECK(store.job(id, "run_at > now() + interval '23 hours'") == "t");
 }

@@ -226,6 +226,15 @@ TEST_CASE("of two workers that come to rows for the same certificate at once one
   other_worker.commit();
 }
 
+TEST_CASE(
+    "nobody else can compute the lock by which rows for the same certificate come one after the other") {
+  Sharers store;
+  pqxx::connection connection(store.test.url());
+  pqxx::work app(connection);
+  app.exec("SELECT pg_advisory_lock(hashtextextended('acme' || repeat('64', 32), 0))");
+  CHECK(store.look(store.submit()) == Verdict::order);
+}
+
 TEST_CASE("a row that was not let through by its lease decides nothing") {
   Sharers store;
   store.issue(store.submit(), "01");

@@ -78,6 +78,16 @@ TEST_CASE("a request that stands in for another one waits while no name of that 
   CHECK(store::retry(store.database, {.everything = true}) == 0);
 }
 
+TEST_CASE("no more than a hundred requests stand in for one, but for those that were cancelled") {
+  Splits store;
+  const auto first = store.stand_in();
+  const std::string insert = "INSERT INTO csrq.request (customer, csr, split_of) SELECT 'acme', 'x', " +
+                             std::to_string(store::number(store.whole)) + " FROM generate_series(1, 100)";
+  CHECK(store.sql.refusal(insert).find("100 requests stand in") != std::string::npos);
+  store::cancel(store.database, first);
+  CHECK(store.sql.refusal(insert) == "");
+}
+
 TEST_CASE("it starts once names fail that are not among its own, whether for now or for good") {
   for (const FailureClass failure_class : {FailureClass::validation, FailureClass::permanent}) {
     Splits store;
