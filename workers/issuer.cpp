@@ -180,12 +180,12 @@ void Issuer::do_chore(Chore& chore) {
     chore.next = Clock::now() + std::min<Duration>(chore.interval, config_.worker.poll);
     log::warning("the database refuses a chore for now; tried again",
                  {{"chore", chore.name}, {"error", reason.what()}});
+  } catch (const Unreachable&) {
+    throw;
+  } catch (const std::exception& reason) {
+    if (chore.run == &Issuer::beat) throw;  // without heartbeats its leases run out
+    log::error("a chore failed; tried again", {{"chore", chore.name}, {"error", reason.what()}});
   }
-}
-
-/// Another csrq may have migrated it.
-void Issuer::look_at_schema() {
-  store::require_same_schema(coordination_);
 }
 
 /// Of both: one more than before, and the server may be another.
@@ -194,6 +194,7 @@ std::uint64_t Issuer::connections() const {
 }
 
 void Issuer::beat() {
+  store::require_same_schema(coordination_);
   connections_ = connections();
   if (!store::is_registered(coordination_, worker_)) register_again();
   const std::vector<store::Fence> held = leases_.held();
@@ -309,25 +310,26 @@ void Issuer::claim_more() {
                     .most_per_customer = most_per_customer(),
                     .most_per_account = config_.accounts.in_flight,
                     .renewals_only = renewals_only_});
-  if (connections() != connections_) {
-    const store::WorkerId former = worker_;
-    beat();
-    if (worker_ != former)
-      return;  // they were claimed on a server that was promoted meanwhile, and given back
-  }
-  const bool got_all = claims.size() == wanted;
-  const bool is_full = may_be_full(leases_.size() + claims.size());
-  const bool looks_again = is_full || (!got_all && another_was_at_it(claims.empty()));
-  nothing_due_ = !got_all && !looks_again;
-  next_claim_ = got_all ? Clock::time_point{}
-                        : Clock::now() + (looks_again ? std::min<Duration>(config_.worker.poll, share_retry)
-                                                      : config_.worker.poll);
+  const std::size_t claimed = claims.size();
+  const bool is_full = may_be_full(leases_.size() + claimed);
   for (store::Claim& claim : claims) {
     leases_.add(claim.fence);
     queue_.put(std::make_unique<issuance::Task>(std::move(claim)), Clock::now());
   }
+  if (connections() != connections_) {
+    const store::WorkerId former = worker_;
+    beat();
+    if (worker_ != former)
+      return;  // they were claimed on a server that was promoted meanwhile, and are given back
+  }
+  const bool got_all = claimed == wanted;
+  const bool looks_again = is_full || (!got_all && another_was_at_it(claimed == 0));
+  nothing_due_ = !got_all && !looks_again;
+  next_claim_ = got_all ? Clock::time_point{}
+                        : Clock::now() + (looks_again ? std::min<Duration>(config_.worker.poll, share_retry)
+                                                      : config_.worker.poll);
   const std::scoped_lock lock(mutex_);
-  tally_.claimed += static_cast<std::int64_t>(claims.size());
+  tally_.claimed += static_cast<std::int64_t>(claimed);
 }
 
 /// A batch that found nothing, or little, since another worker's claim had the same turns locked at that

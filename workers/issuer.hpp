@@ -85,7 +85,6 @@ class Issuer {
   int most_per_customer() const;
   bool may_be_full(std::size_t held) const;
   bool batch_is_done() const;
-  void look_at_schema();
   std::uint64_t connections() const;
   void beat();
   void register_again();
