@@ -23,8 +23,9 @@ void TaskQueue::put(std::unique_ptr<issuance::Task> task, Clock::time_point due)
 std::vector<store::Fence> TaskQueue::waiting() {
   const std::scoped_lock lock(mutex_);
   std::vector<store::Fence> fences;
-  fences.reserve(heap_.size());
   for (const Entry& entry : heap_) fences.push_back(entry.task->claim.fence);
+  for (const auto& [customer, tasks] : due_)
+    for (const auto& task : tasks) fences.push_back(task->claim.fence);
   return fences;
 }
 
@@ -42,7 +43,8 @@ std::unique_ptr<issuance::Task> TaskQueue::take() {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (closed_) return nullptr;
-    if (!heap_.empty() && heap_.front().due <= Clock::now()) return pop();
+    call_due();
+    if (!line_.empty()) return next_of_line();
     if (heap_.empty() || has_leader_) {
       followers_.wait(lock);
       continue;
@@ -54,11 +56,28 @@ std::unique_ptr<issuance::Task> TaskQueue::take() {
   }
 }
 
-std::unique_ptr<issuance::Task> TaskQueue::pop() {
-  std::ranges::pop_heap(heap_, later);
-  std::unique_ptr<issuance::Task> task = std::move(heap_.back().task);
-  heap_.pop_back();
-  if (!heap_.empty() && !has_leader_) followers_.notify_one();
+void TaskQueue::call_due() {
+  const Clock::time_point now = Clock::now();
+  while (!heap_.empty() && heap_.front().due <= now) {
+    std::ranges::pop_heap(heap_, later);
+    std::unique_ptr<issuance::Task> task = std::move(heap_.back().task);
+    heap_.pop_back();
+    auto& tasks = due_[task->claim.customer];
+    if (tasks.empty()) line_.push_back(task->claim.customer);
+    tasks.push_back(std::move(task));
+  }
+}
+
+std::unique_ptr<issuance::Task> TaskQueue::next_of_line() {
+  const auto its_turn = due_.find(line_.front());
+  line_.pop_front();
+  std::unique_ptr<issuance::Task> task = std::move(its_turn->second.front());
+  its_turn->second.pop_front();
+  if (its_turn->second.empty())
+    due_.erase(its_turn);
+  else
+    line_.push_back(task->claim.customer);
+  if ((!line_.empty() || !heap_.empty()) && !has_leader_) followers_.notify_one();
   return task;
 }
 
@@ -66,6 +85,8 @@ void TaskQueue::close() {
   const std::scoped_lock lock(mutex_);
   closed_ = true;
   heap_.clear();
+  due_.clear();
+  line_.clear();
   leader_.notify_all();
   followers_.notify_all();
 }

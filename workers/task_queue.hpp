@@ -2,15 +2,19 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "issuance/issuance.hpp"
 
 namespace csrq::workers {
 
-/// Tasks by due time: what is due now is the ready queue, what is due later the waiting room. Thread-safe.
+/// Tasks by due time. Of those that are due each customer's have their turn, so that a customer's thousand do
+/// not stand before another's one. Thread-safe.
 class TaskQueue {
  public:
   using Clock = std::chrono::steady_clock;
@@ -20,7 +24,7 @@ class TaskQueue {
   std::vector<store::Fence> waiting();
   /// Those of these tasks that wait here are due at once.
   void hasten(const std::vector<store::Fence>& fences);
-  /// Waits for a task to become due, first due first; null once closed.
+  /// Waits for a task to become due; of a customer the first due first. Null once closed.
   std::unique_ptr<issuance::Task> take();
   /// Ends every take(), now and later. What is still in here is dropped.
   void close();
@@ -32,7 +36,8 @@ class TaskQueue {
     std::unique_ptr<issuance::Task> task{};
   };
   static bool later(const Entry& left, const Entry& right);
-  std::unique_ptr<issuance::Task> pop();
+  void call_due();
+  std::unique_ptr<issuance::Task> next_of_line();
 
   std::mutex mutex_{};
   // Of all waiting threads only one, the leader, waits for the first due time; the others need no wake-up for
@@ -42,7 +47,9 @@ class TaskQueue {
   bool has_leader_{false};
   bool closed_{false};
   std::uint64_t next_number_{0};
-  std::vector<Entry> heap_{};
+  std::vector<Entry> heap_{};                                                 ///< the waiting room
+  std::map<std::string, std::deque<std::unique_ptr<issuance::Task>>> due_{};  ///< by customer; none is empty
+  std::deque<std::string> line_{};                                            ///< the customers of due_
 };
 
 }  // namespace csrq::workers

@@ -19,8 +19,8 @@ store::Fence fence(int request, int lease = 1) {
       .worker = store::WorkerId{1}, .request = store::RequestId{request}, .lease = store::LeaseNumber{lease}};
 }
 
-std::unique_ptr<issuance::Task> task(int request) {
-  return std::make_unique<issuance::Task>(store::Claim{.fence = fence(request)});
+std::unique_ptr<issuance::Task> task(int request, const std::string& customer = {}) {
+  return std::make_unique<issuance::Task>(store::Claim{.fence = fence(request), .customer = customer});
 }
 
 std::int64_t taken(TaskQueue& queue) {
@@ -41,6 +41,16 @@ TEST_CASE("task queue: what is due longest comes first, equal times in the order
   CHECK(taken(queue) == 3);
   CHECK(taken(queue) == 4);
   CHECK(taken(queue) == 1);
+}
+
+TEST_CASE("task queue: customers with tasks that are due have their turn, however many each has") {
+  TaskQueue queue;
+  const Clock::time_point past = Clock::now() - 1s;
+  for (const int request : {1, 2, 3, 4}) queue.put(task(request, "bob"), past + request * 1ms);
+  for (const int request : {11, 12}) queue.put(task(request, "alice"), past + request * 1ms);
+  std::vector<std::int64_t> order;
+  for (int i = 0; i < 6; ++i) order.push_back(taken(queue));
+  CHECK(order == std::vector<std::int64_t>{1, 11, 2, 12, 3, 4});
 }
 
 TEST_CASE("task queue: nothing is taken before it is due") {
