@@ -184,7 +184,8 @@ void start_and_work(const DevFolder& folder, StopSwitch& stop_switch, bool talks
       {.folder = folder.file("pebble"), .port = directory_port, .management_port = management_port});
   publish_certificates(pebble, folder);
   if (stop_switch.stopped()) return;
-  Worker worker(config);
+  MetricsPort metrics_port;
+  Worker worker(config, metrics_port, {});
   if (talks_to_people) std::cout << welcome_to(folder.path().string()) << std::flush;
   work(worker, stop_switch, cluster, pebble);
 }

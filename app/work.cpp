@@ -81,17 +81,19 @@ void reread(const Arguments& arguments, Instructions& instructions) {
 }
 
 /// A worker that is being made cannot be told to stop, and may wait for the database.
-std::unique_ptr<Worker> start(const Config& config, const Instructions& instructions) {
+std::unique_ptr<Worker> start(const Config& config, MetricsPort& metrics_port,
+                              const Instructions& instructions) {
   std::stop_source stop;
   const std::stop_callback relay(instructions.stop_token(), [stop]() mutable { stop.request_stop(); });
-  return std::make_unique<Worker>(config, stop);
+  return std::make_unique<Worker>(config, metrics_port, stop);
 }
 
 /// What is wrong at the first start ends the process: its exit code tells whoever started it. Null: stop was
 /// asked for.
-std::unique_ptr<Worker> start_first(const Config& config, const Instructions& instructions) {
+std::unique_ptr<Worker> start_first(const Config& config, MetricsPort& metrics_port,
+                                    const Instructions& instructions) {
   try {
-    return start(config, instructions);
+    return start(config, metrics_port, instructions);
   } catch (const Unreachable&) {
     if (instructions.stopped()) return nullptr;
     throw;
@@ -99,11 +101,11 @@ std::unique_ptr<Worker> start_first(const Config& config, const Instructions& in
 }
 
 /// Null: it could not be started, and the log says why. Throws SchemaChanged.
-std::unique_ptr<Worker> try_to_start(const Config& config, const Instructions& instructions,
-                                     std::string_view complaint) {
+std::unique_ptr<Worker> try_to_start(const Config& config, MetricsPort& metrics_port,
+                                     const Instructions& instructions, std::string_view complaint) {
   try {
     log::configure(config.log.level, config.log.format);
-    return start(config, instructions);
+    return start(config, metrics_port, instructions);
   } catch (const store::WrongSchema& now) {
     throw store::SchemaChanged(now);
   } catch (const std::exception& error) {
@@ -115,17 +117,18 @@ std::unique_ptr<Worker> try_to_start(const Config& config, const Instructions& i
 /// Starts the worker again, under the configuration that is asked for, or, if that is impossible (an address
 /// in use, a database away), under `config` as before: whoever asks for a reload must not lose the worker by
 /// it. Tries until it succeeds. Null: stop was asked for.
-std::unique_ptr<Worker> start_again(Instructions& instructions, Config& config) {
+std::unique_ptr<Worker> start_again(Instructions& instructions, MetricsPort& metrics_port, Config& config) {
   for (std::optional<Config> wanted; !instructions.stopped(); instructions.wait(start_again_after)) {
     if (std::optional<Config> change = instructions.take_change()) wanted = std::move(change);
     if (wanted) {
-      if (auto worker = try_to_start(*wanted, instructions, "the new configuration cannot be put in force")) {
+      if (auto worker = try_to_start(*wanted, metrics_port, instructions,
+                                     "the new configuration cannot be put in force")) {
         config = *std::move(wanted);
         return worker;
       }
     }
-    if (auto worker =
-            try_to_start(config, instructions, "the worker cannot be started; it will be tried again")) {
+    if (auto worker = try_to_start(config, metrics_port, instructions,
+                                   "the worker cannot be started; it will be tried again")) {
       if (wanted) log::warning("the old configuration stays in force");
       return worker;
     }
@@ -152,13 +155,15 @@ void work(Worker& worker, Instructions& instructions) {
 Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   Config config = arguments.config();
+  MetricsPort metrics_port;
   Instructions instructions;
   const auto stop = [&] {
     instructions.stop();
     log::info("stopping when the steps under way have ended");
   };
   const workers::Signals signals(stop, [&] { reread(arguments, instructions); });
-  for (auto worker = start_first(config, instructions); worker; worker = start_again(instructions, config)) {
+  for (auto worker = start_first(config, metrics_port, instructions); worker;
+       worker = start_again(instructions, metrics_port, config)) {
     work(*worker, instructions);
     worker.reset();  // the next may want the same addresses
   }

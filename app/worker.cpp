@@ -21,7 +21,7 @@ void log_outcome(const workers::Outcome& outcome) {
 
 }  // namespace
 
-Worker::Worker(const Config& config, std::stop_source stop)
+Worker::Worker(const Config& config, MetricsPort& metrics_port, std::stop_source stop)
     : config_(config),
       stop_(std::move(stop)),
       environment_(config_, stop_.get_token()),
@@ -30,20 +30,24 @@ Worker::Worker(const Config& config, std::stop_source stop)
       janitor_(*environment_.database, environment_.cas, environment_.accounts),
       notifier_(config_.notify, database_options(config_, stop_.get_token()), environment_.cas),
       planning_(database_options(config_, stop_.get_token())),
-      renewer_(config_.renewal, planning_, environment_.cas) {
+      renewer_(config_.renewal, planning_, environment_.cas),
+      metrics_port_(metrics_port) {
   put_grants_in_force(*environment_.database, config_.customers);
   const Http01Config& http_01 = config_.challenges.http_01;
   if (!http_01.listen.empty()) responder_.emplace(http_01, database_options(config_, stop_.get_token()));
-  if (config_.metrics.listen.empty()) return;
-  queue_watch_.emplace(database_options(config_, stop_.get_token()));
-  metrics_server_.emplace(config_.metrics.listen, [this] { return metrics(); });
+  if (!config_.metrics.listen.empty()) queue_watch_.emplace(database_options(config_, stop_.get_token()));
+  metrics_port_.serve(config_.metrics.listen, [this] { return metrics(); });
+}
+
+Worker::~Worker() {
+  metrics_port_.stop_collecting();
 }
 
 void Worker::work() {
   log::info("working", {{"version", CSRQ_VERSION},
                         {"configuration", config_.file},
                         {"answering", responder_ ? responder_->address() : "elsewhere"},
-                        {"metrics", metrics_server_ ? metrics_server_->address() : "none"}});
+                        {"metrics", metrics_port_.address()}});
   janitor_.start();
   notifier_.start();
   renewer_.start();

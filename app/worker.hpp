@@ -4,9 +4,9 @@
 #include <stop_token>
 
 #include "app/environment.hpp"
+#include "app/metrics_port.hpp"
 #include "workers/issuer.hpp"
 #include "workers/janitor.hpp"
-#include "workers/metrics.hpp"
 #include "workers/notifier.hpp"
 #include "workers/queue_watch.hpp"
 #include "workers/renewer.hpp"
@@ -20,7 +20,10 @@ class Worker {
  public:
   /// Everything is in place when this returns: connected, listening. Throws UsageError or Unreachable, the
   /// latter soon once `stop` is asked for.
-  explicit Worker(const Config& config, std::stop_source stop = {});
+  Worker(const Config& config, MetricsPort& metrics_port, std::stop_source stop);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
   /// Takes rows until stop(); then steps under way are finished and leases given back.
   void work();
@@ -43,7 +46,7 @@ class Worker {
   store::Database planning_;  ///< the renewer's: what it asks takes long, and leases must not wait for it
   workers::Renewer renewer_;
   std::optional<workers::QueueWatch> queue_watch_{};
-  std::optional<workers::MetricsServer> metrics_server_{};
+  MetricsPort& metrics_port_;
 };
 
 }  // namespace csrq::app

@@ -34,6 +34,17 @@ std::string label_value(std::string_view text) {
   return value + "\"";
 }
 
+Metric info() {
+  return {"csrq_info", "Which csrq this is.", "version=\"" CSRQ_VERSION "\"", 1};
+}
+
+Metric database_up(bool is_up) {
+  return {"csrq_database_up",
+          "Whether the database has told the length of the queue in the last 15 seconds.",
+          {},
+          value(is_up)};
+}
+
 void append_jobs(std::vector<Metric>& metrics, const store::QueueDepth& queue) {
   const char* jobs = "Open work of all workers: due, leased or waiting for later.";
   metrics.push_back({"csrq_jobs", jobs, "state=\"due\"", value(queue.due)});
@@ -69,7 +80,7 @@ std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatist
                                    const std::optional<store::QueueDepth>& queue) {
   const char* rows = "Rows that this process was done with, by outcome.";
   std::vector<Metric> metrics{
-      {"csrq_info", "Which csrq this is.", "version=\"" CSRQ_VERSION "\"", 1},
+      info(),
       {"csrq_rows_total", rows, "outcome=\"issued\"", value(tally.issued)},
       {"csrq_rows_total", rows, "outcome=\"failed\"", value(tally.failed)},
       {"csrq_rows_total", rows, "outcome=\"put_off\"", value(tally.put_off)},
@@ -85,13 +96,14 @@ std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatist
       {"csrq_ca_connections_total", "TLS connections opened to CAs.", {}, value(requests.connections)},
       {"csrq_database_calls_total", "Database calls.", {}, value(database.calls)},
       {"csrq_database_commits_total", "Commits; calls share them.", {}, value(database.commits)},
-      {"csrq_database_up",
-       "Whether the database has told the length of the queue in the last 15 seconds.",
-       {},
-       value(queue.has_value())},
+      database_up(queue.has_value()),
   };
   if (queue) append_jobs(metrics, *queue);
   return metrics;
+}
+
+std::vector<Metric> metrics_without_worker() {
+  return {info(), database_up(false)};
 }
 
 std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas) {

@@ -51,6 +51,8 @@ class MeasuredWorker {
     CHECK(tells("csrq_jobs{state=\"due\"} "));
   }
 
+  void reload() { process_.signal(SIGHUP); }
+
  private:
   int port_{embedded::free_port()};
 
@@ -122,6 +124,16 @@ TEST_CASE("metrics: they answer within a second while the database does not") {
     }
     worker.check_comes_back();
   }
+}
+
+TEST_CASE("metrics: they answer while a worker that is to be started again finds no database") {
+  MeasuredWorker worker;
+  cluster().stop();
+  worker.reload();
+  wait_until("the worker is gone", [&] { return !worker.tells("csrq_rows_claimed_total "); });
+  CHECK(worker.tells("csrq_database_up 0\n"));
+  cluster().start();
+  worker.check_comes_back();
 }
 
 TEST_CASE("metrics: what the queue does shows within 15 seconds") {
