@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <system_error>
@@ -26,13 +27,20 @@ bool may_enter(const User& user, const fs::path& folder) {
   return (status.st_mode & S_IXOTH) != 0;
 }
 
+std::optional<User> user_named(const char* name) {
+  std::array<char, 16384> texts{};
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwnam_r(name, &entry, texts.data(), texts.size(), &found) != 0 || !found) return std::nullopt;
+  return User{.name = name, .uid = entry.pw_uid, .gid = entry.pw_gid};
+}
+
 }  // namespace
 
 std::optional<User> service_user() {
   if (::geteuid() != 0) return std::nullopt;
   for (const char* name : {"postgres", "nobody"})
-    if (const passwd* entry = ::getpwnam(name))
-      return User{.name = name, .uid = entry->pw_uid, .gid = entry->pw_gid};
+    if (const std::optional<User> user = user_named(name)) return user;
   throw UsageError(
       "PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody: run as an "
       "ordinary user");

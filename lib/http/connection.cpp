@@ -126,7 +126,7 @@ void Connection::parse() {
   if (!parser_->got_some()) buffer_.consume(empty_lines_at_start(text()));
   if (text() == "\r") return read_some(&Connection::parse);  // half of an empty line, perhaps
   beast::error_code error;
-  buffer_.consume(parser_->put(buffer_.data(), error));
+  buffer_.consume(parser_->put(net::const_buffer(buffer_.data()), error));
   if (parser_->is_header_done()) return on_request();
   if (error && error != beast::http::error::need_more) return refuse(error);
   read_some(&Connection::parse);

@@ -63,6 +63,7 @@ std::vector<TableLock> locks_of(const Plan& plan) {
       if (statement.kind == StatementKind::locking && plan.is_due(statement, plan.before))
         add(statement.object.lock);
   std::vector<TableLock> locks;
+  locks.reserve(strongest.size());
   for (const auto& [table, locks_out] : strongest) locks.push_back({.table = table, .locks_out = locks_out});
   return locks;
 }

@@ -558,6 +558,7 @@ TEST_CASE(
   RawClient other(server.port(), "127.0.0.2");
   CHECK(answers(other));
   std::vector<std::unique_ptr<RawClient>> front_end;
+  front_end.reserve(20);
   for (int connection = 0; connection < 20; ++connection)
     front_end.push_back(std::make_unique<RawClient>(server.port(), "127.0.0.3"));
   for (const auto& connection : front_end) CHECK(answers(*connection));
