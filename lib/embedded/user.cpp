@@ -27,6 +27,8 @@ bool may_enter(const User& user, const fs::path& folder) {
   return (status.st_mode & S_IXOTH) != 0;
 }
 
+}  // namespace
+
 std::optional<User> user_named(const char* name) {
   std::array<char, 16384> texts{};
   passwd entry{};
@@ -34,8 +36,6 @@ std::optional<User> user_named(const char* name) {
   if (::getpwnam_r(name, &entry, texts.data(), texts.size(), &found) != 0 || !found) return std::nullopt;
   return User{.name = name, .uid = entry.pw_uid, .gid = entry.pw_gid};
 }
-
-}  // namespace
 
 std::optional<User> service_user() {
   if (::geteuid() != 0) return std::nullopt;

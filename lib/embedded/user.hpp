@@ -7,6 +7,9 @@
 
 namespace csrq::embedded {
 
+/// Nothing if there is no such user.
+std::optional<User> user_named(const char* name);
+
 /// Whom services run as where this process is root: postgres, or nobody. Nothing if it is not root. Throws
 /// UsageError if neither user exists.
 std::optional<User> service_user();

@@ -1,6 +1,5 @@
 #include "crash/private_server.hpp"
 
-#include <pwd.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "db/store_fixture.hpp"
+#include "embedded/user.hpp"
 #include "store/migrations.hpp"
 
 namespace csrq::test {
@@ -71,9 +71,7 @@ fs::path make_folder() {
 
 std::optional<embedded::User> server_user() {
   if (::geteuid() != 0) return std::nullopt;
-  const passwd* nobody = ::getpwnam("nobody");
-  if (nobody == nullptr) throw std::runtime_error("there is no user nobody");
-  return embedded::User{.name = "nobody", .uid = nobody->pw_uid, .gid = nobody->pw_gid};
+  return embedded::user_named("nobody").value();
 }
 
 }  // namespace
