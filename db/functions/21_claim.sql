@@ -117,6 +117,7 @@ COMMENT ON FUNCTION csrq.unopened(bigint, text) IS 'Rows that a worker holds and
 CREATE OR REPLACE FUNCTION csrq.locked_leases() RETURNS bigint[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(array_agg(l.number), '{}') FROM csrq.worker w CROSS JOIN unnest(w.locked_leases) l(number)
+     WHERE w.locked_leases <> '{}'
 $$;
 COMMENT ON FUNCTION csrq.locked_leases() IS 'Leases whose rows somebody has locked, as the workers '
     'know: nobody works on them, and they are given back.';

@@ -34,6 +34,7 @@ CREATE INDEX wish_request ON csrq.wish (request_id);
 ALTER TABLE csrq.worker ADD COLUMN locked_leases bigint[] NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN csrq.worker.locked_leases IS 'Leases that the last heartbeat could not prolong, '
     'since somebody has their rows locked. They do not run out.';
+CREATE INDEX worker_locked ON csrq.worker (id) WHERE locked_leases <> '{}';
 
 ALTER TABLE csrq.customer ADD COLUMN resumed_at timestamptz;
 COMMENT ON COLUMN csrq.customer.resumed_at IS 'When csrq.resume() was last called for it.';
