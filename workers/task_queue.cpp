@@ -23,6 +23,7 @@ void TaskQueue::put(std::unique_ptr<issuance::Task> task, Clock::time_point due)
 std::vector<store::Fence> TaskQueue::waiting() {
   const std::scoped_lock lock(mutex_);
   std::vector<store::Fence> fences;
+  fences.reserve(heap_.size());
   for (const Entry& entry : heap_) fences.push_back(entry.task->claim.fence);
   for (const auto& [customer, tasks] : due_)
     for (const auto& task : tasks) fences.push_back(task->claim.fence);

@@ -49,6 +49,7 @@ TEST_CASE("task queue: customers with tasks that are due have their turn, howeve
   for (const int request : {1, 2, 3, 4}) queue.put(task(request, "bob"), past + request * 1ms);
   for (const int request : {11, 12}) queue.put(task(request, "alice"), past + request * 1ms);
   std::vector<std::int64_t> order;
+  order.reserve(6);
   for (int i = 0; i < 6; ++i) order.push_back(taken(queue));
   CHECK(order == std::vector<std::int64_t>{1, 11, 2, 12, 3, 4});
 }
