@@ -12,6 +12,7 @@
 #include <deque>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/descriptors.hpp"
@@ -117,8 +118,9 @@ struct Flood::Client {
     const linger forget{1, 0};
     ::setsockopt(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
     ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &forget, sizeof forget);
-    ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-    ::connect(socket, reinterpret_cast<const sockaddr*>(&server), sizeof server);
+    // What comes of these is seen by epoll.
+    std::ignore = ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    std::ignore = ::connect(socket, reinterpret_cast<const sockaddr*>(&server), sizeof server);
     epoll_event event{};
     event.events = EPOLLIN | EPOLLOUT | EPOLLET;
     event.data.u64 = number;

@@ -115,6 +115,7 @@ TEST_CASE("Peers have their turns, however much one of them asks for") {
   turns.add(peer("192.0.2.2"), 201);
   turns.add(peer("192.0.2.3"), 300);
   std::vector<int> order;
+  order.reserve(6);
   for (int turn = 0; turn < 6; ++turn) order.push_back(turns.next().value());
   CHECK(order == std::vector<int>{0, 200, 300, 1, 201, 2});
 }

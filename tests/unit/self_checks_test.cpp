@@ -42,6 +42,7 @@ class Noting final : public challenges::Solver {
 
 std::vector<Response> responses(const std::vector<std::string>& names) {
   std::vector<Response> all;
+  all.reserve(names.size());
   for (const std::string& name : names) all.push_back({.identifier = identifier_from(name)});
   return all;
 }
@@ -50,6 +51,7 @@ std::vector<Response> responses(const std::vector<std::string>& names) {
 std::vector<std::future<bool>> looks(SelfChecks& checks, const SlowSolver& solver,
                                      const std::string& customer, int tasks) {
   std::vector<std::future<bool>> running;
+  running.reserve(static_cast<std::size_t>(tasks));
   for (int i = 0; i < tasks; ++i)
     running.push_back(std::async(std::launch::async, [&checks, &solver, customer] {
       std::vector<Response> one = responses({"a.example"});
