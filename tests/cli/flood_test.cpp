@@ -62,12 +62,13 @@ void wait_for_most(const Flood& flood, const FloodOptions& options) {
 }
 
 // AddressSanitizer pads what is allocated, and keeps what was freed.
+constexpr int most_megabytes =
 #ifdef __has_feature
-constexpr bool is_sanitized = __has_feature(address_sanitizer);
-#else
-constexpr bool is_sanitized = false;
+#if __has_feature(address_sanitizer)
+    4 *
 #endif
-constexpr int most_megabytes = is_sanitized ? 512 : 128;
+#endif
+    128;
 
 /// As far as the limit of open files allows, of this process and of the responder.
 std::size_t possible(std::size_t connections) {
