@@ -7,17 +7,17 @@
 namespace csrq::app {
 
 void MetricsPort::serve(const std::string& address, Collect collect) {
+  if (address == listens_at_) return change_to(std::move(collect));
+  const std::string before = listens_at_;
+  stop_listening();  // the next may want the same port, and whom `collect` is for may have no figures
   change_to(std::move(collect));
-  if (address == listens_at_) return;
-  server_.reset();  // the next may want the same port
   try {
     listen(address);
   } catch (const UsageError&) {
     change_to({});
-    listen(listens_at_);
+    listen(before);
     throw;
   }
-  listens_at_ = address;
 }
 
 void MetricsPort::stop_collecting() {
@@ -30,6 +30,12 @@ std::string MetricsPort::address() const {
 
 void MetricsPort::listen(const std::string& address) {
   if (!address.empty()) server_.emplace(address, [this] { return metrics(); });
+  listens_at_ = address;
+}
+
+void MetricsPort::stop_listening() {
+  server_.reset();
+  listens_at_.clear();
 }
 
 void MetricsPort::change_to(Collect collect) {

@@ -26,6 +26,7 @@ class MetricsPort {
 
  private:
   void listen(const std::string& address);
+  void stop_listening();
   void change_to(Collect collect);
   std::vector<workers::Metric> metrics();
 
