@@ -474,15 +474,12 @@ COMMENT ON FUNCTION csrq.renewals_left(int) IS 'How many renewals may still ente
 CREATE OR REPLACE FUNCTION csrq.queue_renewals(p_requests bigint[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    with_free_job CONSTANT bigint[] := array(
-        SELECT j.request_id FROM csrq.job j WHERE j.request_id = ANY (p_requests) FOR UPDATE SKIP LOCKED);
     newly bigint;
 BEGIN
     WITH gone AS (
         DELETE FROM csrq.renewal n
          WHERE n.request_id = ANY (p_requests)
-           AND (n.request_id = ANY (with_free_job)
-                OR NOT EXISTS (SELECT FROM csrq.job j WHERE j.request_id = n.request_id))
+           AND NOT coalesce((SELECT csrq.is_locked(j) FROM csrq.job j WHERE j.request_id = n.request_id), false)
         RETURNING n.request_id),
     made AS (
         -- In an incident a CSR that is too old serves once more (csrq.want_fresh_csr()).

@@ -59,13 +59,14 @@ CREATE OR REPLACE FUNCTION csrq.skip_lost_ids() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     most_lost CONSTANT bigint := 10000000;
+    its_lock CONSTANT bigint := hashtextextended('skip_lost_ids', csrq.lock_seed());
 BEGIN
     -- Of two at once neither may set back what the other has set; for no longer than this takes.
-    PERFORM pg_advisory_lock(hashtextextended('skip_lost_ids', csrq.lock_seed()));
+    PERFORM pg_advisory_lock(its_lock);
     PERFORM setval(format('%I.%I', s.schemaname, s.sequencename)::regclass,
                    coalesce(s.last_value, 0) + most_lost)
        FROM pg_sequences s WHERE s.schemaname = 'csrq';
-    PERFORM pg_advisory_unlock(hashtextextended('skip_lost_ids', csrq.lock_seed()));
+    PERFORM pg_advisory_unlock(its_lock);
 END $$;
 COMMENT ON FUNCTION csrq.skip_lost_ids() IS 'What was committed last before a promotion may be lost, '
     'and apps and workers may have its ids in mind: no id of it is given again.';

@@ -222,14 +222,14 @@ COMMENT ON FUNCTION csrq.cancel_now(bigint, text) IS 'What csrq.cancel() does.';
 
 CREATE OR REPLACE FUNCTION csrq.cancel(id bigint) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+DECLARE
+    outcome text;
 BEGIN
     PERFORM csrq.check_may_act_on(cancel.id);
-    BEGIN
-        RETURN csrq.cancel_now(cancel.id, session_user);
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        PERFORM csrq.wish(cancel.id, 'cancel', session_user);
-    END;
-    RETURN 'will be cancelled: an open transaction has it locked, and nobody waits for that';
+    outcome := csrq.try_or_wish(cancel.id, 'cancel', session_user);
+    RETURN CASE outcome
+           WHEN 'later' THEN 'will be cancelled: an open transaction has it locked, and nobody waits for that'
+           ELSE outcome END;
 END $$;
 COMMENT ON FUNCTION csrq.cancel(bigint) IS 'The certificate is no longer wanted: stops work and renewals. The chain in the row, if any, stays and is not revoked. Where somebody has the row locked, workers cancel it when it is free.';
 
@@ -263,12 +263,7 @@ CREATE OR REPLACE FUNCTION csrq.renew(id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 BEGIN
     PERFORM csrq.check_may_act_on(renew.id);
-    BEGIN
-        RETURN csrq.renew_now(renew.id, session_user) = 'asked for';
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        PERFORM csrq.wish(renew.id, 'renew', session_user);
-    END;
-    RETURN true;
+    RETURN csrq.try_or_wish(renew.id, 'renew', session_user) <> 'open already';
 END $$;
 COMMENT ON FUNCTION csrq.renew(bigint) IS 'Renews an issued certificate now, from its CSR however old; where somebody has the row locked, when it is free. False: its renewal (or revocation) is open already.';
 
@@ -304,23 +299,13 @@ COMMENT ON FUNCTION csrq.revoke_now(bigint, int, text) IS 'What csrq.revoke() do
 
 CREATE OR REPLACE FUNCTION csrq.revoke(id bigint, reason int DEFAULT 0) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
-DECLARE
-    outcome text := 'later';
 BEGIN
     IF reason NOT IN (0, 1, 3, 4, 5, 9) THEN
         RAISE EXCEPTION 'revocation reason % is not one a subscriber may give', reason USING ERRCODE = 'invalid_parameter_value',
             HINT = '0 unspecified, 1 keyCompromise, 3 affiliationChanged, 4 superseded, 5 cessationOfOperation, 9 privilegeWithdrawn';
     END IF;
     PERFORM csrq.check_may_act_on(revoke.id);
-    BEGIN
-        outcome := csrq.revoke_now(revoke.id, reason, session_user);
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        NULL;
-    END;
-    IF outcome = 'later' THEN
-        PERFORM csrq.wish(revoke.id, 'revoke', session_user, reason);
-    END IF;
-    RETURN outcome <> 'open already';
+    RETURN csrq.try_or_wish(revoke.id, 'revoke', session_user, reason) <> 'open already';
 END $$;
 COMMENT ON FUNCTION csrq.revoke(bigint, int)
     IS 'Has the certificate in the row revoked (RFC 8555 §7.6), once nobody else is busy with the row; the request becomes cancelled when the CA has done it, and goes on being renewed if the CA refuses. reason: RFC 5280 CRLReason; another one takes the place of one that was asked for before. False: asked for already, with this reason.';

@@ -47,12 +47,30 @@ $$;
 COMMENT ON FUNCTION csrq.wish_to_close_orders(bigint, text) IS 'The open order of a request, if there '
     'is one, is of no use any more.';
 
+CREATE OR REPLACE FUNCTION csrq.try_or_wish(p_request bigint, p_what text, p_by text,
+    p_reason int DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    outcome text := 'later';
+BEGIN
+    BEGIN
+        outcome := csrq.carry_out(p_request, p_what, p_by, p_reason);
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        NULL;
+    END;
+    IF outcome = 'later' THEN
+        PERFORM csrq.wish(p_request, p_what, p_by, p_reason);
+    END IF;
+    RETURN outcome;
+END $$;
+COMMENT ON FUNCTION csrq.try_or_wish(bigint, text, text, int) IS 'As csrq.carry_out(). later: the rows '
+    'are locked for longer than the lock_timeout of the caller, or a worker is busy with them; a wish is '
+    'left behind.';
+
 CREATE OR REPLACE FUNCTION csrq.carry_out_or_wish(p_request bigint, p_what text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1ms' AS $$
 BEGIN
-    PERFORM csrq.carry_out(p_request, p_what, 'csrq');
-EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-    PERFORM csrq.wish(p_request, p_what, 'csrq');
+    PERFORM csrq.try_or_wish(p_request, p_what, 'csrq');
 END $$;
 COMMENT ON FUNCTION csrq.carry_out_or_wish(bigint, text) IS 'What follows for other requests from '
     'what became of this one: at once, or, where one of them is locked, soon.';
@@ -89,8 +107,7 @@ COMMENT ON FUNCTION csrq.carry_out_wish(csrq.wish) IS 'False: its rows are locke
 CREATE OR REPLACE FUNCTION csrq.is_free(p_request bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM FROM csrq.job j WHERE j.request_id = p_request FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND AND EXISTS (SELECT FROM csrq.job j WHERE j.request_id = p_request) THEN
+    IF (SELECT csrq.is_locked(j) FROM csrq.job j WHERE j.request_id = p_request) THEN
         RETURN false;
     END IF;
     PERFORM FROM csrq.request r WHERE r.id = p_request FOR NO KEY UPDATE SKIP LOCKED;
