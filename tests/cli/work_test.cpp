@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <mutex>
+#include <optional>
 
 #include "cli/cli_fixture.hpp"
 #include "support/loopback_listener.hpp"
@@ -73,6 +74,26 @@ struct DatabaseAway {
   ~DatabaseAway() { cluster().start(); }
 };
 
+/// One with three rows, of which one waits for the CA's answer.
+struct BusyWorker {
+  BusyWorker() {
+    for (const char* name : {"a.example", "b.example", "c.example"}) installation.submit(name);
+    service.emplace(installation);
+    wait_until("three rows are claimed and the CA is asked", [&] {
+      return ca.was_asked() && sql.value("SELECT count(*) FROM csrq.job WHERE status = 'leased'") == "3";
+    });
+  }
+  void check_rows_are_given_back() {
+    CHECK(sql.value("SELECT count(*) FROM csrq.job WHERE status = 'ready'") == "3");
+    CHECK(sql.value("SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL") == "0");
+  }
+
+  SilentCa ca{};
+  const Installation installation{ca.directory(), "worker: { threads: 1, in_flight: 3 }\n"};
+  Sql sql{installation.test.url()};
+  std::optional<Service> service{};
+};
+
 }  // namespace
 
 TEST_CASE("run: SIGTERM ends a batch within ten seconds while the database is away") {
@@ -88,23 +109,14 @@ TEST_CASE("run: SIGTERM ends a batch within ten seconds while the database is aw
 }
 
 TEST_CASE("work: at SIGTERM the step under way ends, the other rows are given back, and the exit code is 0") {
-  SilentCa ca;
-  const Installation installation(ca.directory(), "worker: { threads: 1, in_flight: 3 }\n");
-  Sql sql(installation.test.url());
-  for (const char* name : {"a.example", "b.example", "c.example"}) installation.submit(name);
-  Service service(installation);
-  wait_until("three rows are claimed and the CA is asked", [&] {
-    return ca.was_asked() && sql.value("SELECT count(*) FROM csrq.job WHERE status = 'leased'") == "3";
-  });
-
-  service.process.signal(SIGTERM);
-  service.wait_for("stopping");
-  CHECK(service.process.running());
-  ca.close();
-  CHECK(service.process.wait(std::chrono::seconds(60)) == 0);
-  CHECK(sql.value("SELECT count(*) FROM csrq.job WHERE status = 'ready'") == "3");
-  CHECK(sql.value("SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL") == "0");
-  CHECK(service.logged("stopped"));
+  BusyWorker worker;
+  worker.service->process.signal(SIGTERM);
+  worker.service->wait_for("stopping");
+  CHECK(worker.service->process.running());
+  worker.ca.close();
+  CHECK(worker.service->process.wait(std::chrono::seconds(60)) == 0);
+  worker.check_rows_are_given_back();
+  CHECK(worker.service->logged("stopped"));
 }
 
 TEST_CASE("work: at SIGHUP a good configuration is put in force, one with a mistake is not") {
@@ -196,21 +208,13 @@ TEST_CASE("work and run: the first worker's sealing key is the database's, befor
 }
 
 TEST_CASE("work: a worker whose schema another csrq has migrated gives its rows back and ends with 3") {
-  SilentCa ca;
-  const Installation installation(ca.directory(), "worker: { threads: 1, in_flight: 3 }\n");
-  Sql sql(installation.test.url());
-  for (const char* name : {"a.example", "b.example", "c.example"}) installation.submit(name);
-  Service service(installation);
-  wait_until("three rows are claimed and the CA is asked", [&] {
-    return ca.was_asked() && sql.value("SELECT count(*) FROM csrq.job WHERE status = 'leased'") == "3";
-  });
-  sql.run("INSERT INTO csrq.schema_version (version, name) VALUES (999, 'from the future')");
-  ca.close();
-  CHECK(service.process.wait(std::chrono::seconds(60)) == 3);
-  CHECK(service.logged("the rows are given back, and the worker ends"));
-  CHECK(service.logged("the schema csrq is at version 999 and newer than this csrq"));
-  CHECK(sql.value("SELECT count(*) FROM csrq.job WHERE status = 'ready'") == "3");
-  CHECK(sql.value("SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL") == "0");
+  BusyWorker worker;
+  worker.sql.run("INSERT INTO csrq.schema_version (version, name) VALUES (999, 'from the future')");
+  worker.ca.close();
+  CHECK(worker.service->process.wait(std::chrono::seconds(60)) == 3);
+  CHECK(worker.service->logged("the rows are given back, and the worker ends"));
+  CHECK(worker.service->logged("the schema csrq is at version 999 and newer than this csrq"));
+  worker.check_rows_are_given_back();
 }
 
 TEST_CASE("work: a reload finds that another csrq has migrated the schema, and ends with 3") {
