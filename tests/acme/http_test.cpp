@@ -16,6 +16,7 @@
 #include <fstream>
 #include <latch>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -205,6 +206,31 @@ int send_from_threads(Client& client, const std::string& url, int threads, int r
   senders.clear();
   return answered;
 }
+
+/// While it lives this process may open one more file.
+class OneDescriptorLeft {
+ public:
+  OneDescriptorLeft() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit small = before_;
+    small.rlim_cur = 64;
+    setrlimit(RLIMIT_NOFILE, &small);
+    for (int copy = ::dup(0); copy >= 0; copy = ::dup(0)) used_.push_back(copy);
+    REQUIRE(!used_.empty());
+    ::close(used_.back());
+    used_.pop_back();
+  }
+  ~OneDescriptorLeft() {
+    for (const int copy : used_) ::close(copy);
+    setrlimit(RLIMIT_NOFILE, &before_);
+  }
+  OneDescriptorLeft(const OneDescriptorLeft&) = delete;
+  OneDescriptorLeft& operator=(const OneDescriptorLeft&) = delete;
+
+ private:
+  rlimit before_{};
+  std::vector<int> used_{};
+};
 
 }  // namespace
 
@@ -607,41 +633,21 @@ TEST_CASE("where file descriptors run out, the connection that has been idle for
   asked.send(get("/"));
   asked.read_answer();  // so `idle` has been accepted, too
 
-  rlimit before{};
-  getrlimit(RLIMIT_NOFILE, &before);
-  rlimit small = before;
-  small.rlim_cur = 64;
-  setrlimit(RLIMIT_NOFILE, &small);
-  std::vector<int> used;
-  for (int copy = ::dup(0); copy >= 0; copy = ::dup(0)) used.push_back(copy);
-  REQUIRE(!used.empty());
-  ::close(used.back());
-  used.pop_back();
+  std::optional<OneDescriptorLeft> shortage(std::in_place);
   RawClient late(server.port());  // takes the last descriptor: the server finds none
   late.send(get("/late"));
   const std::string answer = late.read_answer();
-  for (const int copy : used) ::close(copy);
-  setrlimit(RLIMIT_NOFILE, &before);
+  shortage.reset();
   CHECK(has(answer, "GET /late"));
   CHECK(idle.read_all().empty());
 }
 
 TEST_CASE("a server without free file descriptors recovers as soon as there are some") {
   Server server(public_port(), echo);
-  rlimit before{};
-  getrlimit(RLIMIT_NOFILE, &before);
-  rlimit small = before;
-  small.rlim_cur = 64;
-  setrlimit(RLIMIT_NOFILE, &small);
-  std::vector<int> used;
-  for (int copy = ::dup(0); copy >= 0; copy = ::dup(0)) used.push_back(copy);
-  REQUIRE(!used.empty());
-  ::close(used.back());
-  used.pop_back();
+  std::optional<OneDescriptorLeft> shortage(std::in_place);
   RawClient late(server.port());
   late.send(get("/late"));
-  for (const int copy : used) ::close(copy);
-  setrlimit(RLIMIT_NOFILE, &before);
+  shortage.reset();
   CHECK(has(late.read_answer(), "GET /late"));
 }
 
