@@ -1,23 +1,37 @@
--- How the functions that workers call for every row are planned. All that these do, and what they call, finds a few rows by an index,
--- and the planner knows too little of tables that grow and shrink by the minute; so each session plans them once, and by indexes.
--- Most of what they call is in PL/pgSQL, which keeps its plans, or an SQL function that becomes a part of the query around it (without
--- SECURITY DEFINER and SET): any other SQL function is planned at each call, which takes longer than to run it.
--- Without JIT: where a small table has no index that serves, enable_seqscan makes its cost look worth a compilation, at each execution.
+-- How the functions that workers call for every row are planned. All that these do, and what they
+-- call, finds a few rows by an index, and the planner knows too little of tables that grow and shrink
+-- by the minute; so each session plans them once, and by indexes. Most of what they call is in
+-- PL/pgSQL, which keeps its plans, or an SQL function that becomes a part of the query around it
+-- (without SECURITY DEFINER and SET): any other SQL function is planned at each call, which takes
+-- longer than to run it. Without JIT: where a small table has no index that serves, enable_seqscan
+-- makes its cost look worth a compilation, at each execution.
 
 DO $$
 DECLARE
-    subject regprocedure;
+    name text;
 BEGIN
-    FOR subject IN
-        SELECT p.oid::regprocedure FROM pg_proc p
-         WHERE p.pronamespace = 'csrq'::regnamespace
-           AND p.proname IN ('claim', 'before_order', 'take_account_token', 'begin_registration', 'account_registered', 'call_accounts', 'open_order', 'record_order', 'record_authorizations', 'begin_finalize',
-                             'complete', 'close_order', 'fail', 'put_off', 'hold', 'queue_renewals')
-    LOOP
-        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = force_generic_plan', subject);
-        EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off', subject);
-        EXECUTE format('ALTER FUNCTION %s SET enable_hashjoin = off', subject);
-        EXECUTE format('ALTER FUNCTION %s SET enable_mergejoin = off', subject);
-        EXECUTE format('ALTER FUNCTION %s SET jit = off', subject);
+    FOREACH name IN ARRAY ARRAY[
+        'claim',
+        'before_order',
+        'take_account_token',
+        'begin_registration',
+        'account_registered',
+        'call_accounts',
+        'open_order',
+        'record_order',
+        'record_authorizations',
+        'begin_finalize',
+        'complete',
+        'close_order',
+        'fail',
+        'put_off',
+        'hold',
+        'queue_renewals']
+    LOOP  -- a name that no function has is an error
+        EXECUTE format('ALTER FUNCTION csrq.%I SET plan_cache_mode = force_generic_plan', name);
+        EXECUTE format('ALTER FUNCTION csrq.%I SET enable_seqscan = off', name);
+        EXECUTE format('ALTER FUNCTION csrq.%I SET enable_hashjoin = off', name);
+        EXECUTE format('ALTER FUNCTION csrq.%I SET enable_mergejoin = off', name);
+        EXECUTE format('ALTER FUNCTION csrq.%I SET jit = off', name);
     END LOOP;
 END $$;

@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "store/blockers.hpp"
 #include "store/grants.hpp"
+#include "store/schema_changes.hpp"
 #include "store/schema_plan.hpp"
 #include "store/sql.hpp"
 
@@ -94,21 +95,23 @@ void apply_migrations(pqxx::transaction_base& transaction, const Plan& plan,
   }
 }
 
-/// A view that is made again has lost its privileges.
-void apply_functions(pqxx::transaction_base& transaction, const Plan& plan,
-                     std::vector<std::string>& applied) {
-  const SchemaObjects present = present_objects(transaction);
+/// Functions first: what stands on one that is made anew goes with it, and is missing then. What is made anew
+/// has lost its privileges. No function needs the others while it is made.
+void apply_statements(pqxx::transaction_base& transaction, const Plan& plan,
+                      std::vector<std::string>& applied) {
+  transaction.exec("SET LOCAL check_function_bodies TO off");
+  drop(transaction, plan.unwanted);
   bool grants = plan.privileges_differ || !plan.migrations.empty();
-  for (const FunctionFile& file : plan.files) {
-    for (const Statement& statement : file.statements) {
-      const bool is_due = plan.is_due(statement, present);
-      if (!is_due && !(grants && statement.kind == StatementKind::privilege)) continue;
-      if (!statement.object.make_way.empty()) transaction.exec(statement.object.make_way);
-      transaction.exec(statement.text);
-      grants = grants || statement.kind != StatementKind::free;
-    }
-    applied.push_back(file.name);
-  }
+  const auto first_other = std::ranges::find_if(
+      plan.statements, [](const Statement& one) { return one.kind != StatementKind::function; });
+  for (auto function = plan.statements.begin(); function != first_other; ++function)
+    if (apply(transaction, *function)) grants = true;
+  const SchemaObjects present = present_objects(transaction);
+  for (auto statement = first_other; statement != plan.statements.end(); ++statement)
+    if (plan.is_due(*statement, present) || (grants && statement->kind == StatementKind::privilege))
+      grants |= apply(transaction, *statement);
+  for (const Statement& statement : plan.statements)
+    if (std::ranges::find(applied, statement.file) == applied.end()) applied.push_back(statement.file);
   record(transaction, plan);
   execute(transaction, set_setting_sql, {"functions_sha256", functions_sha256(transaction)});
 }
@@ -138,7 +141,7 @@ std::vector<std::string> migrate_at_once(pqxx::transaction_base& transaction,
   if (!plan.is_empty()) {
     take_locks(transaction, plan);
     apply_migrations(transaction, plan, applied);
-    apply_functions(transaction, plan, applied);
+    apply_statements(transaction, plan, applied);
   }
   apply_settings(transaction, customers, applied);
   // Other calls may share this transaction.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "store/sql.hpp"
@@ -84,6 +85,8 @@ constexpr auto record_sql = R"sql(
 )sql";
 
 constexpr std::string_view privilege = "privilege ";
+constexpr std::array<std::string_view, 4> made_kinds{"function ", "view ", "trigger ", "policy "};
+constexpr std::array<std::string_view, 3> set_kinds{"default ", "row security ", privilege};
 
 SchemaObjects read_objects(pqxx::transaction_base& transaction, const char* sql) {
   SchemaObjects objects;
@@ -91,16 +94,18 @@ SchemaObjects read_objects(pqxx::transaction_base& transaction, const char* sql)
   return objects;
 }
 
+bool starts_with_one_of(std::string_view name, std::span<const std::string_view> kinds) {
+  return std::ranges::any_of(kinds, [&](std::string_view kind) { return name.starts_with(kind); });
+}
+
 /// By db/functions; the others come of migrations, which run once.
 bool can_be_made_again(std::string_view name) {
-  constexpr std::array kinds{std::string_view("function "),
-                             std::string_view("view "),
-                             std::string_view("trigger "),
-                             std::string_view("policy "),
-                             std::string_view("default "),
-                             std::string_view("row security "),
-                             privilege};
-  return std::ranges::any_of(kinds, [&](std::string_view kind) { return name.starts_with(kind); });
+  return starts_with_one_of(name, made_kinds) || starts_with_one_of(name, set_kinds);
+}
+
+/// Whether another has made it: a DBA his own trigger, say.
+bool is_of_others(std::string_view name, const std::set<std::string>& made) {
+  return starts_with_one_of(name, made_kinds) && !made.contains(std::string(name.substr(0, name.find('('))));
 }
 
 std::vector<std::string> all_missing(const SchemaObjects& recorded, const SchemaObjects& present) {
@@ -162,8 +167,23 @@ bool privileges_differ(const SchemaObjects& recorded, const SchemaObjects& prese
   return std::ranges::any_of(recorded, lacks(present)) || std::ranges::any_of(present, lacks(recorded));
 }
 
-void record_objects(pqxx::transaction_base& transaction, const SchemaObjects& before) {
-  const SchemaObjects present = present_objects(transaction);
+std::vector<std::string> unwanted(const SchemaObjects& recorded, const SchemaObjects& present,
+                                  const std::set<std::string>& made) {
+  std::vector<std::string> names;
+  for (const auto& [name, fingerprint] : recorded)
+    if (present.contains(name) && is_of_others(name, made)) names.push_back(name);
+  return names;
+}
+
+std::string table_behind(const std::string& object) {
+  if (object.starts_with("function ")) return {};
+  return object.substr(object.rfind(' ') + 1);
+}
+
+void record_objects(pqxx::transaction_base& transaction, const SchemaObjects& before,
+                    const std::set<std::string>& made) {
+  SchemaObjects present = present_objects(transaction);
+  std::erase_if(present, [&](const auto& object) { return is_of_others(object.first, made); });
   std::vector<std::string> unwanted = all_missing(recorded_objects(transaction), present);
   std::erase_if(unwanted,
                 [&](const std::string& name) { return !before.contains(name) && !can_be_made_again(name); });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,18 @@ SchemaObjects recorded_objects(pqxx::transaction_base& transaction);
 std::vector<std::string> missing(const SchemaObjects& recorded, const SchemaObjects& present);
 bool privileges_differ(const SchemaObjects& recorded, const SchemaObjects& present);
 
-/// Records what is there. What is missing stays in the record, unless it was there `before` or can be made
-/// again: then nobody wants it any more.
-void record_objects(pqxx::transaction_base& transaction, const SchemaObjects& before);
+/// Functions, views, triggers and policies that csrq migrate once recorded and that are there, but not `made`
+/// by this binary. `made`: names as MadeObject has them.
+std::vector<std::string> unwanted(const SchemaObjects& recorded, const SchemaObjects& present,
+                                  const std::set<std::string>& made);
+/// The table or view that dropping such an object locks; empty for a function.
+std::string table_behind(const std::string& object);
+
+/// Records what is there, but no functions, views, triggers and policies that others have made. What is
+/// missing stays in the record, unless it was there `before` or can be made again: then nobody wants it any
+/// more.
+void record_objects(pqxx::transaction_base& transaction, const SchemaObjects& before,
+                    const std::set<std::string>& made);
 
 struct SchemaDefect {
   std::string sentence{};  ///< "view csrq.status is missing"

@@ -30,11 +30,18 @@ constexpr auto record_statements_sql = R"sql(
     ON CONFLICT DO NOTHING
 )sql";
 
-std::vector<std::string> all_statements(const std::vector<FunctionFile>& files) {
+std::vector<std::string> texts_of(const std::vector<Statement>& statements) {
   std::vector<std::string> all;
-  for (const FunctionFile& file : files)
-    for (const Statement& statement : file.statements) all.push_back(statement.text);
+  all.reserve(statements.size());
+  for (const Statement& statement : statements) all.push_back(statement.text);
   return all;
+}
+
+std::set<std::string> made_by(const std::vector<Statement>& statements) {
+  std::set<std::string> names;
+  for (const Statement& statement : statements)
+    if (!statement.object.name.empty()) names.insert(statement.object.name);
+  return names;
 }
 
 /// Texts that were not applied last time. None for a login that may not know.
@@ -58,10 +65,12 @@ std::vector<TableLock> locks_of(const Plan& plan) {
   };
   for (const Migration& migration : plan.migrations)
     for (const TableLock& lock : migration.locks) add(lock);
-  for (const FunctionFile& file : plan.files)
-    for (const Statement& statement : file.statements)
-      if (statement.kind == StatementKind::locking && plan.is_due(statement, plan.before))
-        add(statement.object.lock);
+  for (const Statement& statement : plan.statements)
+    if (statement.kind == StatementKind::locking && plan.is_due(statement, plan.before))
+      add(statement.object.lock);
+  for (const std::string& name : plan.unwanted)
+    if (const std::string table = table_behind(name); !table.empty())
+      add({.table = table, .locks_out = LocksOut::readers});
   std::vector<TableLock> locks;
   locks.reserve(strongest.size());
   for (const auto& [table, locks_out] : strongest) locks.push_back({.table = table, .locks_out = locks_out});
@@ -69,15 +78,13 @@ std::vector<TableLock> locks_of(const Plan& plan) {
 }
 
 std::vector<std::string> changed_in(const Plan& plan) {
+  const std::vector<std::string> all = texts_of(plan.statements);
+  if (plan.new_statements == std::set<std::string>{all.begin(), all.end()})
+    return {"all functions, views, triggers, policies and privileges"};
   std::vector<std::string> subjects;
-  bool is_all = true;
-  for (const FunctionFile& file : plan.files)
-    for (const Statement& statement : file.statements)
-      if (plan.new_statements.contains(statement.text))
-        subjects.push_back(statement.subject);
-      else
-        is_all = false;
-  if (is_all) return {"all functions, views, triggers, policies and privileges"};
+  for (const Statement& statement : plan.statements)
+    if (plan.new_statements.contains(statement.text)) subjects.push_back(statement.subject);
+  for (const std::string& name : plan.unwanted) subjects.push_back(name + ", which goes");
   return subjects;
 }
 
@@ -86,18 +93,21 @@ std::vector<std::string> changed_in(const Plan& plan) {
 Plan make_plan(pqxx::transaction_base& transaction, bool repair) {
   Plan plan{.status = {schema_version(transaction), {}, {}, {}, {}},
             .migrations = migrations(),
-            .files = function_files(),
+            .statements = schema_statements(),
             .new_statements = {},
             .before = {},
+            .unwanted = {},
             .privileges_differ = false,
             .repair = repair};
   std::erase_if(plan.migrations, [&](const Migration& one) { return one.version <= plan.status.installed; });
   for (const Migration& migration : plan.migrations) plan.status.pending.push_back(migration.name);
   if (plan.status.installed == 0) return plan;
   plan.before = present_objects(transaction);
-  plan.new_statements = new_statements(transaction, all_statements(plan.files));
+  plan.new_statements = new_statements(transaction, texts_of(plan.statements));
+  const SchemaObjects recorded = recorded_objects(transaction);
+  plan.unwanted = unwanted(recorded, plan.before, made_by(plan.statements));
   plan.status.changed = changed_in(plan);
-  if (const SchemaObjects recorded = recorded_objects(transaction); !recorded.empty()) {
+  if (!recorded.empty()) {
     plan.status.missing = missing(recorded, plan.before);
     plan.privileges_differ = privileges_differ(recorded, plan.before);
     if (plan.privileges_differ) plan.status.changed.emplace_back("privileges of csrq's roles");
@@ -107,10 +117,10 @@ Plan make_plan(pqxx::transaction_base& transaction, bool repair) {
 }
 
 void record(pqxx::transaction_base& transaction, const Plan& plan) {
-  const std::vector<std::string> statements = all_statements(plan.files);
+  const std::vector<std::string> statements = texts_of(plan.statements);
   execute(transaction, forget_statements_sql, {statements});
   execute(transaction, record_statements_sql, {statements});
-  record_objects(transaction, plan.before);
+  record_objects(transaction, plan.before, made_by(plan.statements));
 }
 
 }  // namespace csrq::store

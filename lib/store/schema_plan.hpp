@@ -25,17 +25,26 @@ struct SchemaStatus : SchemaVersion {
 struct Plan {
   SchemaStatus status{};
   std::vector<Migration> migrations{};
-  std::vector<FunctionFile> files{};
+  std::vector<Statement> statements{};
   std::set<std::string> new_statements{};
-  SchemaObjects before{};  ///< what is there
+  SchemaObjects before{};               ///< what is there
+  std::vector<std::string> unwanted{};  ///< of `before`: what an older csrq made, and this one does not have
   bool privileges_differ{};
   bool repair{};
 
   bool is_empty() const { return !repair && status.is_current(); }
   /// `present`: what is there when its turn comes.
   bool is_due(const Statement& statement, const SchemaObjects& present) const {
-    return repair || statement.kind == StatementKind::free || new_statements.contains(statement.text) ||
-           (statement.kind == StatementKind::locking && !present.contains(statement.object.name));
+    switch (statement.kind) {
+      case StatementKind::function:
+      case StatementKind::free:
+        return true;
+      case StatementKind::locking:
+        return repair || new_statements.contains(statement.text) || !present.contains(statement.object.name);
+      case StatementKind::privilege:
+        return repair || new_statements.contains(statement.text);
+    }
+    return true;
   }
 };
 

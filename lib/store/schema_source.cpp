@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <iterator>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
@@ -61,10 +62,44 @@ bool is_space(char c) {
   return std::isspace(static_cast<unsigned char>(c)) != 0;
 }
 
-/// Without white space and comments before it.
-std::string_view from_first_word(std::string_view statement) {
-  while (!statement.empty() && (is_space(statement.front()) || statement.starts_with("--")))
-    statement.remove_prefix(statement.starts_with("--") ? after_token(statement, 0) : 1);
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+/// Takes a line from the front of `text`.
+std::string_view take_line(std::string_view& text) {
+  const std::string_view line = text.substr(0, text.find('\n'));
+  text.remove_prefix(std::min(line.size() + 1, text.size()));
+  return line;
+}
+
+/// Where the next statement may begin: behind a comment that stands on this line.
+std::size_t after_line_comment(std::string_view sql, std::size_t at) {
+  std::string_view rest = sql.substr(at);
+  return trimmed(take_line(rest)).starts_with("--") ? sql.size() - rest.size() : at;
+}
+
+/// A blank line ends what a comment is about. Lines of a paragraph are joined; an empty comment line begins
+/// another.
+SourceStatement read_source(std::string_view source) {
+  SourceStatement statement;
+  for (std::string_view rest = source; !rest.empty();) {
+    const std::string_view from_here = rest;
+    const std::string_view line = trimmed(take_line(rest));
+    if (line.empty()) {
+      statement.comment.clear();
+    } else if (!line.starts_with("--")) {
+      statement.text = trimmed(from_here);
+      break;
+    } else if (const std::string_view words = trimmed(line.substr(2)); words.empty()) {
+      statement.comment += '\n';
+    } else {
+      if (!statement.comment.empty() && statement.comment.back() != '\n') statement.comment += ' ';
+      statement.comment += words;
+    }
+  }
   return statement;
 }
 
@@ -78,6 +113,10 @@ std::vector<std::string> words_of(const std::string& statement) {
   return words;
 }
 
+std::string before_arguments(const std::string& word) {
+  return word.substr(0, word.find('('));
+}
+
 /// Of a trigger or policy: "… ON csrq.request …".
 std::string table_of(const std::vector<std::string>& words) {
   const auto on = std::find(words.begin(), words.end(), "ON");
@@ -86,32 +125,32 @@ std::string table_of(const std::vector<std::string>& words) {
   return *std::next(on);
 }
 
-LockingObject view(const std::string& name) {
+MadeObject view(const std::string& name) {
   return {.name = "view " + name,
           .lock = {.table = name, .locks_out = LocksOut::readers},
           .make_way = "DROP VIEW IF EXISTS " + name};
 }
 
-LockingObject policy(const std::string& name, const std::string& table) {
+MadeObject policy(const std::string& name, const std::string& table) {
   return {.name = "policy " + name + " on " + table,
           .lock = {.table = table, .locks_out = LocksOut::readers},
           .make_way = "DROP POLICY IF EXISTS " + name + " ON " + table};
 }
 
-LockingObject trigger(const std::string& name, const std::string& table) {
+MadeObject trigger(const std::string& name, const std::string& table) {
   return {.name = "trigger " + name + " on " + table,
           .lock = {.table = table, .locks_out = LocksOut::writers},
           .make_way = {}};
 }
 
 /// These cannot be replaced.
-LockingObject constraint_trigger(const std::string& name, const std::string& table) {
+MadeObject constraint_trigger(const std::string& name, const std::string& table) {
   return {.name = "trigger " + name + " on " + table,
           .lock = {.table = table, .locks_out = LocksOut::readers},
           .make_way = "DROP TRIGGER IF EXISTS " + name + " ON " + table};
 }
 
-LockingObject altered(const std::vector<std::string>& words) {
+MadeObject altered(const std::vector<std::string>& words) {
   const std::string& table = words[2];
   const bool is_default = words[3] == "ALTER" && words[4] == "COLUMN";
   return {.name = is_default ? "default of " + table + "." + words[5] : "row security on " + table,
@@ -119,10 +158,11 @@ LockingObject altered(const std::vector<std::string>& words) {
           .make_way = {}};
 }
 
-/// Nameless if the statement locks nobody out.
-LockingObject locking_object(const std::vector<std::string>& words) {
+MadeObject made_object(const std::vector<std::string>& words) {
   if (words[0] == "ALTER" && words[1] == "TABLE") return altered(words);
   if (words[0] != "CREATE") return {};
+  if (words[1] == "FUNCTION")
+    return {.name = "function " + before_arguments(words[2]), .lock = {}, .make_way = {}};
   if (words[1] == "VIEW") return view(words[2]);
   if (words[1] == "POLICY") return policy(words[2], table_of(words));
   if (words[1] == "TRIGGER") return trigger(words[2], table_of(words));
@@ -136,28 +176,66 @@ bool is_privilege(const std::vector<std::string>& words) {
 
 /// "FUNCTION csrq.claim" of "CREATE OR REPLACE FUNCTION csrq.claim(p_worker …", "GRANT" of a grant.
 std::string subject_of(const std::vector<std::string>& words) {
-  if (words[0] == "CREATE") return words[1] + " " + words[2].substr(0, words[2].find('('));
-  if (words[0] == "COMMENT") return "COMMENT ON " + words[3].substr(0, words[3].find('('));
+  if (words[0] == "CREATE") return words[1] + " " + before_arguments(words[2]);
+  if (words[0] == "COMMENT") return "COMMENT ON " + before_arguments(words[3]);
   return words[0];
 }
 
-Statement read_statement(std::string text) {
+StatementKind kind_of(const std::vector<std::string>& words, const MadeObject& object) {
+  if (!object.lock.table.empty()) return StatementKind::locking;
+  if (!object.name.empty()) return StatementKind::function;
+  return is_privilege(words) ? StatementKind::privilege : StatementKind::free;
+}
+
+Statement read_statement(const std::string& file, std::string text) {
   const std::vector<std::string> words = words_of(text);
-  Statement statement{.text = std::move(text),
+  Statement statement{.file = file,
+                      .text = std::move(text),
                       .subject = subject_of(words),
-                      .kind = is_privilege(words) ? StatementKind::privilege : StatementKind::free,
-                      .object = locking_object(words)};
-  if (!statement.object.name.empty()) {
-    statement.kind = StatementKind::locking;
-    statement.subject = statement.object.name;
-  }
+                      .kind = {},
+                      .object = made_object(words)};
+  statement.kind = kind_of(words, statement.object);
+  if (statement.kind == StatementKind::locking) statement.subject = statement.object.name;
   return statement;
+}
+
+/// "COMMENT ON FUNCTION csrq.claim IS '…'".
+std::string comment_on(const Statement& statement, const std::string& comment) {
+  std::string literal;
+  for (const char c : comment) literal.append(c == '\'' ? 2 : 1, c);
+  return "COMMENT ON " + statement.object.name + " IS '" + literal + "'";
+}
+
+bool takes_comment(const Statement& statement) {
+  return statement.object.name.starts_with("function ") || statement.object.name.starts_with("view ");
+}
+
+void read_file(const std::string& name, const std::string& sql, std::vector<Statement>& all) {
+  for (SourceStatement& source : split_statements(sql)) {
+    const Statement& made = all.emplace_back(read_statement(name, std::move(source.text)));
+    if (!source.comment.empty() && takes_comment(made))
+      all.push_back(read_statement(name, comment_on(made, source.comment)));
+  }
+}
+
+/// What uses something comes after it.
+int turn_of(const Statement& statement) {
+  if (statement.kind == StatementKind::function) return 0;
+  if (statement.object.name.starts_with("view ")) return 1;
+  return statement.kind == StatementKind::privilege ? 3 : 2;
+}
+
+void refuse_overloads(const std::vector<Statement>& statements) {
+  std::set<std::string> names;
+  for (const Statement& statement : statements)
+    if (statement.kind == StatementKind::function && !names.insert(statement.object.name).second)
+      throw std::logic_error("db/functions has two of " + statement.object.name);
 }
 
 }  // namespace
 
-std::vector<std::string> split_statements(const std::string& sql) {
-  std::vector<std::string> statements;
+std::vector<SourceStatement> split_statements(const std::string& sql) {
+  std::vector<SourceStatement> statements;
   const std::string_view all = sql;
   std::size_t start = 0;
   for (std::size_t at = 0; at < all.size();) {
@@ -165,17 +243,17 @@ std::vector<std::string> split_statements(const std::string& sql) {
       at = after_token(all, at);
       continue;
     }
-    statements.emplace_back(from_first_word(all.substr(start, at - start)));
-    start = ++at;
+    statements.push_back(read_source(all.substr(start, at - start)));
+    start = at = after_line_comment(all, at + 1);
   }
-  if (!from_first_word(all.substr(start)).empty())
+  if (!read_source(all.substr(start)).text.empty())
     throw std::logic_error("a file of db/functions does not end with a semicolon");
   return statements;
 }
 
 std::vector<Migration> migrations() {
   std::vector<Migration> all;
-  for (const EmbeddedFile& file : embedded_files()) {
+  for (const SqlFile& file : sql_files()) {
     const std::string name = name_in("migrations/", file.name);
     if (!name.empty())
       all.push_back(
@@ -184,15 +262,13 @@ std::vector<Migration> migrations() {
   return all;
 }
 
-std::vector<FunctionFile> function_files() {
-  std::vector<FunctionFile> all;
-  for (const EmbeddedFile& file : embedded_files()) {
-    const std::string name = name_in("functions/", file.name);
-    if (name.empty()) continue;
-    FunctionFile& functions = all.emplace_back(FunctionFile{.name = name, .statements = {}});
-    for (std::string& statement : split_statements(file.text))
-      functions.statements.push_back(read_statement(std::move(statement)));
-  }
+std::vector<Statement> schema_statements() {
+  std::vector<Statement> all;
+  for (const SqlFile& file : sql_files())
+    if (const std::string name = name_in("functions/", file.name); !name.empty())
+      read_file(name, file.text, all);
+  refuse_overloads(all);
+  std::ranges::stable_sort(all, {}, turn_of);
   return all;
 }
 

@@ -7,12 +7,18 @@
 /// The SQL of db/, as this binary has it.
 namespace csrq::store {
 
-/// A file of db/, embedded in the binary: "migrations/0001_roles_and_customers.sql" and its text.
-struct EmbeddedFile {
-  const char* name;
-  const char* text;
+/// A file of db/: "functions/queue/claim.sql" and its text.
+struct SqlFile {
+  std::string name{};
+  std::string text{};
 };
-const std::vector<EmbeddedFile>& embedded_files();
+
+/// What the build has put into the binary.
+const std::vector<SqlFile>& embedded_files();
+
+/// What this process goes by: the embedded files. A build with CSRQ_SQL_FROM_SOURCE reads the source tree, or
+/// the folder that the environment's CSRQ_SQL_DIR names, once, and throws std::runtime_error if it cannot.
+const std::vector<SqlFile>& sql_files();
 
 /// Whom a lock on a table keeps waiting.
 enum class LocksOut {
@@ -29,41 +35,48 @@ struct TableLock {
 struct Migration {
   int version{};
   std::string name{};  ///< "0001_roles_and_customers"
-  const char* sql{};
+  std::string sql{};
   /// What its head says: "-- Locks out readers of csrq.job, csrq.request." or "… writers of …". A test
   /// compares it with the locks that it takes.
   std::vector<TableLock> locks{};
 };
 std::vector<Migration> migrations();
 
-/// What a statement makes that has to lock a table or view: a trigger, policy, view, default, row security.
-struct LockingObject {
-  std::string name{};  ///< as schema_objects.hpp has it: "trigger frozen on csrq.request"
-  TableLock lock{};
+/// What a statement makes: a function, view, trigger, policy, a default, row security.
+struct MadeObject {
+  std::string
+      name{};  ///< as schema_objects.hpp has it, but functions without their arguments: "function csrq.claim"
+  TableLock lock{};        ///< that making it takes; without a table: none
   std::string make_way{};  ///< statement that removes an older one; empty: it is replaced
 };
 
 enum class StatementKind {
-  free,       ///< locks nobody out, and can be repeated: functions, comments
-  privilege,  ///< GRANT, REVOKE: likewise
+  function,   ///< CREATE FUNCTION: locks nobody out, and can be repeated
+  free,       ///< a comment, DO: likewise
   locking,    ///< is applied where it differs only
+  privilege,  ///< GRANT, REVOKE: can be repeated
 };
 
 /// A statement of db/functions.
 struct Statement {
+  std::string file{};  ///< "queue/claim"
   std::string text{};
   std::string subject{};  ///< for people: "FUNCTION csrq.claim", "GRANT"
   StatementKind kind{};
-  LockingObject object{};  ///< of a locking one
+  MadeObject object{};  ///< nameless if it makes none
 };
 
-struct FunctionFile {
-  std::string name{};  ///< "20_queue"
-  std::vector<Statement> statements{};
-};
-std::vector<FunctionFile> function_files();
+/// All of db/functions in the order in which they can be applied to an empty schema, whatever their files:
+/// functions, views, what uses them, privileges. The comment lines right above a CREATE FUNCTION or CREATE
+/// VIEW are its COMMENT. Throws std::logic_error if two functions have one name: what has a name is made anew
+/// when its arguments change.
+std::vector<Statement> schema_statements();
 
-/// One after the other, without the semicolons between them and the comments before them.
-std::vector<std::string> split_statements(const std::string& sql);
+/// A statement of a file without its semicolon, and the lines of comment right above it without their dashes.
+struct SourceStatement {
+  std::string comment{};
+  std::string text{};
+};
+std::vector<SourceStatement> split_statements(const std::string& sql);
 
 }  // namespace csrq::store

@@ -49,7 +49,7 @@ bool has_schema(pqxx::transaction_base& transaction) {
 std::string functions_sha256(pqxx::transaction_base& transaction) {
   static const std::string sha256 = [&transaction] {
     std::string all;
-    for (const EmbeddedFile& file : embedded_files())
+    for (const SqlFile& file : sql_files())
       if (std::string_view(file.name).starts_with("functions/")) all += file.text;
     return text(execute(transaction, "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')", {all})[0][0]);
   }();

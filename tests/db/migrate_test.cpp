@@ -17,15 +17,13 @@ namespace {
 /// As if this binary had that one statement of db/functions, the first that begins so, otherwise than the
 /// last.
 void change_statement(Sql& sql, const std::string& start) {
-  for (const store::FunctionFile& file : store::function_files()) {
-    const auto found = std::ranges::find_if(
-        file.statements, [&](const store::Statement& one) { return one.text.starts_with(start); });
-    if (found == file.statements.end()) continue;
-    sql.run("DELETE FROM csrq.schema_statement WHERE sha256 = sha256(convert_to($literal$" + found->text +
-            "$literal$, 'UTF8'))");
-    return sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
-  }
-  FAIL("there is no such statement");
+  const auto statements = store::schema_statements();
+  const auto found = std::ranges::find_if(
+      statements, [&](const store::Statement& one) { return one.text.starts_with(start); });
+  REQUIRE(found != statements.end());
+  sql.run("DELETE FROM csrq.schema_statement WHERE sha256 = sha256(convert_to($literal$" + found->text +
+          "$literal$, 'UTF8'))");
+  sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
 }
 
 constexpr const char* a_function = "CREATE OR REPLACE FUNCTION csrq.live_workers(";
@@ -216,7 +214,77 @@ TEST_CASE("a file of SQL is split where its statements end, and nowhere else") {
       "-- first; not the end\nSELECT 'a;b''c;';\n\nCREATE FUNCTION f() AS $$ one; two; $$;\n"
       "SELECT \"x;y\", $tag$ $$; $tag$, a$b; -- the last\n");
   REQUIRE(statements.size() == 3);
-  CHECK(statements[0] == "SELECT 'a;b''c;'");
-  CHECK(statements[1] == "CREATE FUNCTION f() AS $$ one; two; $$");
-  CHECK(statements[2] == "SELECT \"x;y\", $tag$ $$; $tag$, a$b");
+  CHECK(statements[0].text == "SELECT 'a;b''c;'");
+  CHECK(statements[1].text == "CREATE FUNCTION f() AS $$ one; two; $$");
+  CHECK(statements[2].text == "SELECT \"x;y\", $tag$ $$; $tag$, a$b");
+}
+
+TEST_CASE("the comment of a statement is what stands right above it") {
+  const auto statements = store::split_statements(
+      "-- Of the file.\n\n-- Says what\n-- it does.\n--\n-- And why.\nCREATE FUNCTION f() AS $$ -- not "
+      "this\n$$;  -- nor "
+      "this\nSELECT 1;\n");
+  REQUIRE(statements.size() == 2);
+  CHECK(statements[0].comment == "Says what it does.\nAnd why.");
+  CHECK(statements[0].text == "CREATE FUNCTION f() AS $$ -- not this\n$$");
+  CHECK(statements[1].comment.empty());
+}
+
+TEST_CASE("a function whose result or arguments change is made anew, with what uses it and who may call it") {
+  Store store;
+  const auto fingerprint = [&] {
+    return store.sql.value(
+        "SELECT string_agg(name || fingerprint, ' ' ORDER BY name) FROM csrq.schema_object");
+  };
+  const std::string before = fingerprint();
+  SUBCASE("another result, and a view") {
+    store.sql.run("DROP FUNCTION csrq.token_due CASCADE");
+    store.sql.run(
+        "CREATE FUNCTION csrq.token_due(float8, float8, timestamptz) RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    change_statement(store.sql, "CREATE OR REPLACE FUNCTION csrq.token_due(");
+  }
+  SUBCASE("another name of an argument, and policies") {
+    store.sql.run("DROP FUNCTION csrq.my_customers CASCADE");
+    store.sql.run("CREATE FUNCTION csrq.my_customers(other text) RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    change_statement(store.sql, "CREATE OR REPLACE FUNCTION csrq.my_customers(");
+  }
+  SUBCASE("one argument more, and a trigger") {
+    store.sql.run("DROP FUNCTION csrq.claim");
+    store.sql.run("CREATE FUNCTION csrq.claim(text) RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    change_statement(store.sql, "CREATE OR REPLACE FUNCTION csrq.claim(");
+  }
+  store::migrate(store.database, {});
+  CHECK(fingerprint() == before);
+  CHECK(defects_of(store).empty());
+}
+
+TEST_CASE("what an older csrq made and this one does not have goes; what others made stays") {
+  Store store;
+  store.sql.run("CREATE FUNCTION csrq.of_an_older_csrq(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'");
+  store.sql.run("CREATE VIEW csrq.from_an_older_csrq AS SELECT csrq.of_an_older_csrq(1)");
+  store.sql.run(
+      "INSERT INTO csrq.schema_object VALUES ('function csrq.of_an_older_csrq(bigint)', ''), "
+      "('view csrq.from_an_older_csrq', '')");
+  store.sql.run("CREATE FUNCTION csrq.of_a_dba() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+  change_statement(store.sql, a_function);
+  CHECK(has(store::schema_status(store.database).changed, "view csrq.from_an_older_csrq, which goes"));
+  store::migrate(store.database, {});
+  store::migrate(store.database, {}, {.patience = 0s, .repair = true, .lookout = nullptr});
+  CHECK(store.sql.value("SELECT string_agg(proname, ' ') FROM pg_proc WHERE proname LIKE 'of\\_a%'") ==
+        "of_a_dba");
+  CHECK(store.sql.value("SELECT to_regclass('csrq.from_an_older_csrq')").empty());
+  CHECK(defects_of(store).empty());
+}
+
+TEST_CASE("a view of somebody else is in the way of a function that is made anew, and named") {
+  Store store;
+  store.sql.run("DROP FUNCTION csrq.token_due CASCADE");
+  store.sql.run("CREATE FUNCTION csrq.token_due() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+  store.sql.run("CREATE VIEW public.report AS SELECT csrq.token_due()");
+  change_statement(store.sql, "CREATE OR REPLACE FUNCTION csrq.token_due(");
+  const std::string sentence = refusal_of([&] { store::migrate(store.database, {}); });
+  CAPTURE(sentence);
+  CHECK(sentence.find("view public.report depends on function csrq.token_due()") != std::string::npos);
+  store.sql.run("DROP VIEW public.report");
+  CHECK_NOTHROW(store::migrate(store.database, {}));
 }
