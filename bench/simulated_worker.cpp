@@ -72,7 +72,7 @@ constexpr auto steps_sql = R"sql(
 )sql";
 
 constexpr auto open_orders_sql = R"sql(
-    SELECT u.place - 1, o.held, o.order_id, o.url IS NULL AND NOT o.fresh, (o.hold_seconds * 1000000)::bigint, o.hold_error
+    SELECT u.place - 1, o.leased, o.order_id, o.url IS NULL AND NOT o.fresh, (o.hold_seconds * 1000000)::bigint, o.hold_error
       FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) WITH ORDINALITY u(request, lease, account, name, domain, place),
            LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain], $7) o
 )sql";

@@ -197,8 +197,8 @@ void Issuer::beat() {
   store::require_same_schema(coordination_);
   connections_ = connections();
   if (!store::is_registered(coordination_, worker_)) register_again();
-  const std::vector<store::Fence> held = leases_.held();
-  leases_.mark_dropped(store::heartbeat(coordination_, worker_, held, config_.worker.lease));
+  const std::vector<store::Fence> fences = leases_.leases();
+  leases_.mark_dropped(store::heartbeat(coordination_, worker_, fences, config_.worker.lease));
   clock_.read(coordination_);
   live_workers_ = store::live_workers(coordination_);
   cas_.share_among(live_workers_);
@@ -208,9 +208,9 @@ void Issuer::beat() {
 void Issuer::register_again() {
   log::warning(
       "the database no longer knows this worker, or was promoted, restored or copied: it starts anew");
-  const std::vector<store::Fence> held = leases_.held();
-  leases_.mark_dropped(held);
-  queue_.hasten(held);
+  const std::vector<store::Fence> fences = leases_.leases();
+  leases_.mark_dropped(fences);
+  queue_.hasten(fences);
   accounts_.look_up_again();
   store::worker_stop(coordination_, worker_);  // gives back what was claimed meanwhile
   worker_ = store::worker_start(coordination_, host_name(), getpid(), CSRQ_VERSION);

@@ -74,7 +74,7 @@ std::vector<store::Fence> LeaseBook::locked_without_task() const {
   return those([](const Lease& lease) { return !lease.has_task; });
 }
 
-std::vector<store::Fence> LeaseBook::held() const {
+std::vector<store::Fence> LeaseBook::leases() const {
   return those([](const Lease&) { return true; });
 }
 

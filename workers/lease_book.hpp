@@ -31,7 +31,7 @@ class LeaseBook {
   bool mark_locked(const store::Fence& fence, bool has_task);
   void mark_unlocked(const store::Fence& fence);
   std::vector<store::Fence> locked_without_task() const;
-  std::vector<store::Fence> held() const;
+  std::vector<store::Fence> leases() const;
   std::size_t size() const;
   /// Those whose rows have been locked for so long.
   std::size_t count_locked(Duration at_least = {}) const;

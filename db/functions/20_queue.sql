@@ -1,4 +1,4 @@
--- The worker's side of the queue. Every write names its lease (worker, request, lease number) and says whether it still held.
+-- The worker's side of the queue. Every write names its lease (worker, request, lease number) and says whether the worker still had it.
 
 CREATE OR REPLACE FUNCTION csrq.worker_start(p_host text, p_pid int, p_version text) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -49,22 +49,22 @@ BEGIN
      WHERE j.request_id = p_request AND j.lease_number = p_lease AND j.worker_id = p_worker
        AND j.status = 'leased' FOR NO KEY UPDATE SKIP LOCKED;
     IF FOUND THEN
-        RETURN CASE WHEN is_cancelled THEN 'cancelled' ELSE 'held' END;
+        RETURN CASE WHEN is_cancelled THEN 'cancelled' ELSE 'leased' END;
     END IF;
     RETURN CASE WHEN EXISTS (SELECT FROM csrq.job j
                               WHERE j.request_id = p_request AND j.lease_number = p_lease
                                 AND j.worker_id = p_worker AND j.status = 'leased')
                 THEN 'locked' ELSE 'lost' END;
 END $$;
-COMMENT ON FUNCTION csrq.lock_lease(bigint, bigint, bigint) IS 'Locks the rows of a lease until commit: held, or cancelled (it is held, and its row is not wanted any more). Or without waiting: locked (by somebody else, so nothing may be written now), lost.';
+COMMENT ON FUNCTION csrq.lock_lease(bigint, bigint, bigint) IS 'Locks the rows of a lease until commit: leased, or cancelled (leased, and its row is not wanted any more). Or without waiting: locked (by somebody else, so nothing may be written now), lost.';
 
-CREATE OR REPLACE FUNCTION csrq.holds(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION csrq.still_leased(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN CASE csrq.lock_lease(p_worker, p_request, p_lease)
-           WHEN 'held' THEN true WHEN 'locked' THEN NULL ELSE false END;
+           WHEN 'leased' THEN true WHEN 'locked' THEN NULL ELSE false END;
 END $$;
-COMMENT ON FUNCTION csrq.holds(bigint, bigint, bigint) IS 'The fence: true, and locked until commit, if this worker still holds this lease and its row is wanted. Null: somebody else has the row locked, and it cannot be said; nothing may be written.';
+COMMENT ON FUNCTION csrq.still_leased(bigint, bigint, bigint) IS 'The fence: true, and locked until commit, if this worker still has this lease and its row is wanted. Null: somebody else has the row locked, and it cannot be said; nothing may be written.';
 
 CREATE OR REPLACE FUNCTION csrq.give_back_unlocked(p_worker bigint, p_requests bigint[], p_leases bigint[])
 RETURNS TABLE (request_id bigint, lease_number bigint)
@@ -96,7 +96,7 @@ BEGIN
                         WHERE j.request_id = asked.request AND j.lease_number = asked.lease
                           AND j.worker_id = p_worker);
 END $$;
-COMMENT ON FUNCTION csrq.give_back_unlocked(bigint, bigint[], bigint[]) IS 'Of these leases, whose rows somebody had locked, gives back those that are free again, without counting an attempt, and drops the cancelled ones. Returns those that are not held any more.';
+COMMENT ON FUNCTION csrq.give_back_unlocked(bigint, bigint[], bigint[]) IS 'Of these leases, whose rows somebody had locked, gives back those that are free again, without counting an attempt, and drops the cancelled ones. Returns those that the worker has no more.';
 
 CREATE OR REPLACE FUNCTION csrq.heartbeat(p_worker bigint, p_requests bigint[], p_leases bigint[], p_lease interval)
 RETURNS TABLE (request_id bigint, lease_number bigint)
@@ -104,19 +104,19 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     WITH mine AS MATERIALIZED (
-        SELECT j.request_id FROM csrq.job j JOIN unnest(p_requests, p_leases) held(request, lease)
-            ON j.request_id = held.request AND j.lease_number = held.lease
+        SELECT j.request_id FROM csrq.job j JOIN unnest(p_requests, p_leases) mine(request, lease)
+            ON j.request_id = mine.request AND j.lease_number = mine.lease
          WHERE j.worker_id = p_worker AND j.lease_until < now() + p_lease / 2
          ORDER BY j.request_id FOR NO KEY UPDATE OF j SKIP LOCKED)
     UPDATE csrq.job j SET lease_until = now() + p_lease FROM mine WHERE j.request_id = mine.request_id;
     UPDATE csrq.worker w SET heartbeat_at = clock_timestamp(), locked_leases = array(
-               SELECT j.lease_number FROM csrq.job j JOIN unnest(p_requests, p_leases) held(request, lease)
-                   ON j.request_id = held.request AND j.lease_number = held.lease
+               SELECT j.lease_number FROM csrq.job j JOIN unnest(p_requests, p_leases) mine(request, lease)
+                   ON j.request_id = mine.request AND j.lease_number = mine.lease
                 WHERE j.worker_id = p_worker AND j.lease_until < now() + p_lease / 2)
      WHERE w.id = p_worker;
     RETURN QUERY
-    SELECT held.request, held.lease FROM unnest(p_requests, p_leases) held(request, lease)
-      LEFT JOIN csrq.job j ON j.request_id = held.request AND j.lease_number = held.lease AND j.worker_id = p_worker
+    SELECT mine.request, mine.lease FROM unnest(p_requests, p_leases) mine(request, lease)
+      LEFT JOIN csrq.job j ON j.request_id = mine.request AND j.lease_number = mine.lease AND j.worker_id = p_worker
      WHERE j.request_id IS NULL OR j.cancel_requested;
 END $$;
 COMMENT ON FUNCTION csrq.heartbeat(bigint, bigint[], bigint[], interval) IS 'Sign of life; prolongs leases, but for those whose rows are locked: it notes them (csrq.worker.locked_leases). Returns those that the worker must drop: lost or cancelled.';
@@ -292,11 +292,11 @@ CREATE OR REPLACE FUNCTION csrq.fail(p_worker bigint, p_request bigint, p_lease 
     p_schedule interval[], p_retry_after interval) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
+    is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
     failed csrq.job;
 BEGIN
-    IF is_held IS NOT TRUE THEN
-        RETURN is_held;
+    IF is_leased IS NOT TRUE THEN
+        RETURN is_leased;
     END IF;
     UPDATE csrq.job j SET status = CASE WHEN p_permanent THEN 'parked' ELSE 'ready' END,
            parked_because = CASE WHEN p_permanent THEN 'failed' END,
@@ -330,14 +330,14 @@ COMMENT ON FUNCTION csrq.fail(bigint, bigint, bigint, jsonb, boolean, interval[]
 CREATE OR REPLACE FUNCTION csrq.put_off(p_worker bigint, p_request bigint, p_lease bigint, p_wait interval, p_error jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
+    is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
     waiting csrq.job;
     goes_on boolean := NOT p_error ? 'request' AND (SELECT r.error ->> 'code' = p_error ->> 'code' FROM csrq.request r WHERE r.id = p_request);
     its_wait CONSTANT interval := CASE WHEN csrq.account_is_ready(p_error) THEN interval '0'
                                        ELSE p_wait END;
 BEGIN
-    IF is_held IS NOT TRUE THEN
-        RETURN is_held;
+    IF is_leased IS NOT TRUE THEN
+        RETURN is_leased;
     END IF;
     UPDATE csrq.job j SET status = 'ready', run_at = CASE WHEN j.retry_requested THEN now() ELSE now() + its_wait END,
            retry_requested = false, rescues = 0, worker_id = NULL, lease_number = NULL, lease_until = NULL,
@@ -359,11 +359,11 @@ COMMENT ON FUNCTION csrq.put_off(bigint, bigint, bigint, interval, jsonb)
 CREATE OR REPLACE FUNCTION csrq.explain_wait(p_worker bigint, p_request bigint, p_lease bigint, p_error jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
+    is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
 BEGIN
     UPDATE csrq.request SET error = p_error
-     WHERE is_held AND id = p_request AND error IS DISTINCT FROM p_error;
-    RETURN is_held;
+     WHERE is_leased AND id = p_request AND error IS DISTINCT FROM p_error;
+    RETURN is_leased;
 END $$;
 COMMENT ON FUNCTION csrq.explain_wait(bigint, bigint, bigint, jsonb)
     IS 'A row that waits while its worker keeps it says why. False: the lease was lost; null: somebody has the row locked.';

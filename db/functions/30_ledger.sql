@@ -57,7 +57,7 @@ $$;
 COMMENT ON FUNCTION csrq.is_account_key(bytea) IS 'True if a public key (SHA-256 of its SubjectPublicKeyInfo) is any account''s, retired ones included.';
 
 CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[], p_domains text[], p_most_in_flight int)
-RETURNS TABLE (held boolean, order_id bigint, url text, fresh boolean, charged boolean, hold_seconds double precision, hold_error jsonb)
+RETURNS TABLE (leased boolean, order_id bigint, url text, fresh boolean, charged boolean, hold_seconds double precision, hold_error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -65,10 +65,10 @@ DECLARE
     is_fresh boolean := false;
     limited record;
     its_holds csrq.rate_hold[];
-    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
+    is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
 BEGIN
-    IF is_held IS NOT TRUE THEN
-        RETURN QUERY SELECT is_held, NULL::bigint, NULL::text, false, false, NULL::double precision, NULL::jsonb;
+    IF is_leased IS NOT TRUE THEN
+        RETURN QUERY SELECT is_leased, NULL::bigint, NULL::text, false, false, NULL::double precision, NULL::jsonb;
         RETURN;
     END IF;
     UPDATE csrq.request SET names = p_names WHERE id = p_request AND names <> p_names;
@@ -154,7 +154,7 @@ BEGIN
     RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, found_order.charged <> '{}', NULL::double precision, NULL::jsonb;
 END $$;
 COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[], int)
-    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted; charged: the CA has limits). Not held: the lease was lost. A hold: the CA asked to wait, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
+    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted; charged: the CA has limits). Not leased: the lease was lost. A hold: the CA asked to wait, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
 
 CREATE OR REPLACE FUNCTION csrq.asked(p_order bigint) RETURNS TABLE (seconds double precision, anew boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -212,15 +212,15 @@ CREATE OR REPLACE FUNCTION csrq.record_order(p_worker bigint, p_request bigint, 
     p_url text, p_finalize_url text, p_certificate_url text, p_expires_at timestamptz, p_authorizations text[]) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    is_held boolean := csrq.holds(p_worker, p_request, p_lease);
+    is_leased boolean := csrq.still_leased(p_worker, p_request, p_lease);
     this_order csrq.acme_order;
 BEGIN
-    IF is_held IS NULL THEN
+    IF is_leased IS NULL THEN
         -- The CA has accepted it; who waits to hear that need not wait for whoever has the row locked.
         PERFORM csrq.first_is_answered(o.request_id, o.account_id, true) FROM csrq.acme_order o WHERE o.id = p_order;
         RETURN 'locked';
     END IF;
-    IF NOT is_held THEN
+    IF NOT is_leased THEN
         p_order := csrq.order_of_lost_lease(p_worker, p_lease, p_order, p_url);
         IF p_order IS NULL THEN
             RETURN 'lost';
@@ -249,7 +249,7 @@ BEGIN
         ON CONFLICT (url) DO UPDATE SET updated_at = now(), expires_at = coalesce(k.expires_at, EXCLUDED.expires_at)
             WHERE k.account_id = EXCLUDED.account_id RETURNING id)
     INSERT INTO csrq.acme_order_authorization (order_id, authorization_id) SELECT p_order, id FROM known ON CONFLICT DO NOTHING;
-    RETURN CASE WHEN is_held THEN 'recorded' ELSE 'lost' END;
+    RETURN CASE WHEN is_leased THEN 'recorded' ELSE 'lost' END;
 END $$;
 COMMENT ON FUNCTION csrq.record_order(bigint, bigint, bigint, bigint, text, text, text, text, timestamptz, text[])
     IS 'Writes down what newOrder answered, authorizations included: recorded, locked (somebody else has the row locked: nothing was written), lost (the lease was; the order is written down all the same), or taken (the CA handed out an order that another request is working on, or has finalized for its own key).';
@@ -257,10 +257,10 @@ COMMENT ON FUNCTION csrq.record_order(bigint, bigint, bigint, bigint, text, text
 CREATE OR REPLACE FUNCTION csrq.record_authorizations(p_worker bigint, p_request bigint, p_lease bigint, p_authorizations jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
+    is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
 BEGIN
-    IF is_held IS NOT TRUE THEN
-        RETURN is_held;
+    IF is_leased IS NOT TRUE THEN
+        RETURN is_leased;
     END IF;
     -- What csrq.authorization_counts() is about to lock one by one.
     IF p_authorizations @> '[{"status": "invalid"}]' THEN
@@ -329,10 +329,10 @@ COMMENT ON FUNCTION csrq.close_orders(bigint) IS 'Nobody will resume the open or
 CREATE OR REPLACE FUNCTION csrq.begin_finalize(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
+    is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
 BEGIN
-    UPDATE csrq.acme_order SET finalize_at = now(), updated_at = now() WHERE is_held AND id = p_order;
-    RETURN is_held;
+    UPDATE csrq.acme_order SET finalize_at = now(), updated_at = now() WHERE is_leased AND id = p_order;
+    RETURN is_leased;
 END $$;
 COMMENT ON FUNCTION csrq.begin_finalize(bigint, bigint, bigint, bigint)
     IS 'The intent to finalize: what comes next cannot be undone. False: the lease was lost, or the row cancelled; null: somebody has the row locked.';
@@ -340,10 +340,10 @@ COMMENT ON FUNCTION csrq.begin_finalize(bigint, bigint, bigint, bigint)
 CREATE OR REPLACE FUNCTION csrq.close_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_status text, p_error jsonb)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    is_held CONSTANT boolean := csrq.holds(p_worker, p_request, p_lease);
+    is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
 BEGIN
-    IF is_held IS NOT TRUE THEN
-        RETURN is_held;
+    IF is_leased IS NOT TRUE THEN
+        RETURN is_leased;
     END IF;
     -- An order that nobody could find may exist at the CA all the same: RFC 8555 sets no time, a week is usual.
     UPDATE csrq.acme_order SET status = p_status, closed_at = now(), updated_at = now(), error = p_error,

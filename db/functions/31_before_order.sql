@@ -209,16 +209,16 @@ COMMENT ON FUNCTION csrq.may_go_first(text, bytea) IS 'False while another trans
 
 CREATE OR REPLACE FUNCTION csrq.before_order(p_worker bigint, p_request bigint, p_lease bigint, p_names text[], p_demand bytea,
     p_may_fall_back boolean)
-RETURNS TABLE (held boolean, verdict text, detail text, falls_back boolean, open_directory text)
+RETURNS TABLE (leased boolean, verdict text, detail text, falls_back boolean, open_directory text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its record;
     other bigint;
     takes_chain boolean;
 BEGIN
-    held := csrq.holds(p_worker, p_request, p_lease);
+    leased := csrq.still_leased(p_worker, p_request, p_lease);
     verdict := 'order';
-    IF held IS NOT TRUE THEN
+    IF leased IS NOT TRUE THEN
         RETURN NEXT;
         RETURN;
     END IF;
@@ -278,7 +278,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION csrq.before_order(bigint, bigint, bigint, text[], bytea, boolean)
-    IS 'Writes down what a worker has read from the CSR (names, and what certificate is wanted), and says how the row goes on: order (falls_back: at the fallback of its CA; open_directory: where it has an open order); issued (it has got another row''s chain); wait (put off while another row for the same certificate is under way); fresh_csr_wanted (parked); not_granted (for the worker to fail). Not held: the lease was lost.';
+    IS 'Writes down what a worker has read from the CSR (names, and what certificate is wanted), and says how the row goes on: order (falls_back: at the fallback of its CA; open_directory: where it has an open order); issued (it has got another row''s chain); wait (put off while another row for the same certificate is under way); fresh_csr_wanted (parked); not_granted (for the worker to fail). Not leased: the lease was lost.';
 
 CREATE OR REPLACE FUNCTION csrq.hand_back(p_request bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

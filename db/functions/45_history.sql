@@ -42,7 +42,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
     SELECT r.id, r.customer, 'warning', p_worker, p_lease, jsonb_build_object('detail', p_detail)
-      FROM csrq.request r WHERE r.id = p_request AND csrq.holds(p_worker, p_request, p_lease);
+      FROM csrq.request r WHERE r.id = p_request AND csrq.still_leased(p_worker, p_request, p_lease);
 END $$;
 COMMENT ON FUNCTION csrq.warn(bigint, bigint, bigint, text)
     IS 'Writes a sentence into the history of a request: it goes on, but somebody should know. Nothing '

@@ -9,7 +9,7 @@ namespace csrq::store {
 namespace {
 
 constexpr auto before_order_sql = R"sql(
-    SELECT held, verdict, detail, falls_back, open_directory
+    SELECT leased, verdict, detail, falls_back, open_directory
       FROM csrq.before_order($1, $2, $3, $4, decode($5, 'base64'), $6)
 )sql";
 
@@ -25,20 +25,20 @@ Verdict verdict_named(const std::string& name) {
 }  // namespace
 
 Decision before_order(Database& database, const Fence& fence, const ReadRow& row) {
-  std::optional<bool> held;
+  std::optional<bool> leased;
   Decision decision;
   database.run([&](pqxx::transaction_base& transaction) {
     const auto answer = execute(transaction, before_order_sql,
                                 {fence.worker, fence.request, fence.lease, row.names,
                                  octets(row.demand_sha256), row.may_fall_back})[0];
-    held = value<bool>(answer[0]);
+    leased = value<bool>(answer[0]);
     decision = {.verdict = verdict_named(text(answer[1])),
                 .detail = text(answer[2]),
                 .falls_back = !answer[3].is_null() && answer[3].as<bool>(),
                 .open_directory = text(answer[4])};
   });
-  if (!held) row_locked();
-  if (!*held) lease_lost(fence);
+  if (!leased) row_locked();
+  if (!*leased) lease_lost(fence);
   return decision;
 }
 

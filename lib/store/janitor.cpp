@@ -116,7 +116,7 @@ std::vector<AuthorizationToSettle> to_settle(Database& database, const SweepScop
 }
 
 bool begin_settling(Database& database, AuthorizationId authorization) {
-  return still_held(database, "SELECT csrq.begin_settling($1)", {authorization});
+  return fenced_write(database, "SELECT csrq.begin_settling($1)", {authorization});
 }
 
 void settled(Database& database, AuthorizationId authorization, const Settlement& settlement) {

@@ -106,9 +106,9 @@ std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duratio
   return claims;
 }
 
-std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held,
+std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& leases,
                              Duration lease) {
-  const FenceNumbers numbers = numbers_of(held);
+  const FenceNumbers numbers = numbers_of(leases);
   std::vector<Fence> to_drop;
   database.run([&](pqxx::transaction_base& transaction) {
     to_drop =
@@ -178,47 +178,47 @@ void notify_changes(Database& database) {
 }
 
 bool complete(Database& database, const Fence& fence, const Issued& issued) {
-  std::optional<bool> held;
+  std::optional<bool> leased;
   database.run([&](pqxx::transaction_base& transaction) {
     if (!issued.warning.empty())
       execute(transaction, "SELECT csrq.warn($1, $2, $3, $4)",
               {fence.worker, fence.request, fence.lease, issued.warning});
-    held = value<bool>(
+    leased = value<bool>(
         execute(transaction, complete_sql,
                 {fence.worker, fence.request, fence.lease, issued.order, octets(issued.der), issued.chain,
                  issued.issuers, issued.serial, null_if_empty(issued.renewal_info_id), issued.not_before,
                  issued.not_after, issued.renew_at})[0][0]);
   });
-  if (!held) row_locked();
-  return *held;
+  if (!leased) row_locked();
+  return *leased;
 }
 
 bool complete_revocation(Database& database, const Fence& fence) {
-  return still_held(database, "SELECT csrq.complete_revocation($1, $2, $3)",
-                    {fence.worker, fence.request, fence.lease});
+  return fenced_write(database, "SELECT csrq.complete_revocation($1, $2, $3)",
+                      {fence.worker, fence.request, fence.lease});
 }
 
 bool fail(Database& database, const Fence& fence, const Failure& failure,
           const std::vector<Duration>& schedule) {
-  return still_held(database, "SELECT csrq.fail($1, $2, $3, $4, $5, $6, $7)",
-                    {fence.worker, fence.request, fence.lease, error_json(failure),
-                     failure.failure_class == FailureClass::permanent, schedule, failure.retry_after});
+  return fenced_write(database, "SELECT csrq.fail($1, $2, $3, $4, $5, $6, $7)",
+                      {fence.worker, fence.request, fence.lease, error_json(failure),
+                       failure.failure_class == FailureClass::permanent, schedule, failure.retry_after});
 }
 
 bool put_off(Database& database, const Fence& fence, Duration wait, const Failure* why) {
-  return still_held(database, "SELECT csrq.put_off($1, $2, $3, $4, $5)",
-                    {fence.worker, fence.request, fence.lease, wait,
-                     why == nullptr ? Parameter(std::nullopt) : Parameter(error_json(*why))});
+  return fenced_write(database, "SELECT csrq.put_off($1, $2, $3, $4, $5)",
+                      {fence.worker, fence.request, fence.lease, wait,
+                       why == nullptr ? Parameter(std::nullopt) : Parameter(error_json(*why))});
 }
 
 bool explain_wait(Database& database, const Fence& fence, const Failure& why) {
-  return still_held(database, "SELECT csrq.explain_wait($1, $2, $3, $4)",
-                    {fence.worker, fence.request, fence.lease, error_json(why)});
+  return fenced_write(database, "SELECT csrq.explain_wait($1, $2, $3, $4)",
+                      {fence.worker, fence.request, fence.lease, error_json(why)});
 }
 
 bool drop_cancelled(Database& database, const Fence& fence) {
-  return still_held(database, "SELECT csrq.drop_cancelled($1, $2, $3)",
-                    {fence.worker, fence.request, fence.lease});
+  return fenced_write(database, "SELECT csrq.drop_cancelled($1, $2, $3)",
+                      {fence.worker, fence.request, fence.lease});
 }
 
 std::string error_json(const Failure& failure) {

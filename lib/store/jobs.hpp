@@ -12,8 +12,8 @@
 #include "store/ids.hpp"
 
 /// The queue: claims and what becomes of them. Functions return after their commit; the bool of a write says
-/// whether the lease still held, and if not, nothing was written. Where somebody's open transaction has the
-/// row locked they throw RowLocked.
+/// whether the worker still had the lease; if not, nothing was written. Where somebody's open transaction has
+/// the row locked they throw RowLocked.
 namespace csrq::store {
 
 enum class JobKind { issue, renew, revoke };
@@ -66,7 +66,7 @@ struct ClaimRules {
 std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease,
                          const ClaimRules& rules = {});
 /// Prolongs these leases; returns those that the worker must drop: lost, or their rows cancelled.
-std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& held,
+std::vector<Fence> heartbeat(Database& database, WorkerId worker, const std::vector<Fence>& leases,
                              Duration lease);
 /// csrq.retry() was called for a row while a worker had it.
 struct RetryWish {
@@ -77,7 +77,7 @@ struct RetryWish {
 /// under way ends the wait that the step leads to.
 std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const std::vector<Fence>& waiting);
 /// Of these leases, whose rows somebody had locked, gives back those that are free again, uncounted. Returns
-/// those that are not held any more.
+/// those that this worker has no more.
 std::vector<Fence> give_back_unlocked(Database& database, WorkerId worker, const std::vector<Fence>& locked);
 /// Worker processes that are not taken for dead; at least 1.
 int live_workers(Database& database);

@@ -12,7 +12,7 @@ namespace csrq::store {
 namespace {
 
 constexpr auto open_order_sql = R"sql(
-    SELECT held, order_id, url, fresh, charged, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail',
+    SELECT leased, order_id, url, fresh, charged, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail',
            coalesce(hold_error ->> 'hold_code', 'on_hold'), (hold_error - 'hold_code')::text, hold_error -> 'failed_names'
       FROM csrq.open_order($1, $2, $3, $4, $5, $6, $7)
 )sql";
@@ -71,15 +71,15 @@ void lease_lost(const Fence& fence) {
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
                            const std::vector<std::string>& names, const std::vector<std::string>& domains,
                            const OrderRules& rules) {
-  std::optional<bool> held;
+  std::optional<bool> leased;
   OpenOrderResult answer;
   const auto work = [&](pqxx::transaction_base& transaction) {
     answer = {};
     const auto row =
         execute(transaction, open_order_sql,
                 {fence.worker, fence.request, fence.lease, account, names, domains, rules.most_in_flight})[0];
-    held = value<bool>(row[0]);
-    if (!held.value_or(false)) return;
+    leased = value<bool>(row[0]);
+    if (!leased.value_or(false)) return;
     if (row[1].is_null()) {
       answer.hold =
           Hold{.wait = Duration(row[5].as<std::int64_t>()), .detail = text(row[6]), .code = text(row[7])};
@@ -96,8 +96,8 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     }
   };
   rules.is_limited ? database.run_alone(work) : database.run(work);
-  if (!held) row_locked();
-  if (!*held) lease_lost(fence);
+  if (!leased) row_locked();
+  if (!*leased) lease_lost(fence);
   return answer;
 }
 
@@ -130,8 +130,8 @@ void record_authorizations(Database& database, const Fence& fence,
                            const std::vector<AuthorizationRecord>& authorizations) {
   auto batch = nlohmann::json::array();
   for (const AuthorizationRecord& authorization : authorizations) batch.push_back(json_of(authorization));
-  if (!still_held(database, "SELECT csrq.record_authorizations($1, $2, $3, $4)",
-                  {fence.worker, fence.request, fence.lease, jsonb_text(batch)}))
+  if (!fenced_write(database, "SELECT csrq.record_authorizations($1, $2, $3, $4)",
+                    {fence.worker, fence.request, fence.lease, jsonb_text(batch)}))
     lease_lost(fence);
 }
 
@@ -144,8 +144,8 @@ std::vector<std::string> unknown_orders(Database& database, const std::vector<st
 }
 
 void begin_finalize(Database& database, const Fence& fence, OrderId order) {
-  if (!still_held(database, "SELECT csrq.begin_finalize($1, $2, $3, $4)",
-                  {fence.worker, fence.request, fence.lease, order}))
+  if (!fenced_write(database, "SELECT csrq.begin_finalize($1, $2, $3, $4)",
+                    {fence.worker, fence.request, fence.lease, order}))
     lease_lost(fence);
 }
 
@@ -159,8 +159,8 @@ bool has_run_out(Database& database, OrderId order) {
 
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
                  const Failure& why) {
-  if (!still_held(database, "SELECT csrq.close_order($1, $2, $3, $4, $5, $6)",
-                  {fence.worker, fence.request, fence.lease, order, to_string(status), error_json(why)}))
+  if (!fenced_write(database, "SELECT csrq.close_order($1, $2, $3, $4, $5, $6)",
+                    {fence.worker, fence.request, fence.lease, order, to_string(status), error_json(why)}))
     lease_lost(fence);
 }
 

@@ -187,13 +187,13 @@ std::int64_t number_or_refuse(Database& database, const char* statement, Paramet
   return answer;
 }
 
-bool still_held(Database& database, const char* statement, Parameters parameters) {
-  std::optional<bool> held;
+bool fenced_write(Database& database, const char* statement, Parameters parameters) {
+  std::optional<bool> leased;
   database.run([&](pqxx::transaction_base& transaction) {
-    held = value<bool>(execute(transaction, statement, parameters)[0][0]);
+    leased = value<bool>(execute(transaction, statement, parameters)[0][0]);
   });
-  if (!held) row_locked();
-  return *held;
+  if (!leased) row_locked();
+  return *leased;
 }
 
 void row_locked() {

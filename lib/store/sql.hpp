@@ -80,7 +80,7 @@ std::int64_t number_or_refuse(Database& database, const char* statement, Paramet
 
 /// Throws RowLocked with a sentence: what a fenced function that answers null means.
 [[noreturn]] void row_locked();
-/// Calls a fenced function: whether the lease still held. Throws RowLocked.
-bool still_held(Database& database, const char* statement, Parameters parameters);
+/// Calls a fenced function: whether the worker still had the lease. Throws RowLocked.
+bool fenced_write(Database& database, const char* statement, Parameters parameters);
 
 }  // namespace csrq::store

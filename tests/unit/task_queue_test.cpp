@@ -138,7 +138,7 @@ TEST_CASE("lease book: it holds what was added until it is removed") {
   book.add(fence(2));
   CHECK(book.size() == 2);
   book.remove(fence(1));
-  CHECK(book.held() == std::vector<store::Fence>{fence(2)});
+  CHECK(book.leases() == std::vector<store::Fence>{fence(2)});
 }
 
 TEST_CASE("lease book: only held leases can be dropped, and a later lease of the same row is another") {
@@ -150,7 +150,7 @@ TEST_CASE("lease book: only held leases can be dropped, and a later lease of the
   CHECK(book.size() == 1);
   book.mark_dropped({fence(1, 7)});
   CHECK(book.is_dropped(fence(1, 7)));
-  CHECK(book.held().size() == 1);  // until its step has noticed
+  CHECK(book.leases().size() == 1);  // until its step has noticed
   book.remove(fence(1, 7));
   book.add(fence(1, 8));
   CHECK_FALSE(book.is_dropped(fence(1, 8)));
