@@ -66,13 +66,13 @@ constexpr auto steps_sql = R"sql(
         IF p_order <> 0 THEN
             PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'lost', error);
         END IF;
-        PERFORM csrq.hold(p_directory, p_scope, p_account, p_request, ARRAY[p_key], p_wait, error);
+        PERFORM csrq.write_hold(p_directory, p_scope, p_account, p_request, ARRAY[p_key], p_wait, error);
         RETURN csrq.put_off(p_worker, p_request, p_lease, p_wait, error);
     END $$;
 )sql";
 
 constexpr auto open_orders_sql = R"sql(
-    SELECT u.place - 1, o.leased, o.order_id, o.url IS NULL AND NOT o.fresh, (o.hold_seconds * 1000000)::bigint, o.hold_error
+    SELECT u.place - 1, o.leased, o.order_id, o.url IS NULL AND NOT o.fresh, (o.wait_seconds * 1000000)::bigint, o.wait_error
       FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) WITH ORDINALITY u(request, lease, account, name, domain, place),
            LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain], $7) o
 )sql";

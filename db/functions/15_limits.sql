@@ -530,7 +530,7 @@ $$;
 COMMENT ON FUNCTION csrq.hold_keys(text, bigint, text[])
     IS 'The keys in csrq.rate_hold of names or domains, or of an account, in order.';
 
-CREATE OR REPLACE FUNCTION csrq.hold(p_directory text, p_scope text, p_account bigint, p_request bigint,
+CREATE OR REPLACE FUNCTION csrq.write_hold(p_directory text, p_scope text, p_account bigint, p_request bigint,
     p_keys text[], p_asked interval, p_error jsonb, p_least interval DEFAULT '0') RETURNS interval
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -587,7 +587,7 @@ BEGIN
     END IF;
     RETURN wait;
 END $$;
-COMMENT ON FUNCTION csrq.hold(text, text, bigint, bigint, text[], interval, jsonb, interval)
+COMMENT ON FUNCTION csrq.write_hold(text, text, bigint, bigint, text[], interval, jsonb, interval)
     IS 'A CA has refused an order for this request (0: an account), and asked to wait for so long '
        '(null: it named no time): no new order (or account) of this scope before then, nor before '
        'p_least is over, whatever the buckets say. They are corrected by the CA''s time. Renewals go on '
@@ -660,7 +660,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.has_room(bigint, int) IS 'Whether fewer orders than so many are in flight under an account: open, and a worker has their row.';
 
-CREATE OR REPLACE FUNCTION csrq.holds_on(p_request bigint, p_account bigint, p_names text[],
+CREATE OR REPLACE FUNCTION csrq.holds_of_order(p_request bigint, p_account bigint, p_names text[],
     p_domains text[]) RETURNS SETOF csrq.rate_hold
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -682,7 +682,7 @@ BEGIN
      WHERE a.id = p_account AND (h.until > now() OR h.may_go IS NOT NULL)
        AND (h.binds_renewals OR NOT csrq.is_renewal(p_request, a.directory));
 END $$;
-COMMENT ON FUNCTION csrq.holds_on(bigint, bigint, text[], text[])
+COMMENT ON FUNCTION csrq.holds_of_order(bigint, bigint, text[], text[])
     IS 'The waits that a CA has asked for and that concern an order of this request for these names: '
        'those that go on, and those after which not all may come at once.';
 
@@ -739,7 +739,7 @@ COMMENT ON FUNCTION csrq.told_of_hold(bigint, csrq.rate_hold, bigint, text[])
     IS 'What a request for these names under this account is told that has to wait: an error, with '
        'hold_code where it is not merely on hold; in the CA''s words only where they were about its customer.';
 
-CREATE OR REPLACE FUNCTION csrq.held_by(p_request bigint, p_account bigint, p_names text[],
+CREATE OR REPLACE FUNCTION csrq.longest_hold(p_request bigint, p_account bigint, p_names text[],
     p_holds csrq.rate_hold[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -748,16 +748,16 @@ BEGIN
     SELECT h.until, csrq.told_of_hold(p_request, h, p_account, p_names) FROM unnest(p_holds) h
      WHERE csrq.is_bound(p_request, h) ORDER BY h.until DESC LIMIT 1;
 END $$;
-COMMENT ON FUNCTION csrq.held_by(bigint, bigint, text[], csrq.rate_hold[])
-    IS 'As csrq.held(), of waits that were looked up already (csrq.holds_on).';
+COMMENT ON FUNCTION csrq.longest_hold(bigint, bigint, text[], csrq.rate_hold[])
+    IS 'As csrq.hold_on(), of waits that were looked up already (csrq.holds_of_order).';
 
-CREATE OR REPLACE FUNCTION csrq.held(p_request bigint, p_account bigint, p_names text[],
+CREATE OR REPLACE FUNCTION csrq.hold_on(p_request bigint, p_account bigint, p_names text[],
     p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT * FROM csrq.held_by(p_request, p_account, p_names,
-        array(SELECT h FROM csrq.holds_on(p_request, p_account, p_names, p_domains) h))
+    SELECT * FROM csrq.longest_hold(p_request, p_account, p_names,
+        array(SELECT h FROM csrq.holds_of_order(p_request, p_account, p_names, p_domains) h))
 $$;
-COMMENT ON FUNCTION csrq.held(bigint, bigint, text[], text[])
+COMMENT ON FUNCTION csrq.hold_on(bigint, bigint, text[], text[])
     IS 'Until when the CA has asked to wait with an order of this request for these names; no row: it '
        'has not.';
 

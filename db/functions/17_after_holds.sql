@@ -116,7 +116,7 @@ END $$;
 COMMENT ON FUNCTION csrq.order_is_answered()
     IS 'newOrder was answered, or its intent given up: those that wait for it may go.';
 -- An order that ends without an error was cancelled, in a transaction of an app that may stay open
--- for long. After a limit, or a pause, comes csrq.hold().
+-- for long. After a limit, or a pause, comes csrq.write_hold().
 CREATE OR REPLACE TRIGGER order_is_answered AFTER UPDATE OF url, closed_at ON csrq.acme_order
     FOR EACH ROW
     WHEN (OLD.url IS NULL AND OLD.closed_at IS NULL

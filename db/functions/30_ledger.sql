@@ -57,7 +57,7 @@ $$;
 COMMENT ON FUNCTION csrq.is_account_key(bytea) IS 'True if a public key (SHA-256 of its SubjectPublicKeyInfo) is any account''s, retired ones included.';
 
 CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[], p_domains text[], p_most_in_flight int)
-RETURNS TABLE (leased boolean, order_id bigint, url text, fresh boolean, charged boolean, hold_seconds double precision, hold_error jsonb)
+RETURNS TABLE (leased boolean, order_id bigint, url text, fresh boolean, charged boolean, wait_seconds double precision, wait_error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -98,8 +98,8 @@ BEGIN
     IF found_order.id IS NULL OR found_order.url IS NULL THEN
         -- Only a new order is held back; one that the CA has accepted goes on.
         its_holds := array(
-            SELECT h FROM csrq.holds_on(p_request, p_account, p_names, p_domains) h);
-        SELECT * INTO limited FROM csrq.held_by(p_request, p_account, p_names, its_holds);
+            SELECT h FROM csrq.holds_of_order(p_request, p_account, p_names, p_domains) h);
+        SELECT * INTO limited FROM csrq.longest_hold(p_request, p_account, p_names, its_holds);
         IF FOUND THEN
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
             RETURN;
@@ -154,7 +154,7 @@ BEGIN
     RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, found_order.charged <> '{}', NULL::double precision, NULL::jsonb;
 END $$;
 COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[], int)
-    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted; charged: the CA has limits). Not leased: the lease was lost. A hold: the CA asked to wait, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
+    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted; charged: the CA has limits). Not leased: the lease was lost. A wait: the CA asked for it, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
 
 CREATE OR REPLACE FUNCTION csrq.asked(p_order bigint) RETURNS TABLE (seconds double precision, anew boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

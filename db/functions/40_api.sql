@@ -146,7 +146,7 @@ BEGIN
          WHERE EXISTS (SELECT FROM csrq.rate_hold any_hold WHERE any_hold.until > now()) OR EXISTS (SELECT FROM csrq.rate_limit)),
     held AS (
         SELECT u.id, max(h.until) AS until
-          FROM uses u CROSS JOIN LATERAL csrq.held(u.id, u.account_id, u.names, array(SELECT csrq.name_and_parents(n) FROM unnest(u.names) n)) h
+          FROM uses u CROSS JOIN LATERAL csrq.hold_on(u.id, u.account_id, u.names, array(SELECT csrq.name_and_parents(n) FROM unnest(u.names) n)) h
          GROUP BY u.id),
     -- The buckets that an order of each would draw on. Which of a name's parents is its registered domain is seen from the buckets there are.
     draws AS MATERIALIZED (

@@ -25,7 +25,7 @@ BEGIN
         'close_order',
         'fail',
         'put_off',
-        'hold',
+        'write_hold',
         'queue_renewals']
     LOOP  -- a name that no function has is an error
         EXECUTE format('ALTER FUNCTION csrq.%I SET plan_cache_mode = force_generic_plan', name);

@@ -220,25 +220,25 @@ void Accounts::register_key(PooledCa& ca, Account& account) {
 
 /// Returns when newAccount may be sent.
 void Accounts::begin_registration(PooledCa& ca, Account& account) {
-  if (const std::optional<store::RegistrationHold> held =
+  if (const std::optional<store::RegistrationWait> not_yet =
           store::begin_registration(database_, account.id, registration_settings(ca, config_))) {
-    Failure why = held->refusal.value_or(
+    Failure why = not_yet->refusal.value_or(
         Failure{.failure_class = FailureClass::limited,
                 .code = std::string(store::on_hold_code),
                 .detail = described(account.owner) + " is being registered by another worker"});
-    why.retry_after = held->wait;
-    if (held->refusal) throw AccountRefused(account.owner, account.id, std::move(why));
+    why.retry_after = not_yet->wait;
+    if (not_yet->refusal) throw AccountRefused(account.owner, account.id, std::move(why));
     throw Error(std::move(why));
   }
   replace_refused_key(account);
-  if (const std::optional<store::Hold> held =
+  if (const std::optional<store::NotYet> not_yet =
           store::take_account_token(database_, ca.config.directory, account.id, account.signer.account_url)) {
     store::registration_unanswered(database_, account.id);
     throw Error({.failure_class = FailureClass::limited,
-                 .code = held->code,
-                 .detail = described(account.owner) + " waits to be registered: " + held->detail,
+                 .code = not_yet->code,
+                 .detail = described(account.owner) + " waits to be registered: " + not_yet->detail,
                  .problem = {},
-                 .retry_after = held->wait});
+                 .retry_after = not_yet->wait});
   }
 }
 

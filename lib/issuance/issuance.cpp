@@ -187,7 +187,7 @@ std::optional<Progress> Issuance::open_order(Task& task) {
   store::OpenOrderResult result = store::open_order(
       database_, task.claim.fence, task.account->id, task.csr->names, limited_domains(task.csr->names),
       {.most_in_flight = config_.accounts.in_flight, .is_limited = task.ca->is_limited});
-  if (result.hold) return hold_back(task, *result.hold);
+  if (result.not_yet) return wait_to_order(task, *result.not_yet);
   task.order = std::move(result.order.value());
   if (task.order->asked_ago) task.work.asked_at = CaWork::Clock::now() - *task.order->asked_ago;
   task.work.asks_anew = task.order->asks_anew;
@@ -197,15 +197,15 @@ std::optional<Progress> Issuance::open_order(Task& task) {
   return open_order(task);
 }
 
-Progress Issuance::hold_back(Task& task, const store::Hold& hold) {
-  Failure why{.failure_class =
-                  hold.code == acme::name_paused_code ? FailureClass::administrative : FailureClass::limited,
-              .code = hold.code,
-              .detail = hold.detail,
-              .problem = hold.document,
+Progress Issuance::wait_to_order(Task& task, const store::NotYet& not_yet) {
+  Failure why{.failure_class = not_yet.code == acme::name_paused_code ? FailureClass::administrative
+                                                                      : FailureClass::limited,
+              .code = not_yet.code,
+              .detail = not_yet.detail,
+              .problem = not_yet.document,
               .retry_after = {}};
-  why.failed_names = hold.failed_names;
-  return wait_for_hold(task, hold.wait, std::move(why));
+  why.failed_names = not_yet.failed_names;
+  return wait_for_hold(task, not_yet.wait, std::move(why));
 }
 
 /// It is called when that one is done. If it is done already, the CA should make another order.

@@ -151,7 +151,7 @@ class Issuance {
   Progress wait_for_slot(Task& task);
   std::optional<Progress> wait_for_ca(Task& task);
   std::optional<Progress> open_order(Task& task);
-  Progress hold_back(Task& task, const store::Hold& hold);
+  Progress wait_to_order(Task& task, const store::NotYet& not_yet);
   Progress wait_for_order_of_other(Task& task);
   bool is_lost(const store::OpenOrder& order, const Error& error);
   std::optional<acme::Order> current_order(Task& task, acme::Session& session);

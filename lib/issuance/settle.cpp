@@ -208,14 +208,14 @@ Duration Issuance::hold_others(const Task& task, const Failure& failure, Duratio
   // stranger's domain beside its own could hold it up.
   if (limit.scope == LimitScope::registered_domain && limit.subject.empty() && domains.size() > 1)
     return alone;
-  return store::hold(database_,
-                     {.directory = task.ca->config.directory,
-                      .account = task.account ? task.account->id : store::AccountId{},
-                      .request = task.claim.fence.request,
-                      .limit = limit,
-                      .names = names,
-                      .domains = domains},
-                     failure.retry_after, failure, least);
+  return store::write_hold(database_,
+                           {.directory = task.ca->config.directory,
+                            .account = task.account ? task.account->id : store::AccountId{},
+                            .request = task.claim.fence.request,
+                            .limit = limit,
+                            .names = names,
+                            .domains = domains},
+                           failure.retry_after, failure, least);
 }
 
 }  // namespace csrq::issuance

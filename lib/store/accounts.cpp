@@ -76,16 +76,16 @@ StoredAccount find_or_create_account(Database& database, const AccountOwner& own
   return *std::move(found);
 }
 
-std::optional<RegistrationHold> begin_registration(Database& database, AccountId account,
+std::optional<RegistrationWait> begin_registration(Database& database, AccountId account,
                                                    const std::string& settings) {
-  std::optional<RegistrationHold> hold;
+  std::optional<RegistrationWait> wait;
   database.run([&](pqxx::transaction_base& transaction) {
-    hold.reset();
+    wait.reset();
     const auto row = execute(transaction, begin_registration_sql, {account, settings})[0];
     if (!row[0].is_null())
-      hold = RegistrationHold{.wait = Duration(row[0].as<std::int64_t>()), .refusal = refusal_in(row)};
+      wait = RegistrationWait{.wait = Duration(row[0].as<std::int64_t>()), .refusal = refusal_in(row)};
   });
-  return hold;
+  return wait;
 }
 
 void registration_unanswered(Database& database, AccountId account) {

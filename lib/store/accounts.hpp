@@ -43,13 +43,13 @@ std::optional<StoredAccount> find_account(Database& database, const AccountOwner
 StoredAccount find_or_create_account(Database& database, const AccountOwner& owner, const SealedKey& key);
 
 /// newAccount is not to be sent yet.
-struct RegistrationHold {
+struct RegistrationWait {
   Duration wait{};
   std::optional<Failure> refusal{};  ///< of the CA, sent for another row; nothing: another worker asks now
 };
 /// Before newAccount is sent under a configuration with the digest `settings`; nothing: go ahead. Of several
 /// workers one goes ahead: the others wait for seconds, after a refusal for a minute at least.
-std::optional<RegistrationHold> begin_registration(Database& database, AccountId account,
+std::optional<RegistrationWait> begin_registration(Database& database, AccountId account,
                                                    const std::string& settings);
 /// newAccount was not sent after all, or got no answer.
 void registration_unanswered(Database& database, AccountId account);

@@ -12,8 +12,8 @@ namespace csrq::store {
 namespace {
 
 constexpr auto open_order_sql = R"sql(
-    SELECT leased, order_id, url, fresh, charged, (hold_seconds * 1000000)::bigint, hold_error ->> 'detail',
-           coalesce(hold_error ->> 'hold_code', 'on_hold'), (hold_error - 'hold_code')::text, hold_error -> 'failed_names'
+    SELECT leased, order_id, url, fresh, charged, (wait_seconds * 1000000)::bigint, wait_error ->> 'detail',
+           coalesce(wait_error ->> 'hold_code', 'on_hold'), (wait_error - 'hold_code')::text, wait_error -> 'failed_names'
       FROM csrq.open_order($1, $2, $3, $4, $5, $6, $7)
 )sql";
 
@@ -81,11 +81,11 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     leased = value<bool>(row[0]);
     if (!leased.value_or(false)) return;
     if (row[1].is_null()) {
-      answer.hold =
-          Hold{.wait = Duration(row[5].as<std::int64_t>()), .detail = text(row[6]), .code = text(row[7])};
-      if (answer.hold->code != on_hold_code) {
-        answer.hold->document = text(row[8]);
-        answer.hold->failed_names = texts(row[9]);
+      answer.not_yet =
+          NotYet{.wait = Duration(row[5].as<std::int64_t>()), .detail = text(row[6]), .code = text(row[7])};
+      if (answer.not_yet->code != on_hold_code) {
+        answer.not_yet->document = text(row[8]);
+        answer.not_yet->failed_names = texts(row[9]);
       }
     } else {
       answer.order = OpenOrder{.id = OrderId{row[1].as<std::int64_t>()},

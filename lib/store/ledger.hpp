@@ -42,7 +42,7 @@ struct OpenOrder {
 
 struct OpenOrderResult {
   std::optional<OpenOrder> order{};
-  std::optional<Hold> hold{};  ///< set when order is not
+  std::optional<NotYet> not_yet{};  ///< set when order is not
 };
 
 /// When a new order may be opened.

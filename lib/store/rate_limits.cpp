@@ -18,8 +18,8 @@ constexpr auto take_account_token_sql = R"sql(
     SELECT (wait_seconds * 1000000)::bigint, why, coalesce(hold_code, 'on_hold') FROM csrq.take_account_token($1, $2, $3)
 )sql";
 
-constexpr auto hold_sql = R"sql(
-    SELECT (extract(epoch FROM csrq.hold($1, $2, $3, $4, $5, $6, $7, $8)) * 1000000)::bigint
+constexpr auto write_hold_sql = R"sql(
+    SELECT (extract(epoch FROM csrq.write_hold($1, $2, $3, $4, $5, $6, $7, $8)) * 1000000)::bigint
 )sql";
 
 constexpr auto forget_limits_sql = R"sql(
@@ -92,29 +92,30 @@ void seed_domains(Database& database, const std::string& directory, const RateLi
   });
 }
 
-std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account,
-                                       const std::string& url) {
-  std::optional<Hold> hold;
+std::optional<NotYet> take_account_token(Database& database, const std::string& directory, AccountId account,
+                                         const std::string& url) {
+  std::optional<NotYet> not_yet;
   // All workers wait for the one bucket of a CA: nothing else is locked meanwhile.
   database.run_alone([&](pqxx::transaction_base& transaction) {
-    hold.reset();
+    not_yet.reset();
     const auto row =
         execute(transaction, take_account_token_sql, {directory, account, null_if_empty(url)})[0];
     if (!row[0].is_null())
-      hold = Hold{.wait = Duration(row[0].as<std::int64_t>()), .detail = text(row[1]), .code = text(row[2])};
+      not_yet =
+          NotYet{.wait = Duration(row[0].as<std::int64_t>()), .detail = text(row[1]), .code = text(row[2])};
   });
-  return hold;
+  return not_yet;
 }
 
-Duration hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
-              const Failure& why, Duration least) {
+Duration write_hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
+                    const Failure& why, Duration least) {
   const UsedUpLimit& limit = refused.limit;
   const std::vector<std::string> subject{limit.subject};
   const std::vector<std::string>& row_keys =
       limit.scope == LimitScope::registered_domain ? refused.domains : refused.names;
   Duration wait{};
   database.run([&](pqxx::transaction_base& transaction) {
-    wait = Duration(execute(transaction, hold_sql,
+    wait = Duration(execute(transaction, write_hold_sql,
                             {refused.directory, to_string(limit.scope), refused.account, refused.request,
                              limit.subject.empty() ? row_keys : subject, asked, error_json(why), least})[0][0]
                         .as<std::int64_t>());

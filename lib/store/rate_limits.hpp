@@ -35,7 +35,7 @@ void seed_domains(Database& database, const std::string& directory, const RateLi
 constexpr std::string_view on_hold_code = "on_hold";
 
 /// No new order (or account) yet: the CA asked to wait, or csrq waits by itself.
-struct Hold {
+struct NotYet {
   Duration wait{};
   std::string detail{};
   std::string code{};      ///< on_hold_code, or "rate_limit", "recent_failure", …: csrq's own
@@ -45,8 +45,8 @@ struct Hold {
 
 /// Before newAccount is sent for the key of `account`, which had this URL when it was read (empty: it is
 /// new); nothing: go ahead, its token is taken.
-std::optional<Hold> take_account_token(Database& database, const std::string& directory, AccountId account,
-                                       const std::string& url = {});
+std::optional<NotYet> take_account_token(Database& database, const std::string& directory, AccountId account,
+                                         const std::string& url = {});
 
 /// What a CA refused.
 struct RefusedByCa {
@@ -59,8 +59,8 @@ struct RefusedByCa {
 };
 /// The CA has said that the limit is used up, for so long as it `asked` (nothing: it named no time): nothing
 /// more is sent that it would refuse, for `least` at least. How long the wait is.
-Duration hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
-              const Failure& why, Duration least = {});
+Duration write_hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
+                    const Failure& why, Duration least = {});
 
 /// A line of csrq.rate_limits; times are text as PostgreSQL prints them, empty for null.
 struct RateLimitLine {

@@ -283,7 +283,7 @@ TEST_CASE("retry says how many rows it takes, when the first and the last go, an
 
   store::Database database({.url = installation.test.url()});
   const auto account = store::find_or_create_account(database, some_owner(), some_key('a')).id;
-  store::hold(
+  store::write_hold(
       database,
       {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::account}},
       std::chrono::hours(3), some_failure(FailureClass::limited));

@@ -28,7 +28,7 @@ struct RefusingCa : Store {
 
   Duration refuse(std::optional<Duration> asked, LimitScope scope = LimitScope::account,
                   const std::string& subject = {}, const std::string& code = "rateLimited") {
-    return store::hold(
+    return store::write_hold(
         database, {.directory = directory, .account = account, .limit = {.scope = scope, .subject = subject}},
         asked,
         {.failure_class = code == "rateLimited" ? FailureClass::limited : FailureClass::administrative,
@@ -41,10 +41,10 @@ struct RefusingCa : Store {
 
   store::RequestId wait_for_pause(const std::string& name) {
     const auto fence = claimed();
-    const auto held = open(fence, name).hold.value();
+    const auto not_yet = open(fence, name).not_yet.value();
     const Failure why{
-        .failure_class = FailureClass::administrative, .code = held.code, .detail = held.detail};
-    REQUIRE(store::put_off(database, fence, held.wait, &why));
+        .failure_class = FailureClass::administrative, .code = not_yet.code, .detail = not_yet.detail};
+    REQUIRE(store::put_off(database, fence, not_yet.wait, &why));
     return fence.request;
   }
 
@@ -95,11 +95,11 @@ TEST_CASE(
   const auto second = ca.claimed();
   ca.wait_is_over();
   REQUIRE(ca.goes(first));
-  const auto held = ca.open(second).hold;
-  REQUIRE(held);
-  CHECK(held->code == store::on_hold_code);
-  CHECK(held->wait >= 2s);
-  CHECK(held->wait <= 5s);
+  const auto not_yet = ca.open(second).not_yet;
+  REQUIRE(not_yet);
+  CHECK(not_yet->code == store::on_hold_code);
+  CHECK(not_yet->wait >= 2s);
+  CHECK(not_yet->wait <= 5s);
   ca.accept(first);
   CHECK(ca.goes(second));
 }
@@ -148,7 +148,7 @@ TEST_CASE("whoever meets another that is setting out waits for no lock") {
   const auto second = ca.claimed();
   ca.sql.run("BEGIN");
   ca.sql.run("SELECT FROM csrq.rate_hold FOR NO KEY UPDATE");
-  CHECK(ca.open(second).hold);
+  CHECK(ca.open(second).not_yet);
   ca.sql.run("COMMIT");
   CHECK(ca.goes(second));
 }
@@ -186,7 +186,7 @@ TEST_CASE("the first one of a wait that finds another limit used up keeps nobody
   CHECK(ca.open(taken, "b.example").order);
   ca.refuse(an_hour);
   ca.wait_is_over();
-  CHECK(ca.open(ca.claimed(), "b.example").hold->code == "rate_limit");
+  CHECK(ca.open(ca.claimed(), "b.example").not_yet->code == "rate_limit");
   CHECK(ca.goes(ca.claimed()));
 }
 
@@ -219,10 +219,10 @@ TEST_CASE("one account is registered first when the wait for new accounts is ove
   ca.refuse(an_hour, LimitScope::address);
   ca.wait_is_over();
   CHECK_FALSE(store::take_account_token(ca.database, ca.directory, ca.account));
-  const auto held = store::take_account_token(ca.database, ca.directory, second);
-  REQUIRE(held);
-  CHECK(held->code == store::on_hold_code);
-  CHECK(held->wait <= 5s);
+  const auto not_yet = store::take_account_token(ca.database, ca.directory, second);
+  REQUIRE(not_yet);
+  CHECK(not_yet->code == store::on_hold_code);
+  CHECK(not_yet->wait <= 5s);
   store::account_registered(ca.database, ca.account,
                             {.status = AccountStatus::valid, .url = "https://ca.example/account/1"});
   CHECK_FALSE(store::take_account_token(ca.database, ca.directory, second));
@@ -281,9 +281,10 @@ TEST_CASE("no bucket is corrected by a time that the CA did not give, and nothin
 TEST_CASE("the bucket has its next token when the CA has said, however long the wait at least is") {
   RefusingCa ca;
   ca.limit("new_orders_per_account", 120, 60s);
-  store::hold(ca.database,
-              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}}, 1s,
-              some_failure(FailureClass::limited), 5s);
+  store::write_hold(
+      ca.database,
+      {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}}, 1s,
+      some_failure(FailureClass::limited), 5s);
   CHECK(ca.sql.value("SELECT until - now() > interval '4 seconds' FROM csrq.rate_hold") == "t");
   CHECK(ca.sql.value("SELECT csrq.next_token_at('" + ca.directory + "', 'new_orders_per_account', '" +
                      ca.id() + "') < now() + interval '1.1 seconds'") == "t");
@@ -292,12 +293,12 @@ TEST_CASE("the bucket has its next token when the CA has said, however long the 
 TEST_CASE("a paused name holds its rows with its own code, for hours that grow, and no others") {
   RefusingCa ca;
   CHECK(ca.pause("z.example") == an_hour);
-  const auto held = ca.open(ca.claimed(), "z.example").hold;
-  REQUIRE(held);
-  CHECK(held->code == "name_paused");
-  CHECK(held->detail == "no");
-  CHECK(held->failed_names == std::vector<std::string>{"z.example"});
-  CHECK(ca.open(ca.claimed(), "*.z.example").hold->code == "name_paused");
+  const auto not_yet = ca.open(ca.claimed(), "z.example").not_yet;
+  REQUIRE(not_yet);
+  CHECK(not_yet->code == "name_paused");
+  CHECK(not_yet->detail == "no");
+  CHECK(not_yet->failed_names == std::vector<std::string>{"z.example"});
+  CHECK(ca.open(ca.claimed(), "*.z.example").not_yet->code == "name_paused");
   CHECK(ca.open(ca.claimed(), "a.example").order);
   for (const Duration expected : {2 * an_hour, 4 * an_hour, 8 * an_hour, 16 * an_hour, 24 * an_hour}) {
     ca.wait_is_over();
@@ -323,7 +324,7 @@ TEST_CASE(
   const auto first =
       store::claim(ca.database, ca.worker, 1, lease, {.policy = AccountPolicy::per_registered_domain}).at(0);
   const auto opened = ca.open(first.fence, "z.example").order.value();
-  CHECK(ca.open(ca.claimed(), "z.example").hold);
+  CHECK(ca.open(ca.claimed(), "z.example").not_yet);
   CHECK(ca.job(waiting, "run_at > now()") == "t");
   REQUIRE(
       store::record_order(ca.database, first.fence, Store::order_record(opened.id, "https://ca.example/1")));
@@ -384,7 +385,7 @@ TEST_CASE("a row that was retried, and told again that its name is paused, waits
   ca.sql.run("UPDATE csrq.job SET retried_at = now()");
   CHECK(ca.open(fence, "z.example").order);
   ca.pause("z.example");
-  CHECK(ca.open(ca.claimed(), "z.example").hold->code == "name_paused");
+  CHECK(ca.open(ca.claimed(), "z.example").not_yet->code == "name_paused");
 }
 
 TEST_CASE("a wait that is over, and after which one goes first, can be forgotten, too") {
@@ -399,9 +400,9 @@ TEST_CASE("an administrator forgets a wait: rows that waited for it look again, 
   RefusingCa ca;
   const auto waits = [&](const std::string& name) {
     const auto fence = ca.claimed();
-    const auto held = ca.open(fence, name, name).hold.value();
-    const Failure why{.failure_class = FailureClass::limited, .code = held.code, .detail = held.detail};
-    REQUIRE(store::put_off(ca.database, fence, held.wait, &why));
+    const auto not_yet = ca.open(fence, name, name).not_yet.value();
+    const Failure why{.failure_class = FailureClass::limited, .code = not_yet.code, .detail = not_yet.detail};
+    REQUIRE(store::put_off(ca.database, fence, not_yet.wait, &why));
     return fence.request;
   };
   std::string scope = "account";

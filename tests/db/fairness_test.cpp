@@ -162,14 +162,14 @@ TEST_CASE("a new order waits while as many of its account are in flight as may b
   CHECK(open(0).order);
   CHECK(open(1).order);
   const auto refused = open(2);
-  REQUIRE(refused.hold);
-  CHECK(refused.hold->code == "account_busy");
-  CHECK(refused.hold->detail.find("2 orders are in flight under this account") != std::string::npos);
+  REQUIRE(refused.not_yet);
+  CHECK(refused.not_yet->code == "account_busy");
+  CHECK(refused.not_yet->detail.find("2 orders are in flight under this account") != std::string::npos);
   CHECK(open(0).order);  // it has one already
   // One that no worker holds is not in flight, though its order is open.
   REQUIRE(store::put_off(queue.database, claims.at(0).fence, std::chrono::hours(1), nullptr));
   CHECK(open(2).order);
-  CHECK(open(3).hold);
+  CHECK(open(3).not_yet);
 }
 
 TEST_CASE("rows committed late, after their customer's turn was over, get another") {
@@ -271,8 +271,8 @@ TEST_CASE("a row whose order is open is claimed although no new order may be ope
   }();
   queue.ready_order(claim.fence);
   REQUIRE(store::put_off(queue.database, claim.fence, Duration(0), nullptr));
-  store::hold(queue.database, {.directory = some_owner().directory, .limit = {.scope = LimitScope::ca}},
-              std::chrono::hours(1), some_failure(FailureClass::limited));
+  store::write_hold(queue.database, {.directory = some_owner().directory, .limit = {.scope = LimitScope::ca}},
+                    std::chrono::hours(1), some_failure(FailureClass::limited));
   queue.submit();
   const auto claims = queue.claim(10);
   REQUIRE(claims.size() == 1);

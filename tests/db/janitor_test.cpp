@@ -187,7 +187,7 @@ TEST_CASE("a new order waits while an authorization for its name is being deacti
   REQUIRE(ledger.due().size() == 1);
   ledger.submit();
   const auto claim = ledger.claim_one();
-  CHECK(store::open_order(ledger.database, claim.fence, ledger.account, {"a.example"}, {}).hold);
+  CHECK(store::open_order(ledger.database, claim.fence, ledger.account, {"a.example"}, {}).not_yet);
   CHECK(store::open_order(ledger.database, claim.fence, ledger.account, {"b.example"}, {}).order);
 }
 

@@ -48,14 +48,15 @@ struct UnknownCa : Store {
   }
   void refuse(Duration wait, store::AccountId of, LimitScope scope = LimitScope::account,
               const std::string& subject = {}, store::RequestId request = {}) {
-    store::hold(database,
-                {.directory = directory,
-                 .account = of,
-                 .request = request,
-                 .limit = {.scope = scope, .subject = subject},
-                 .names = {},
-                 .domains = {}},
-                wait, {.failure_class = FailureClass::limited, .code = "rateLimited", .detail = "too many"});
+    store::write_hold(database,
+                      {.directory = directory,
+                       .account = of,
+                       .request = request,
+                       .limit = {.scope = scope, .subject = subject},
+                       .names = {},
+                       .domains = {}},
+                      wait,
+                      {.failure_class = FailureClass::limited, .code = "rateLimited", .detail = "too many"});
   }
 
   /// The wait is over, so many orders are accepted, and the next one is refused, for as long.
@@ -329,7 +330,7 @@ TEST_CASE("a refusal of what was sent before the wait was over teaches nothing")
   ca.refuse(60s);
   ca.pass(60s);
   ca.accept_orders(1);
-  ca.sql.run("SELECT csrq.hold('" + ca.directory +
+  ca.sql.run("SELECT csrq.write_hold('" + ca.directory +
              "', 'account', 1, NULL, NULL, '1 minute', '{\"request\": {\"milliseconds\": 9000}}')");
   CHECK(ca.learnt().empty());
 }
@@ -400,8 +401,8 @@ TEST_CASE("orders keep to a limit that was learnt, and say whose it is") {
   REQUIRE(first.order);
   CHECK(first.order->is_charged);
   const auto second = open();
-  REQUIRE(second.hold);
-  CHECK(second.hold->code == "rate_limit");
+  REQUIRE(second.not_yet);
+  CHECK(second.not_yet->code == "rate_limit");
 }
 
 TEST_CASE("a worker that starts keeps what was learnt, until somebody configures the limit") {

@@ -266,29 +266,30 @@ TEST_CASE("where the CA asked to wait, no new order is opened") {
   const auto open = [&] { return store::open_order(store.database, fence, account, {"a.example"}, {}); };
 
   SUBCASE("of the whole CA") {
-    store::hold(store.database,
-                {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::ca}},
-                std::chrono::hours(1), limited);
-    REQUIRE(open().hold);
-    CHECK(open().hold->detail.find("the CA has asked to wait") == 0);
-    CHECK(open().hold->wait > std::chrono::minutes(59));
-    CHECK(open().hold->wait <= std::chrono::hours(1));
+    store::write_hold(
+        store.database,
+        {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::ca}},
+        std::chrono::hours(1), limited);
+    REQUIRE(open().not_yet);
+    CHECK(open().not_yet->detail.find("the CA has asked to wait") == 0);
+    CHECK(open().not_yet->wait > std::chrono::minutes(59));
+    CHECK(open().not_yet->wait <= std::chrono::hours(1));
     CHECK_FALSE(open().order);
   }
   SUBCASE("of the account") {
-    store::hold(
+    store::write_hold(
         store.database,
         {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::account}},
         std::chrono::hours(1), limited);
-    CHECK(open().hold);
+    CHECK(open().not_yet);
   }
   SUBCASE("but another account or CA is not held up") {
-    store::hold(store.database,
-                {.directory = some_owner().directory,
-                 .account = store::AccountId{999},
-                 .limit = {.scope = LimitScope::account}},
-                std::chrono::hours(1), limited);
-    store::hold(
+    store::write_hold(store.database,
+                      {.directory = some_owner().directory,
+                       .account = store::AccountId{999},
+                       .limit = {.scope = LimitScope::account}},
+                      std::chrono::hours(1), limited);
+    store::write_hold(
         store.database,
         {.directory = "https://other.example/dir", .account = account, .limit = {.scope = LimitScope::ca}},
         std::chrono::hours(1), limited);
@@ -296,9 +297,10 @@ TEST_CASE("where the CA asked to wait, no new order is opened") {
   }
   SUBCASE("and an order that the CA has accepted goes on") {
     store.ready_order(fence);
-    store::hold(store.database,
-                {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::ca}},
-                std::chrono::hours(1), limited);
+    store::write_hold(
+        store.database,
+        {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::ca}},
+        std::chrono::hours(1), limited);
     CHECK(open().order);
   }
 }

@@ -456,9 +456,9 @@ TEST_CASE("a row that a worker has already opens no order once its customer is s
   store.sql.run("SELECT csrq.suspend('acme')");
   const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a'));
   const auto opened = store::open_order(store.database, fence, account.id, {"a.example"}, {});
-  REQUIRE(opened.hold);
-  CHECK(opened.hold->code == "suspended");
-  REQUIRE(store::put_off(store.database, fence, opened.hold->wait, nullptr));
+  REQUIRE(opened.not_yet);
+  CHECK(opened.not_yet->code == "suspended");
+  REQUIRE(store::put_off(store.database, fence, opened.not_yet->wait, nullptr));
   CHECK(store.job(id, "parked_because") == "suspended");
 }
 

@@ -66,8 +66,8 @@ std::map<std::string, RateLimit> one_limit(const std::string& name, int burst, D
   return {{name, {.burst = burst, .period = period, .renewals_exempt = renewals_exempt}}};
 }
 
-double hours(const std::optional<store::Hold>& hold) {
-  return hold ? std::chrono::duration<double, std::ratio<3600>>(hold->wait).count() : 0;
+double hours(const std::optional<store::NotYet>& not_yet) {
+  return not_yet ? std::chrono::duration<double, std::ratio<3600>>(not_yet->wait).count() : 0;
 }
 
 }  // namespace
@@ -76,25 +76,25 @@ TEST_CASE(
     "as many orders as the limit allows are opened at once, then one each refill, in the order of asking") {
   LimitedCa ca(one_limit("new_orders_per_account", 3, 3 * an_hour));
   for (const char* name : {"a.example", "b.example", "c.example"}) CHECK(ca.open({name}).order);
-  CHECK(hours(ca.open({"d.example"}).hold) == doctest::Approx(1).epsilon(0.01));
-  CHECK(hours(ca.open({"e.example"}).hold) == doctest::Approx(2).epsilon(0.01));
+  CHECK(hours(ca.open({"d.example"}).not_yet) == doctest::Approx(1).epsilon(0.01));
+  CHECK(hours(ca.open({"e.example"}).not_yet) == doctest::Approx(2).epsilon(0.01));
   const auto sixth = ca.open({"f.example"});
-  CHECK(hours(sixth.hold) == doctest::Approx(3).epsilon(0.01));
-  CHECK(sixth.hold->code == "rate_limit");
-  CHECK(sixth.hold->detail.find("new_orders_per_account") != std::string::npos);
+  CHECK(hours(sixth.not_yet) == doctest::Approx(3).epsilon(0.01));
+  CHECK(sixth.not_yet->code == "rate_limit");
+  CHECK(sixth.not_yet->detail.find("new_orders_per_account") != std::string::npos);
 }
 
 TEST_CASE("an urgent row is told to come for the next token") {
   LimitedCa ca(one_limit("new_orders_per_account", 1, an_hour));
   CHECK(ca.open({"a.example"}).order);
-  for (int i = 0; i < 3; ++i) CHECK(ca.open({"b.example"}).hold);
-  CHECK(hours(ca.open(ca.claimed("urgent"), {"c.example"}).hold) == doctest::Approx(1).epsilon(0.01));
+  for (int i = 0; i < 3; ++i) CHECK(ca.open({"b.example"}).not_yet);
+  CHECK(hours(ca.open(ca.claimed("urgent"), {"c.example"}).not_yet) == doctest::Approx(1).epsilon(0.01));
 }
 
 TEST_CASE("a registered domain's limit holds back its rows, and no others") {
   LimitedCa ca(one_limit("certificates_per_registered_domain", 1, 24 * an_hour));
   CHECK(ca.open({"a.busy.example"}, {"busy.example"}).order);
-  CHECK(ca.open({"b.busy.example", "quiet.example"}, {"busy.example", "quiet.example"}).hold);
+  CHECK(ca.open({"b.busy.example", "quiet.example"}, {"busy.example", "quiet.example"}).not_yet);
   CHECK(ca.open({"quiet.example"}, {"quiet.example"}).order);
 }
 
@@ -102,7 +102,7 @@ TEST_CASE("a set of names has its own limit") {
   LimitedCa ca(one_limit("certificates_per_name_set", 1, 24 * an_hour));
   CHECK(ca.open({"a.example", "b.example"}).order);
   CHECK(ca.open({"a.example"}).order);
-  CHECK(ca.open({"a.example", "b.example"}).hold);
+  CHECK(ca.open({"a.example", "b.example"}).not_yet);
 }
 
 TEST_CASE("an order that ends without a certificate gives back what only a certificate costs") {
@@ -137,8 +137,8 @@ TEST_CASE("while an open order may give its token back, another row looks again 
   LimitedCa ca(one_limit("certificates_per_name_set", 1, 24 * an_hour));
   const auto fence = ca.claimed();
   const auto opened = ca.open(fence, {"a.example"}).order.value();
-  for (int row = 0; row < 3; ++row) CHECK(hours(ca.open({"a.example"}).hold) <= 0.5);
-  CHECK(hours(ca.open(ca.claimed("urgent"), {"a.example"}).hold) <= 0.05);
+  for (int row = 0; row < 3; ++row) CHECK(hours(ca.open({"a.example"}).not_yet) <= 0.5);
+  CHECK(hours(ca.open(ca.claimed("urgent"), {"a.example"}).not_yet) <= 0.05);
   REQUIRE(
       store::record_order(ca.database, fence, Store::order_record(opened.id, "https://ca.example/order/1")));
   SUBCASE("and has it when the order fails") {
@@ -148,7 +148,7 @@ TEST_CASE("while an open order may give its token back, another row looks again 
   }
   SUBCASE("and waits for the next when it has brought a certificate") {
     REQUIRE(store::complete(ca.database, fence, Store::issued(opened.id, "01")));
-    CHECK(hours(ca.open({"a.example"}).hold) == doctest::Approx(24).epsilon(0.01));
+    CHECK(hours(ca.open({"a.example"}).not_yet) == doctest::Approx(24).epsilon(0.01));
   }
 }
 
@@ -180,13 +180,13 @@ TEST_CASE("renewals that a CA exempts from a limit go on when it has refused a n
                            refused != WasRefused::new_order_without_exemption));
     const store::Fence renewal = ca.claimed_renewal();
     const auto fresh = ca.claimed();
-    store::hold(ca.database,
-                {.directory = ca.directory,
-                 .account = ca.account,
-                 .request = refused == WasRefused::renewal ? renewal.request : fresh.request,
-                 .limit = {.scope = LimitScope::account}},
-                an_hour, some_failure(FailureClass::limited));
-    CHECK(hours(ca.open(fresh, {"b.example"}).hold) == doctest::Approx(1).epsilon(0.01));
+    store::write_hold(ca.database,
+                      {.directory = ca.directory,
+                       .account = ca.account,
+                       .request = refused == WasRefused::renewal ? renewal.request : fresh.request,
+                       .limit = {.scope = LimitScope::account}},
+                      an_hour, some_failure(FailureClass::limited));
+    CHECK(hours(ca.open(fresh, {"b.example"}).not_yet) == doctest::Approx(1).epsilon(0.01));
     CHECK(ca.open(renewal, {"a.example"}).order.has_value() == (refused == WasRefused::new_order));
   }
 }
@@ -195,13 +195,13 @@ TEST_CASE("a refused renewal holds back renewals, whatever is refused after it")
   LimitedCa ca(one_limit("new_orders_per_account", 100, 24 * an_hour, true));
   const store::Fence renewal = ca.claimed_renewal();
   for (const auto request : {renewal.request, ca.claimed().request})
-    store::hold(ca.database,
-                {.directory = ca.directory,
-                 .account = ca.account,
-                 .request = request,
-                 .limit = {.scope = LimitScope::account}},
-                an_hour, some_failure(FailureClass::limited));
-  CHECK(ca.open(renewal, {"a.example"}).hold);
+    store::write_hold(ca.database,
+                      {.directory = ca.directory,
+                       .account = ca.account,
+                       .request = request,
+                       .limit = {.scope = LimitScope::account}},
+                      an_hour, some_failure(FailureClass::limited));
+  CHECK(ca.open(renewal, {"a.example"}).not_yet);
 }
 
 TEST_CASE("failed validations of a name use up its limit, and a success ends a row of failures") {
@@ -230,7 +230,7 @@ TEST_CASE("failed validations of a name use up its limit, and a success ends a r
   CHECK(ca.left("consecutive_failures_per_identifier", key) == 99);
   CHECK(ca.open({"a.example"}).order);
   validated("https://ca.example/authz/2", AuthorizationStatus::invalid);
-  CHECK(hours(ca.open({"*.a.example", "b.example"}).hold) == doctest::Approx(1).epsilon(0.01));
+  CHECK(hours(ca.open({"*.a.example", "b.example"}).not_yet) == doctest::Approx(1).epsilon(0.01));
   CHECK(ca.open({"b.example"}).order);
   validated("https://ca.example/authz/3", AuthorizationStatus::valid);
   CHECK(ca.left("consecutive_failures_per_identifier", key) == 100);
@@ -281,7 +281,7 @@ struct LineOfAccounts : LimitedCa {
     return store::find_or_create_account(database, some_owner(owner), some_key(owner[0])).id;
   }
 
-  std::optional<store::Hold> ask(store::AccountId id) {
+  std::optional<store::NotYet> ask(store::AccountId id) {
     return store::take_account_token(database, directory, id);
   }
 
@@ -407,10 +407,10 @@ TEST_CASE("an account far back in line comes back within a day, and is told its 
   LineOfAccounts line;
   CHECK(line.ask(line.account));
   line.sql.run("UPDATE csrq.rate_bucket SET full_at = now() + interval '10 days'");
-  const auto held = line.ask(line.made_up("second"));
-  CHECK(hours(held) > 21);
-  CHECK(hours(held) <= 24);
-  CHECK(held->detail.find(line.sql.value(
+  const auto not_yet = line.ask(line.made_up("second"));
+  CHECK(hours(not_yet) > 21);
+  CHECK(hours(not_yet) <= 24);
+  CHECK(not_yet->detail.find(line.sql.value(
             "SELECT to_char((now() + interval '10 days 1 hour') AT TIME ZONE 'UTC', 'YYYY-MM-DD')")) !=
         std::string::npos);
 }
@@ -429,9 +429,9 @@ TEST_CASE("accounts that wait to be registered hear of new figures at once") {
   const auto waiting = line.made_up("waiting");
   line.insert("waiting", "normal", 1);
   const auto asking = line.claimed_rows().at(0).fence;
-  const auto held = line.ask(waiting);
-  REQUIRE(held);
-  REQUIRE(store::put_off(line.database, asking, held->wait, waits_for_limit()));
+  const auto not_yet = line.ask(waiting);
+  REQUIRE(not_yet);
+  REQUIRE(store::put_off(line.database, asking, not_yet->wait, waits_for_limit()));
   line.insert("waiting", "normal", 3);
   line.sql.run(
       "INSERT INTO csrq.request (customer, csr, run_after) VALUES ('waiting', 'x', now() + interval '30 "
@@ -508,9 +508,9 @@ TEST_CASE("once an urgent row has registered its customer's account, the other r
   const auto second = line.made_up("second");
   line.insert("second", "bulk", 1);
   const auto asking = line.claimed_rows().at(0).fence;
-  const auto held = line.ask(second);
-  REQUIRE(held);
-  REQUIRE(store::put_off(line.database, asking, held->wait, waits_for_limit()));
+  const auto not_yet = line.ask(second);
+  REQUIRE(not_yet);
+  REQUIRE(store::put_off(line.database, asking, not_yet->wait, waits_for_limit()));
   line.insert("second", "bulk", 2);
   CHECK(line.claimed_rows().empty());
   line.let_pass("1 hour");
@@ -566,14 +566,14 @@ TEST_CASE("accounts keep their places while the CA has asked to wait, and their 
   LineOfAccounts line;
   const auto small = line.with_rows("small", 1);
   const auto large = line.with_rows("large", 5);
-  store::hold(line.database,
-              {.directory = line.directory, .account = small, .limit = {.scope = LimitScope::address}},
-              3 * an_hour, some_failure(FailureClass::limited));
+  store::write_hold(line.database,
+                    {.directory = line.directory, .account = small, .limit = {.scope = LimitScope::address}},
+                    3 * an_hour, some_failure(FailureClass::limited));
   for (const auto account : {small, large}) {
-    const auto held = line.ask(account);
-    REQUIRE(held);
-    CHECK(held->code == store::on_hold_code);
-    CHECK(hours(held) >= doctest::Approx(3).epsilon(0.01));
+    const auto not_yet = line.ask(account);
+    REQUIRE(not_yet);
+    CHECK(not_yet->code == store::on_hold_code);
+    CHECK(hours(not_yet) >= doctest::Approx(3).epsilon(0.01));
   }
   CHECK(line.claimed_rows().empty());
   line.sql.run("UPDATE csrq.rate_hold SET until = now()");
@@ -626,9 +626,9 @@ TEST_CASE(
   SUBCASE("for ten seconds") {
     line.insert("large", "normal", 20);
     CHECK(line.claimed_rows().size() == 10);
-    const auto held = line.ask(small);
-    REQUIRE(held);
-    CHECK(held->wait <= 10s);
+    const auto not_yet = line.ask(small);
+    REQUIRE(not_yet);
+    CHECK(not_yet->wait <= 10s);
     const auto large = line.made_up("large");
     SUBCASE("in which the other has got in line") {
       CHECK_FALSE(line.ask(large));
@@ -639,7 +639,7 @@ TEST_CASE(
       line.let_pass("10 seconds");
       CHECK_FALSE(line.ask(small));
     }
-    CHECK(held->detail.find("more customers come at once") != std::string::npos);
+    CHECK(not_yet->detail.find("more customers come at once") != std::string::npos);
   }
 }
 
@@ -654,16 +654,16 @@ TEST_CASE("a row that a worker is looking at counts for the place of its account
 
 TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says") {
   LimitedCa ca(one_limit("certificates_per_registered_domain", 50, 7 * 24 * an_hour));
-  store::hold(ca.database,
-              {.directory = ca.directory,
-               .account = ca.account,
-               .limit = {.scope = LimitScope::registered_domain, .subject = "busy.example"},
-               .names = {"a.busy.example"},
-               .domains = {"busy.example"}},
-              5 * an_hour, some_failure(FailureClass::limited));
+  store::write_hold(ca.database,
+                    {.directory = ca.directory,
+                     .account = ca.account,
+                     .limit = {.scope = LimitScope::registered_domain, .subject = "busy.example"},
+                     .names = {"a.busy.example"},
+                     .domains = {"busy.example"}},
+                    5 * an_hour, some_failure(FailureClass::limited));
   const auto refused = ca.open({"b.busy.example"}, {"busy.example"});
-  CHECK(hours(refused.hold) == doctest::Approx(5).epsilon(0.01));
-  CHECK(refused.hold->code == store::on_hold_code);
+  CHECK(hours(refused.not_yet) == doctest::Approx(5).epsilon(0.01));
+  CHECK(refused.not_yet->code == store::on_hold_code);
   CHECK(ca.left("certificates_per_registered_domain", "busy.example") == 0);
   CHECK(ca.open({"quiet.example"}, {"quiet.example"}).order);
 }
@@ -671,23 +671,23 @@ TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says"
 TEST_CASE("each scope of a refusal holds back just its own") {
   LimitedCa ca({});
   const auto refuse = [&](const UsedUpLimit& limit) {
-    store::hold(ca.database,
-                {.directory = ca.directory,
-                 .account = ca.account,
-                 .limit = limit,
-                 .names = {"a.example", "b.example"},
-                 .domains = {"example"}},
-                an_hour, some_failure(FailureClass::limited));
+    store::write_hold(ca.database,
+                      {.directory = ca.directory,
+                       .account = ca.account,
+                       .limit = limit,
+                       .names = {"a.example", "b.example"},
+                       .domains = {"example"}},
+                      an_hour, some_failure(FailureClass::limited));
   };
   SUBCASE("identifier") {
     refuse({.scope = LimitScope::identifier, .subject = "a.example"});
-    CHECK(ca.open({"a.example"}).hold);
-    CHECK(ca.open({"*.a.example"}).hold);
+    CHECK(ca.open({"a.example"}).not_yet);
+    CHECK(ca.open({"*.a.example"}).not_yet);
     CHECK(ca.open({"b.example"}).order);
   }
   SUBCASE("name set") {
     refuse({.scope = LimitScope::name_set});
-    CHECK(ca.open({"b.example", "a.example"}).hold);
+    CHECK(ca.open({"b.example", "a.example"}).not_yet);
     CHECK(ca.open({"a.example"}).order);
   }
   SUBCASE("address: new accounts only") {
@@ -737,9 +737,10 @@ TEST_CASE("csrq.rate_limits shows what is left, when the next can start, and wha
   CHECK(lines[0].left == 1);
   CHECK_FALSE(lines[0].binds_renewals);
   CHECK(lines[0].source == "configuration");
-  store::hold(ca.database,
-              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}},
-              an_hour, some_failure(FailureClass::limited));
+  store::write_hold(
+      ca.database,
+      {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}}, an_hour,
+      some_failure(FailureClass::limited));
   const auto held = store::rate_limits(ca.database, "", "acme");
   REQUIRE(held.size() == 1);
   CHECK(held[0].reason == "no such name");
@@ -749,7 +750,7 @@ TEST_CASE("csrq.rate_limits shows what is left, when the next can start, and wha
 TEST_CASE("nobody is sent away for longer than a week because of what was promised to others") {
   LimitedCa ca(one_limit("certificates_per_registered_domain", 1, 24 * an_hour));
   for (int n = 0; n < 30; ++n) ca.open({"a.busy.example"}, {"busy.example"});
-  CHECK(hours(ca.open({"b.busy.example"}, {"busy.example"}).hold) <= 8 * 24);
+  CHECK(hours(ca.open({"b.busy.example"}, {"busy.example"}).not_yet) <= 8 * 24);
 }
 
 TEST_CASE("a bucket is never emptier than empty") {
@@ -765,13 +766,13 @@ TEST_CASE("a bucket is never emptier than empty") {
 
 TEST_CASE("failures do not bring nearer what the CA has said of a bucket") {
   LimitedCa ca(one_limit("failed_validations_per_identifier", 5, an_hour));
-  store::hold(ca.database,
-              {.directory = ca.directory,
-               .account = ca.account,
-               .limit = {.scope = LimitScope::identifier, .subject = "a.example"},
-               .names = {"a.example"},
-               .domains = {"a.example"}},
-              5 * an_hour, some_failure(FailureClass::limited));
+  store::write_hold(ca.database,
+                    {.directory = ca.directory,
+                     .account = ca.account,
+                     .limit = {.scope = LimitScope::identifier, .subject = "a.example"},
+                     .names = {"a.example"},
+                     .domains = {"a.example"}},
+                    5 * an_hour, some_failure(FailureClass::limited));
   const std::string key = std::to_string(store::number(ca.account)) + " a.example";
   ca.sql.run("SELECT csrq.spend('" + ca.directory + "', '{failed_validations_per_identifier}', '{" + key +
              "}')");
@@ -835,19 +836,19 @@ TEST_CASE("what a CA said of one customer's row is told to that customer's rows,
     const auto refused = ca.claimed();
     Failure why = some_failure(FailureClass::limited);
     why.request = FailedRequest{};
-    store::hold(ca.database,
-                {.directory = ca.directory,
-                 .account = ca.account,
-                 .request = refused.request,
-                 .limit = {.scope = scope},
-                 .names = {"a.example.org"},
-                 .domains = {"example.org"}},
-                an_hour, why);
+    store::write_hold(ca.database,
+                      {.directory = ca.directory,
+                       .account = ca.account,
+                       .request = refused.request,
+                       .limit = {.scope = scope},
+                       .names = {"a.example.org"},
+                       .domains = {"example.org"}},
+                      an_hour, why);
     const auto told = [&](const std::string& customer) {
       ca.submit({.customer = customer});
       return store::open_order(ca.database, ca.claim_one().fence, ca.account, {"a.example.org"},
                                {"example.org"})
-          .hold.value();
+          .not_yet.value();
     };
     CHECK(told("acme").detail == "no such name");
     CHECK(told("other").detail.starts_with("the CA has asked to wait with new orders"));
@@ -857,18 +858,18 @@ TEST_CASE("what a CA said of one customer's row is told to that customer's rows,
 
 TEST_CASE("the sentence of a refusal is not shown to other customers' rows") {
   LimitedCa ca({});
-  store::hold(ca.database,
-              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::ca}}, an_hour,
-              some_failure(FailureClass::limited));
-  CHECK(ca.open({"a.example"}).hold->detail.find("no such name") == std::string::npos);
+  store::write_hold(ca.database,
+                    {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::ca}},
+                    an_hour, some_failure(FailureClass::limited));
+  CHECK(ca.open({"a.example"}).not_yet->detail.find("no such name") == std::string::npos);
 }
 
 TEST_CASE("a bucket that was looked at but never drawn on is shown as full") {
   LimitedCa ca(one_limit("new_accounts_per_address", 10, an_hour));
   ca.sql.run("DELETE FROM csrq.rate_bucket");
-  store::hold(ca.database,
-              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::ca}}, an_hour,
-              some_failure(FailureClass::limited));
+  store::write_hold(ca.database,
+                    {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::ca}},
+                    an_hour, some_failure(FailureClass::limited));
   CHECK(store::take_account_token(ca.database, ca.directory, ca.account));
   CHECK(ca.left("new_accounts_per_address", "") == 10);
   const auto lines = store::rate_limits(ca.database, "", "");
@@ -888,9 +889,10 @@ TEST_CASE("a limit that nobody can measure is refused") {
 TEST_CASE("a wait that an administrator shortens is over for the rows that wait, too") {
   LimitedCa ca({});
   ca.submit({});
-  store::hold(ca.database,
-              {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}},
-              20 * 24 * an_hour, some_failure(FailureClass::limited));
+  store::write_hold(
+      ca.database,
+      {.directory = ca.directory, .account = ca.account, .limit = {.scope = LimitScope::account}},
+      20 * 24 * an_hour, some_failure(FailureClass::limited));
   CHECK(store::claim(ca.database, ca.worker, 1, lease).empty());
   ca.sql.run("UPDATE csrq.rate_hold SET until = now()");
   CHECK(store::claim(ca.database, ca.worker, 1, lease).size() == 1);

@@ -79,14 +79,15 @@ TEST_CASE("a fresh row waits for the next attempt of one that failed for the sam
   const auto failed = store.failing();
   const auto fresh = store.submit_and_claim();
   const auto result = store.open(fresh, {"b.example", "a.example"});
-  REQUIRE(result.hold);
+  REQUIRE(result.not_yet);
   CHECK_FALSE(result.order);
-  CHECK(result.hold->code == "recent_failure");
-  CHECK(result.hold->detail.starts_with("request " + std::to_string(store::number(failed)) + " failed for"));
-  CHECK(result.hold->detail.find("no such name") != std::string::npos);
-  CHECK(nlohmann::json::parse(result.hold->document).at("other_request") == store::number(failed));
-  CHECK(result.hold->wait > std::chrono::minutes(9));
-  CHECK(result.hold->wait < std::chrono::minutes(11));
+  CHECK(result.not_yet->code == "recent_failure");
+  CHECK(
+      result.not_yet->detail.starts_with("request " + std::to_string(store::number(failed)) + " failed for"));
+  CHECK(result.not_yet->detail.find("no such name") != std::string::npos);
+  CHECK(nlohmann::json::parse(result.not_yet->document).at("other_request") == store::number(failed));
+  CHECK(result.not_yet->wait > std::chrono::minutes(9));
+  CHECK(result.not_yet->wait < std::chrono::minutes(11));
   CHECK(store.count("acme_order WHERE request_id = " + std::to_string(store::number(fresh.fence.request))) ==
         "0");
 }
@@ -97,8 +98,8 @@ TEST_CASE("a fresh row waits behind a row that is being tried again at this mome
   store.make_due(failed);
   REQUIRE(store.claim_one().fence.request == failed);
   const auto result = store.open(store.submit_and_claim());
-  REQUIRE(result.hold);
-  CHECK(result.hold->wait == std::chrono::minutes(1));
+  REQUIRE(result.not_yet);
+  CHECK(result.not_yet->wait == std::chrono::minutes(1));
 }
 
 TEST_CASE("a fresh row does not wait") {
@@ -119,7 +120,7 @@ TEST_CASE("a fresh row does not wait") {
   SUBCASE("once somebody has asked for it at once") {
     store.failing();
     const auto claim = store.submit_and_claim();
-    REQUIRE(store::put_off(store.database, claim.fence, store.open(claim).hold.value().wait, nullptr));
+    REQUIRE(store::put_off(store.database, claim.fence, store.open(claim).not_yet.value().wait, nullptr));
     CHECK(store::retry(store.database, {.id = claim.fence.request}) == 1);
     CHECK(store.open(store.claim_one()).order);
   }

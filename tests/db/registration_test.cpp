@@ -23,7 +23,7 @@ struct Registering {
   Sql sql{test.url()};
   AccountId account{find_or_create_account(database, some_owner(), some_key('a')).id};
 
-  std::optional<RegistrationHold> begin(const std::string& settings = "one") {
+  std::optional<RegistrationWait> begin(const std::string& settings = "one") {
     return begin_registration(database, account, settings);
   }
   void minute_is_over() {
@@ -37,11 +37,11 @@ struct Registering {
 TEST_CASE("registration: of several workers one asks, the others wait for seconds and then ask, too") {
   Registering world;
   CHECK_FALSE(world.begin());
-  const auto held = world.begin();
-  REQUIRE(held);
-  CHECK_FALSE(held->refusal);
-  CHECK(held->wait > 0s);
-  CHECK(held->wait <= 2s);
+  const auto not_yet = world.begin();
+  REQUIRE(not_yet);
+  CHECK_FALSE(not_yet->refusal);
+  CHECK(not_yet->wait > 0s);
+  CHECK(not_yet->wait <= 2s);
   world.minute_is_over();
   CHECK_FALSE(world.begin());
 }
@@ -50,9 +50,9 @@ TEST_CASE("registration: while one asks, the others do not, however long the CA 
   Registering world;
   CHECK_FALSE(world.begin());
   world.sql.run("UPDATE csrq.registration SET ask_again_at = ask_again_at - interval '45 seconds'");
-  const auto held = world.begin();
-  REQUIRE(held);
-  CHECK(held->wait <= 2s);
+  const auto not_yet = world.begin();
+  REQUIRE(not_yet);
+  CHECK(not_yet->wait <= 2s);
 }
 
 TEST_CASE("registration: refusals within a minute count once") {
@@ -75,12 +75,12 @@ TEST_CASE("registration: after a refusal nobody asks for a minute at least, long
   CHECK_FALSE(world.begin());
   CHECK(registration_refused(world.database, world.account, refusal, schedule_of_refusals) == 1min);
   for (const Duration expected : {Duration(10min), Duration(100min), Duration(100min)}) {
-    const auto held = world.begin();
-    REQUIRE(held);
-    REQUIRE(held->refusal);
-    CHECK(held->refusal->code == "malformed");
-    CHECK(held->refusal->detail == "the CA does not like it");
-    CHECK(held->refusal->failure_class == FailureClass::administrative);
+    const auto not_yet = world.begin();
+    REQUIRE(not_yet);
+    REQUIRE(not_yet->refusal);
+    CHECK(not_yet->refusal->code == "malformed");
+    CHECK(not_yet->refusal->detail == "the CA does not like it");
+    CHECK(not_yet->refusal->failure_class == FailureClass::administrative);
     world.minute_is_over();
     CHECK_FALSE(world.begin());
     CHECK(world.begin()->wait > 50s);  // while it is being asked

@@ -133,7 +133,7 @@ TEST_CASE("a retry says which rows wait for a limit of the CA all the same, and 
   store.submit({.customer = "other"});
   store.sql.run("UPDATE csrq.job SET run_at = now() + interval '1 hour'");
   const auto account = store::find_or_create_account(store.database, some_owner(), some_key('a')).id;
-  store::hold(
+  store::write_hold(
       store.database,
       {.directory = some_owner().directory, .account = account, .limit = {.scope = LimitScope::account}},
       std::chrono::hours(3), some_failure(FailureClass::limited));

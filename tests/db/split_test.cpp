@@ -35,10 +35,10 @@ struct Splits : Store {
     const store::Claim claim = claim_row(id);
     const auto result = open(claim, names);
     const Failure why{.failure_class = FailureClass::limited,
-                      .code = result.hold ? result.hold->code : "none",
-                      .detail = result.hold ? result.hold->detail : ""};
-    REQUIRE(store::put_off(database, claim.fence, std::chrono::hours(1), result.hold ? &why : nullptr));
-    return result.hold ? result.hold->detail : "";
+                      .code = result.not_yet ? result.not_yet->code : "none",
+                      .detail = result.not_yet ? result.not_yet->detail : ""};
+    REQUIRE(store::put_off(database, claim.fence, std::chrono::hours(1), result.not_yet ? &why : nullptr));
+    return result.not_yet ? result.not_yet->detail : "";
   }
 
   void fails(store::RequestId id, const Names& names, const Names& failed,
