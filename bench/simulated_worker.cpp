@@ -176,7 +176,7 @@ Played SimulatedWorker::play(Time now, bool is_out) {
     for (Row& row : rows) take_further(transaction, {std::move(row)}, is_out);
   else
     take_further(transaction, std::move(rows), is_out);
-  settle(transaction);
+  write_outcomes(transaction);
   transaction.commit();
   return std::move(played_);
 }
@@ -309,7 +309,7 @@ void SimulatedWorker::refuse(Row row, const LimitedCa::Refusal& refusal) {
   to_refuse_.push_back(std::move(row));
 }
 
-void SimulatedWorker::settle(pqxx::work& transaction) {
+void SimulatedWorker::write_outcomes(pqxx::work& transaction) {
   const auto names = [this](const Row& row) { return portfolio_.name(row.name); };
   if (!to_issue_.empty()) {
     const auto serials = each(to_issue_, [this](const Row&) { return serial_++; });

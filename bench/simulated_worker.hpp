@@ -60,7 +60,7 @@ class SimulatedWorker {
   void get_no_answer(Row row);
   void put_off(Row row, Duration wait, const std::string& code, const std::string& detail);
   void refuse(Row row, const LimitedCa::Refusal& refusal);
-  void settle(pqxx::work& transaction);
+  void write_outcomes(pqxx::work& transaction);
   Subject subject_of(const Row& row) const;
 
   pqxx::connection& connection_;

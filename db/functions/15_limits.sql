@@ -457,7 +457,7 @@ BEGIN
         WITH ended AS MATERIALIZED (
             SELECT o.id, o.account_id, o.finalize_at IS NULL AS is_unused, o.charged FROM csrq.acme_order o
              WHERE o.charged <> '{}' AND o.status <> 'valid' AND o.closed_at IS NOT NULL ORDER BY o.id LIMIT 1000 FOR UPDATE SKIP LOCKED),
-        settled AS (UPDATE csrq.acme_order o SET charged = '{}' FROM ended e WHERE o.id = e.id)
+        uncharged AS (UPDATE csrq.acme_order o SET charged = '{}' FROM ended e WHERE o.id = e.id)
         SELECT a.directory, array_agg(c.name ORDER BY c.name, c.key) AS names, array_agg(c.key ORDER BY c.name, c.key) AS keys, count(DISTINCT e.id) AS orders
           FROM ended e JOIN csrq.acme_account a ON a.id = e.account_id,
                LATERAL (SELECT e.charged[i] AS name, e.charged[i + 1] AS key FROM generate_series(1, cardinality(e.charged), 2) i) c

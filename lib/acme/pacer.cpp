@@ -19,7 +19,7 @@ constexpr double slowest = 1;
 /// forgotten.
 constexpr auto recovery = 600s;
 /// CAs count by the second: what is sent sooner after a slow-down says nothing of its effect.
-constexpr auto settling = 1s;
+constexpr auto echo_of_slowdown = 1s;
 /// Requests that a step sends, more or less: who is sent away comes back for all of them.
 constexpr int requests_of_a_step = 4;
 constexpr auto longest_absence = 60s;
@@ -118,7 +118,7 @@ void Pacer::answered(EndpointClass endpoint, int status, bool asks_to_slow_down,
   const std::scoped_lock lock(mutex_);
   Bucket& bucket = buckets_[endpoint];
   ++(status == 503 ? bucket.statistics.busy : bucket.statistics.too_many);
-  const bool is_news = !bucket.slowdown || sent > bucket.slowdown->since + settling;
+  const bool is_news = !bucket.slowdown || sent > bucket.slowdown->since + echo_of_slowdown;
   if (asks_to_slow_down && is_news) slow_down(endpoint, at);
 }
 

@@ -98,15 +98,15 @@ Issuance::Issuance(const Config& config, store::Database& database, const store:
 
 Progress Issuance::advance(Task& task) {
   try {
-    return advance_or_settle(task);
+    return advance_and_record(task);
   } catch (const Unreachable&) {
     throw;
   } catch (const std::exception& error) {
-    return settle_plainly(task, error.what());
+    return record_outcome_plainly(task, error.what());
   }
 }
 
-Progress Issuance::advance_or_settle(Task& task) {
+Progress Issuance::advance_and_record(Task& task) {
   try {
     return task.claim.kind == store::JobKind::revoke ? revoke(task) : issue(task);
   } catch (const store::LeaseLost&) {
@@ -116,21 +116,21 @@ Progress Issuance::advance_or_settle(Task& task) {
   } catch (const AccountRefused& refused) {
     return wait_for_account(task, refused);
   } catch (const Error& error) {
-    return settle(task, about_names(error.failure(), task));
+    return record_outcome(task, about_names(error.failure(), task));
   } catch (const std::exception& error) {
     log::error("a step failed in an unforeseen way",
                {{"request", store::number(task.claim.fence.request)}, {"cause", error.what()}});
-    return settle(task, {.failure_class = FailureClass::transient,
-                         .code = "internal",
-                         .detail = primary_message(error.what()),
-                         .problem = {},
-                         .retry_after = {}});
+    return record_outcome(task, {.failure_class = FailureClass::transient,
+                                 .code = "internal",
+                                 .detail = primary_message(error.what()),
+                                 .problem = {},
+                                 .retry_after = {}});
   }
 }
 
 /// The database refuses the words that the step wanted to write. It takes csrq's own; so the CA is not asked
 /// the same again at once.
-Progress Issuance::settle_plainly(const Task& task, std::string_view cause) {
+Progress Issuance::record_outcome_plainly(const Task& task, std::string_view cause) {
   Failure failure{.failure_class = FailureClass::transient,
                   .code = "internal",
                   .detail = "what became of the step could not be written down: " + primary_message(cause),

@@ -143,8 +143,8 @@ class Issuance {
 
  private:
   // issuance.cpp
-  Progress advance_or_settle(Task& task);
-  Progress settle_plainly(const Task& task, std::string_view cause);
+  Progress advance_and_record(Task& task);
+  Progress record_outcome_plainly(const Task& task, std::string_view cause);
   Progress issue(Task& task);
   void prepare(Task& task);
   Progress take_order_further(Task& task, acme::Session& session, acme::Order order);
@@ -197,10 +197,10 @@ class Issuance {
   // wait_for_account.cpp
   Progress wait_for_account(Task& task, const AccountRefused& refused);
 
-  // settle.cpp
+  // outcome.cpp
   static void ca_answers(PooledCa& ca);
   static bool is_outage(Task& task, const Failure& failure);
-  Progress settle(Task& task, Failure failure);
+  Progress record_outcome(Task& task, Failure failure);
   Progress wait_for_limit(Task& task, Failure failure);
   Progress wait_for_pause(Task& task, Failure failure);
   Progress wait_for_hold(Task& task, Duration wait, Failure why);

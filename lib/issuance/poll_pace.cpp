@@ -21,8 +21,8 @@ Duration scaled(Duration duration, double factor) {
 }  // namespace
 
 void PollPace::Pace::learn(bool was_done) {
-  if (!was_done) settled = true;
-  const double factor = was_done ? (settled ? 0.97 : 0.85) : 1.3;
+  if (!was_done) was_too_early = true;
+  const double factor = was_done ? (was_too_early ? 0.97 : 0.85) : 1.3;
   wait = std::clamp(scaled(wait, factor), shortest, longest);
 }
 

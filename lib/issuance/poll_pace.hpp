@@ -11,8 +11,8 @@
 namespace csrq::issuance {
 
 /// How long to wait before the first look at something a CA is working on. Learned: a first look that comes
-/// too early costs a request, one that comes late costs time; settles where about one first look in ten is
-/// too early.
+/// too early costs a request, one that comes late costs time; comes to rest where about one first look in ten
+/// is too early.
 ///
 /// Each customer has a pace of its own, since its names may validate slowly, or never. Whoever has none yet
 /// begins with the common one, which hears of a customer again only when it has heard of 32 others: so no
@@ -26,7 +26,7 @@ class PollPace {
  private:
   struct Pace {
     Duration wait{std::chrono::milliseconds(500)};
-    bool settled{false};
+    bool was_too_early{false};
 
     void learn(bool was_done);
   };

@@ -48,7 +48,7 @@ TEST_CASE("poll pace: a first look that came too early makes the next one later,
   CHECK(pace.first_wait("acme") == 10s);
 }
 
-TEST_CASE("poll pace: it settles where about one first look in ten is too early") {
+TEST_CASE("poll pace: it comes to rest where about one first look in ten is too early") {
   for (const bool is_shared : {false, true}) {  // a customer's own pace, or that of all new ones
     CAPTURE(is_shared);
     PollPace pace;

@@ -83,7 +83,7 @@ bool Issuance::is_outage(Task& task, const Failure& failure) {
 }
 
 /// What becomes of the row: ARCHITECTURE.md, "Failure classes".
-Progress Issuance::settle(Task& task, Failure failure) {
+Progress Issuance::record_outcome(Task& task, Failure failure) {
   log::debug("a step failed", {{"request", store::number(task.claim.fence.request)},
                                {"code", failure.code},
                                {"detail", failure.detail}});
