@@ -121,19 +121,20 @@ Progress Issuance::answer(Task& task, acme::Session& session) {
   std::vector<Response>& responses = placed.responses;
   if (self_checks_ && !self_checks_->have_seen(responses, *task.solver, task.claim.customer)) {
     task.placed = std::move(placed);
-    return put_off(task, SelfChecks::pause,
-                   {.failure_class = FailureClass::limited,
-                    .code = "self_check_waits",
-                    .detail = "this worker looks at as many responses of others, or of the same customer, as "
-                              "it may at once (challenges.http-01.self_check)",
-                    .problem = {},
-                    .retry_after = {}});
+    return wait_or_put_off(
+        task, SelfChecks::pause,
+        {.failure_class = FailureClass::limited,
+         .code = "self_check_waits",
+         .detail = "this worker looks at as many responses of others, or of the same customer, as "
+                   "it may at once (challenges.http-01.self_check)",
+         .problem = {},
+         .retry_after = {}});
   }
   for (const Response& response : responses) acme::respond(session, response.challenge);
   CaWork& work = task.work;
   work.read_at = CaWork::Clock::now();
   if (!work.asked_at) work.asked_at = work.read_at;
-  if (!responses.empty()) work.answered_at = work.read_at;
+  if (!responses.empty()) work.told_at = work.read_at;
   return wait_for(task, Task::Phase::validation, placed.order);
 }
 

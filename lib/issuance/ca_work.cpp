@@ -10,9 +10,9 @@ constexpr Duration before_answering_again = std::chrono::minutes(1);
 
 bool wants_answer(const acme::Challenge& challenge, const CaWork& work) {
   if (work.asks_anew) return true;
-  const std::optional<CaWork::Clock::time_point> last = work.answered_at ? work.answered_at : work.asked_at;
+  const std::optional<CaWork::Clock::time_point> last = work.told_at ? work.told_at : work.asked_at;
   const bool is_overdue = last && CaWork::since(*last) >= before_answering_again;
-  if (challenge.status == ChallengeStatus::pending) return is_overdue || !work.answered_at;
+  if (challenge.status == ChallengeStatus::pending) return is_overdue || !work.told_at;
   return is_overdue || challenge.error.has_value();
 }
 

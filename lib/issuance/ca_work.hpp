@@ -16,16 +16,14 @@ inline constexpr Duration between_readings = std::chrono::seconds(30);
 struct CaWork {
   using Clock = std::chrono::steady_clock;
 
-  /// Since its challenges were answered first, or finalize was sent: by this worker or another one.
+  /// Since it was told first that the responses are in place, or finalize was sent: by any worker.
   std::optional<Clock::time_point> asked_at{};
-  std::optional<Clock::time_point> read_at{};      ///< the authorizations, by this task
-  std::optional<Clock::time_point> answered_at{};  ///< the challenges, by this task, last
+  std::optional<Clock::time_point> read_at{};  ///< the authorizations, by this task
+  std::optional<Clock::time_point> told_at{};  ///< that responses are in place, by this task, last
   std::optional<Failure> noted{};  ///< what the CA says of challenges with which it goes on all the same
   bool asks_anew{};                ///< csrq.retry() was called: it is asked once more
 
-  std::optional<Duration> answered_ago() const {
-    return answered_at ? std::optional(since(*answered_at)) : std::nullopt;
-  }
+  std::optional<Duration> told_ago() const { return told_at ? std::optional(since(*told_at)) : std::nullopt; }
   Duration lasting() const { return asked_at ? since(*asked_at) : Duration::zero(); }
   static Duration since(Clock::time_point at) { return std::chrono::floor<Duration>(Clock::now() - at); }
 };

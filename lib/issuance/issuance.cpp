@@ -232,13 +232,13 @@ Progress Issuance::wait_for_order_of_other(Task& task) {
 Progress Issuance::wait_for_slot(Task& task) {
   constexpr int most_looks = 20;
   if (++task.looks_for_slot <= most_looks) return waiting(short_wait);
-  return back_to_queue(task, 5s,
-                       {.failure_class = FailureClass::limited,
-                        .code = "ca_full",
-                        .detail = "as many orders are under way at the CA " + task.ca->config.name +
-                                  " as this worker may have there (orders_in_flight)",
-                        .problem = {},
-                        .retry_after = {}});
+  return put_off(task, 5s,
+                 {.failure_class = FailureClass::limited,
+                  .code = "ca_full",
+                  .detail = "as many orders are under way at the CA " + task.ca->config.name +
+                            " as this worker may have there (orders_in_flight)",
+                  .problem = {},
+                  .retry_after = {}});
 }
 
 /// While a CA is out of reach its rows wait without asking, and without a failure counted.
@@ -247,12 +247,13 @@ std::optional<Progress> Issuance::wait_for_ca(Task& task) {
   if (!out) return std::nullopt;
   const Duration jitter =
       std::chrono::duration_cast<Duration>(random_share() * std::chrono::duration<double>(2s));
-  return put_off(task, *out + jitter,
-                 {.failure_class = FailureClass::transient,
-                  .code = "ca_out_of_reach",
-                  .detail = "the CA " + task.ca->config.name + " is out of reach; csrq looks again by itself",
-                  .problem = {},
-                  .retry_after = {}});
+  return wait_or_put_off(
+      task, *out + jitter,
+      {.failure_class = FailureClass::transient,
+       .code = "ca_out_of_reach",
+       .detail = "the CA " + task.ca->config.name + " is out of reach; csrq looks again by itself",
+       .problem = {},
+       .retry_after = {}});
 }
 
 /// A page that is no ACME answer ends no order; one that has run out the CA may have forgotten without a word
@@ -339,19 +340,18 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
   Duration wait = std::clamp<Duration>(order.retry_after.value_or(patience), patience, 24h);
   // However long the CA asks to wait, or has been at work on the order before: what has become of an answer
   // is seen soon.
-  if (const std::optional<Duration> answered = task.work.answered_ago();
-      answered && *answered < between_readings) {
-    const Duration soon = next_wait(first_wait, *answered);
-    wait = std::min(wait, order.retry_after ? std::max(soon, between_readings - *answered) : soon);
+  if (const std::optional<Duration> told = task.work.told_ago(); told && *told < between_readings) {
+    const Duration soon = next_wait(first_wait, *told);
+    wait = std::min(wait, order.retry_after ? std::max(soon, between_readings - *told) : soon);
   }
   ++task.looks;
   if (task.work.noted) return tell_and_wait(task, wait, *task.work.noted);
-  return put_off(task, wait,
-                 {.failure_class = FailureClass::limited,
-                  .code = "ca_busy",
-                  .detail = "the CA has not finished with the order " + order.url + " yet",
-                  .problem = {},
-                  .retry_after = {}});
+  return wait_or_put_off(task, wait,
+                         {.failure_class = FailureClass::limited,
+                          .code = "ca_busy",
+                          .detail = "the CA has not finished with the order " + order.url + " yet",
+                          .problem = {},
+                          .retry_after = {}});
 }
 
 /// In place of one that the CA does not finish with: a failure of the CA, unless it was asked for. The CA may

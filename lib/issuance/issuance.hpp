@@ -28,7 +28,7 @@ inline constexpr Duration longest_leased_wait = std::chrono::minutes(1);
 struct WaitInMemory {
   std::string code{};
   Outage::Clock::time_point since{};
-  std::string told{};  ///< the sentence that was written into the row; empty: none
+  std::string written{};  ///< the sentence that was written into the row; empty: none
 };
 
 /// Responses to an order's challenges that are in place, and of which the CA was not told yet.
@@ -118,7 +118,7 @@ struct Progress {
   enum class Kind {
     issued,
     revoked,
-    waiting,  ///< still leased: call advance() again after `wait`
+    waiting,  ///< in memory, still leased: call advance() again after `wait`
     put_off,  ///< back in the queue for later, not a failure
     failed,   ///< back in the queue by the schedule, or until a person acts, or parked
     dropped,  ///< the lease was lost or the row cancelled: nothing was written
@@ -204,10 +204,10 @@ class Issuance {
   Progress wait_for_limit(Task& task, Failure failure);
   Progress wait_for_pause(Task& task, Failure failure);
   Progress wait_for_hold(Task& task, Duration wait, Failure why);
-  Progress put_off(Task& task, Duration wait, Failure failure);
+  Progress wait_or_put_off(Task& task, Duration wait, Failure failure);
   Progress wait_in_memory(Task& task, Duration wait, const Failure& why, Duration moment);
   Progress tell_and_wait(Task& task, Duration wait, Failure why);
-  Progress back_to_queue(Task& task, Duration wait, Failure failure);
+  Progress put_off(Task& task, Duration wait, Failure failure);
   Duration hold_others(const Task& task, const Failure& failure, Duration least);
 
   const Config& config_;

@@ -111,7 +111,8 @@ Progress Issuance::record_outcome(Task& task, Failure failure) {
   if (task.at_fallback && failure.failure_class == FailureClass::permanent)
     failure.failure_class = FailureClass::transient;
   if (is_outage(task, failure))
-    return put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s), std::move(failure));
+    return wait_or_put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s),
+                           std::move(failure));
   if (failure.failure_class == FailureClass::limited) return wait_for_limit(task, std::move(failure));
   if (std::vector<std::string> paused = paused_names(task, failure); !paused.empty()) {
     failure.failed_names = std::move(paused);
@@ -133,17 +134,17 @@ Progress Issuance::record_outcome(Task& task, Failure failure) {
 Progress Issuance::wait_for_limit(Task& task, Failure failure) {
   const std::optional<Duration> told = failure.retry_after;
   if (failure.code == acme::paced_code)
-    return put_off(task, std::max<Duration>(told.value_or(1s), 1s), std::move(failure));
+    return wait_or_put_off(task, std::max<Duration>(told.value_or(1s), 1s), std::move(failure));
   if (!failure.request) return wait_for_hold(task, told.value_or(shortest_limit), std::move(failure));
   const bool is_busy = failure.request->status == 503;
   if (failure.retry_after) failure.retry_after = std::min(*failure.retry_after, longest_limit(failure));
   const Duration wait = hold_others(task, failure, is_busy ? 1s : shortest_limit);
   // The pacer sees to it that a busy CA is asked less often.
   if (is_busy && wait <= shortest_limit && task.turned_away++ < most_turned_away)
-    return put_off(task, wait, std::move(failure));
-  return back_to_queue(
-      task, std::max(wait, std::min<Duration>(task.claim.attempt * shortest_limit, longest_growth)),
-      std::move(failure));
+    return wait_or_put_off(task, wait, std::move(failure));
+  return put_off(task,
+                 std::max(wait, std::min<Duration>(task.claim.attempt * shortest_limit, longest_growth)),
+                 std::move(failure));
 }
 
 /// The CA has paused a name of the row until a person asks it to go on: all rows with it wait, behind one
@@ -151,42 +152,43 @@ Progress Issuance::wait_for_limit(Task& task, Failure failure) {
 Progress Issuance::wait_for_pause(Task& task, Failure failure) {
   raise_alarm(database_, accounts_, task, failure);
   const Duration wait = hold_others(task, failure, shortest_limit);
-  return back_to_queue(task, wait, std::move(failure));
+  return put_off(task, wait, std::move(failure));
 }
 
 /// No request was sent. A hold that is about to end is waited for without the slot, which others need.
 Progress Issuance::wait_for_hold(Task& task, Duration wait, Failure why) {
-  if (why.code != store::on_hold_code || wait > shortest_limit)
-    return back_to_queue(task, wait, std::move(why));
+  if (why.code != store::on_hold_code || wait > shortest_limit) return put_off(task, wait, std::move(why));
   task.slot = {};
   return tell_and_wait(task, wait, std::move(why));
 }
 
-Progress Issuance::put_off(Task& task, Duration wait, Failure failure) {
-  if (wait > longest_leased_wait) return back_to_queue(task, wait, std::move(failure));
+/// In memory, or, if that is long, in the queue.
+Progress Issuance::wait_or_put_off(Task& task, Duration wait, Failure failure) {
+  if (wait > longest_leased_wait) return put_off(task, wait, std::move(failure));
   return wait_in_memory(task, wait, failure, a_moment);
 }
 
 /// For what is to be read in the row from the beginning.
 Progress Issuance::tell_and_wait(Task& task, Duration wait, Failure why) {
-  if (wait > longest_leased_wait) return back_to_queue(task, wait, std::move(why));
+  if (wait > longest_leased_wait) return put_off(task, wait, std::move(why));
   return wait_in_memory(task, wait, why, Duration::zero());
 }
 
 /// With the row kept, which says why if that lasts for longer than a moment.
 Progress Issuance::wait_in_memory(Task& task, Duration wait, const Failure& why, Duration moment) {
   WaitInMemory& waiting = task.waiting;
-  if (waiting.code != why.code) waiting = {.code = why.code, .since = Outage::Clock::now(), .told = {}};
-  if (CaWork::since(waiting.since) + wait > moment && waiting.told != why.detail) {
+  if (waiting.code != why.code) waiting = {.code = why.code, .since = Outage::Clock::now(), .written = {}};
+  if (CaWork::since(waiting.since) + wait > moment && waiting.written != why.detail) {
     if (!store::explain_wait(database_, task.claim.fence, why))
       return {.kind = Progress::Kind::dropped, .wait = {}, .failure = std::nullopt};
-    waiting.told = why.detail;
+    waiting.written = why.detail;
   }
   return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
 }
 
-/// However short the wait: its reason is to be read, csrq.retry() ends it, and others get the place.
-Progress Issuance::back_to_queue(Task& task, Duration wait, Failure failure) {
+/// Back to the queue, however short the wait: its reason is to be read, csrq.retry() ends it, and others get
+/// the place.
+Progress Issuance::put_off(Task& task, Duration wait, Failure failure) {
   wait = with_fallback(task, wait);
   const bool written = store::put_off(database_, task.claim.fence, wait, &failure);
   return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,
