@@ -56,7 +56,7 @@ constexpr auto steps_sql = R"sql(
         PERFORM simulated.accept_order(p_worker, p_request, p_lease, p_order, p_name);
         PERFORM csrq.record_authorizations(p_worker, p_request, p_lease, simulated.authorization(p_order, p_name, 'invalid'));
         PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'invalid', error);
-        RETURN csrq.fail(p_worker, p_request, p_lease, error, false, p_schedule, NULL);
+        RETURN csrq.record_failure(p_worker, p_request, p_lease, error, false, p_schedule, NULL);
     END $$;
     CREATE FUNCTION simulated.refuse(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_account bigint, p_directory text, p_scope text, p_key text, p_wait interval)
     RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$

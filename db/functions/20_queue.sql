@@ -288,7 +288,7 @@ END $$;
 COMMENT ON FUNCTION csrq.revocation_refused(bigint, int) IS 'The CA refuses for good to revoke a '
     'certificate: it goes on being renewed, unless its key was reported as compromised.';
 
-CREATE OR REPLACE FUNCTION csrq.fail(p_worker bigint, p_request bigint, p_lease bigint, p_error jsonb, p_permanent boolean,
+CREATE OR REPLACE FUNCTION csrq.record_failure(p_worker bigint, p_request bigint, p_lease bigint, p_error jsonb, p_permanent boolean,
     p_schedule interval[], p_retry_after interval) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -324,7 +324,7 @@ BEGIN
                 jsonb_build_object('error', p_error, 'failures', failed.failures, 'next_attempt_at', CASE WHEN NOT p_permanent THEN csrq.rfc3339(failed.run_at) END));
     RETURN true;
 END $$;
-COMMENT ON FUNCTION csrq.fail(bigint, bigint, bigint, jsonb, boolean, interval[], interval)
+COMMENT ON FUNCTION csrq.record_failure(bigint, bigint, bigint, jsonb, boolean, interval[], interval)
     IS 'A step failed: the row backs off by the schedule, or, permanently, waits for a person. False: the lease was lost; null: somebody has the row locked.';
 
 CREATE OR REPLACE FUNCTION csrq.put_off(p_worker bigint, p_request bigint, p_lease bigint, p_wait interval, p_error jsonb) RETURNS boolean
@@ -386,7 +386,7 @@ BEGIN
     RETURNING j.request_id, j.lease_number, coalesce(o.finalize_at IS NULL OR o.retried_at > o.finalize_at, false);
 END $$;
 COMMENT ON FUNCTION csrq.take_retries(bigint, bigint[], bigint[])
-    IS 'Of the leases of this worker that wait in it, those that csrq.retry() was called for since it last asked: what comes while a step is under way is for csrq.fail() and csrq.put_off(), or for the wait after it. asks_anew: the CA is asked anew for what it is at work on, be it with another order.';
+    IS 'Of the leases of this worker that wait in it, those that csrq.retry() was called for since it last asked: what comes while a step is under way is for csrq.record_failure() and csrq.put_off(), or for the wait after it. asks_anew: the CA is asked anew for what it is at work on, be it with another order.';
 
 CREATE OR REPLACE FUNCTION csrq.drop_cancelled(p_worker bigint, p_request bigint, p_lease bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -103,7 +103,7 @@ GRANT EXECUTE ON FUNCTION csrq.complete TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.complete_revocation TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.drop_cancelled TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.explain_wait TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.fail TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.record_failure TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.give_back_unlocked TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.heartbeat TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.park_suspended TO csrq_worker;

@@ -23,7 +23,7 @@ BEGIN
         'begin_finalize',
         'complete',
         'close_order',
-        'fail',
+        'record_failure',
         'put_off',
         'write_hold',
         'queue_renewals']

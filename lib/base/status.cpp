@@ -19,16 +19,16 @@ constexpr std::array authorization_names{"pending"sv,     "valid"sv,   "invalid"
                                          "deactivated"sv, "expired"sv, "revoked"sv};
 constexpr std::array challenge_names{"pending"sv, "processing"sv, "valid"sv, "invalid"sv};
 
-template <class State>
-std::string_view name_of(State state, std::span<const std::string_view> names) {
-  return names[static_cast<std::size_t>(state)];
+template <class Status>
+std::string_view name_of(Status status, std::span<const std::string_view> names) {
+  return names[static_cast<std::size_t>(status)];
 }
 
-template <class State>
-std::optional<State> state_of(std::string_view name, std::span<const std::string_view> names) {
+template <class Status>
+std::optional<Status> status_of(std::string_view name, std::span<const std::string_view> names) {
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end()) return std::nullopt;
-  return static_cast<State>(found - names.begin());
+  return static_cast<Status>(found - names.begin());
 }
 
 }  // namespace
@@ -36,8 +36,8 @@ std::optional<State> state_of(std::string_view name, std::span<const std::string
 std::string_view to_string(RequestStatus status) {
   return name_of(status, request_names);
 }
-std::string_view to_string(JobState state) {
-  return name_of(state, job_names);
+std::string_view to_string(JobStatus status) {
+  return name_of(status, job_names);
 }
 std::string_view to_string(AccountStatus status) {
   return name_of(status, account_names);
@@ -54,30 +54,30 @@ std::string_view to_string(ChallengeStatus status) {
 
 template <>
 std::optional<RequestStatus> parse(std::string_view name) {
-  return state_of<RequestStatus>(name, request_names);
+  return status_of<RequestStatus>(name, request_names);
 }
 template <>
-std::optional<JobState> parse(std::string_view name) {
-  return state_of<JobState>(name, job_names);
+std::optional<JobStatus> parse(std::string_view name) {
+  return status_of<JobStatus>(name, job_names);
 }
 template <>
 std::optional<AccountStatus> parse(std::string_view name) {
-  return state_of<AccountStatus>(name, account_names);
+  return status_of<AccountStatus>(name, account_names);
 }
 template <>
 std::optional<OrderStatus> parse(std::string_view name) {
-  return state_of<OrderStatus>(name, order_names);
+  return status_of<OrderStatus>(name, order_names);
 }
 template <>
 std::optional<AuthorizationStatus> parse(std::string_view name) {
-  return state_of<AuthorizationStatus>(name, authorization_names);
+  return status_of<AuthorizationStatus>(name, authorization_names);
 }
 template <>
 std::optional<ChallengeStatus> parse(std::string_view name) {
-  return state_of<ChallengeStatus>(name, challenge_names);
+  return status_of<ChallengeStatus>(name, challenge_names);
 }
 
-std::span<const std::string_view> all_states(std::string_view subject) {
+std::span<const std::string_view> all_statuses(std::string_view subject) {
   if (subject == "request") return request_names;
   if (subject == "job") return job_names;
   if (subject == "acme_account") return account_names;

@@ -138,7 +138,7 @@ Progress Issuance::record_outcome_plainly(const Task& task, std::string_view cau
                   .retry_after = {}};
   log::error("what became of a step could not be written down",
              {{"request", store::number(task.claim.fence.request)}, {"cause", cause}});
-  const bool written = store::fail(database_, task.claim.fence, failure, config_.retry.schedule);
+  const bool written = store::record_failure(database_, task.claim.fence, failure, config_.retry.schedule);
   return {.kind = written ? Progress::Kind::failed : Progress::Kind::dropped,
           .wait = {},
           .failure = std::move(failure)};

@@ -123,7 +123,7 @@ Progress Issuance::record_outcome(Task& task, Failure failure) {
   const std::vector<Duration>& schedule = config_.retry.schedule;
   if (failure.retry_after && !schedule.empty())
     failure.retry_after = std::min(*failure.retry_after, schedule.back());
-  const bool written = store::fail(database_, task.claim.fence, failure, schedule);
+  const bool written = store::record_failure(database_, task.claim.fence, failure, schedule);
   return {.kind = written ? Progress::Kind::failed : Progress::Kind::dropped,
           .wait = {},
           .failure = std::move(failure)};

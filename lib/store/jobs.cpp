@@ -198,9 +198,9 @@ bool complete_revocation(Database& database, const Fence& fence) {
                       {fence.worker, fence.request, fence.lease});
 }
 
-bool fail(Database& database, const Fence& fence, const Failure& failure,
-          const std::vector<Duration>& schedule) {
-  return fenced_write(database, "SELECT csrq.fail($1, $2, $3, $4, $5, $6, $7)",
+bool record_failure(Database& database, const Fence& fence, const Failure& failure,
+                    const std::vector<Duration>& schedule) {
+  return fenced_write(database, "SELECT csrq.record_failure($1, $2, $3, $4, $5, $6, $7)",
                       {fence.worker, fence.request, fence.lease, error_json(failure),
                        failure.failure_class == FailureClass::permanent, schedule, failure.retry_after});
 }

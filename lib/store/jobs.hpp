@@ -102,8 +102,8 @@ void notify_changes(Database& database);
 [[nodiscard]] bool complete_revocation(Database& database, const Fence& fence);
 /// A failure that counts. Permanent ones park the row; the others back off by `schedule` or the CA's
 /// retry_after, whichever is later.
-[[nodiscard]] bool fail(Database& database, const Fence& fence, const Failure& failure,
-                        const std::vector<Duration>& schedule);
+[[nodiscard]] bool record_failure(Database& database, const Fence& fence, const Failure& failure,
+                                  const std::vector<Duration>& schedule);
 /// Back into the queue for later, not counted. `why`: null if there is nothing to tell.
 [[nodiscard]] bool put_off(Database& database, const Fence& fence, Duration wait, const Failure* why);
 /// What a row waits for that its worker keeps.

@@ -31,7 +31,7 @@ struct Fallback : Store {
     failure.code = code;
     const bool waits = failure_class == FailureClass::limited;
     REQUIRE((waits ? store::put_off(database, claim.fence, std::chrono::hours(1), &failure)
-                   : store::fail(database, claim.fence, failure, schedule)));
+                   : store::record_failure(database, claim.fence, failure, schedule)));
     return fell_back;
   }
   void time_passes() { sql.run("UPDATE csrq.job SET ca_trouble_at = ca_trouble_at - interval '1 hour'"); }

@@ -84,7 +84,8 @@ TEST_CASE("health: failed rows, live workers, the oldest due row but for bulk on
   Watched watched;
   watched.submit();
   const auto claim = watched.claim_one();
-  REQUIRE(store::fail(watched.database, claim.fence, some_failure(FailureClass::permanent), schedule));
+  REQUIRE(
+      store::record_failure(watched.database, claim.fence, some_failure(FailureClass::permanent), schedule));
   watched.submit({.priority = "bulk"});
   watched.sql.run("UPDATE csrq.job SET run_at = now() - interval '9 hours' WHERE lane = 3");
   CHECK(watched.health().need_person == 1);

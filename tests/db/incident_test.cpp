@@ -78,7 +78,8 @@ TEST_CASE("how far an incident is: done, failing, cancelled, left") {
   CHECK(store::renew_due(store.database, 3) == 3);
   store.issue_next("a1");
   const auto failing = store.claim_one();
-  REQUIRE(store::fail(store.database, failing.fence, some_failure(FailureClass::validation), schedule));
+  REQUIRE(
+      store::record_failure(store.database, failing.fence, some_failure(FailureClass::validation), schedule));
   store::cancel(store.database, store.claim_one().fence.request);
   const auto line = store::incidents(store.database).at(0);
   CHECK(line.renewals == 4);

@@ -241,7 +241,8 @@ TEST_CASE(
   ledger.sql.run("UPDATE csrq.acme_order SET expires_at = now() - interval '6 minutes'");
   ledger.sql.run("UPDATE csrq.acme_authorization SET expires_at = now() - interval '6 minutes'");
   CHECK(store::tidy(ledger.database) == 0);  // a worker has it
-  REQUIRE(store::fail(ledger.database, claim.fence, some_failure(FailureClass::transient), schedule));
+  REQUIRE(
+      store::record_failure(ledger.database, claim.fence, some_failure(FailureClass::transient), schedule));
   CHECK(store::tidy(ledger.database) == 1);
   CHECK(ledger.sql.value("SELECT status || ' ' || (closed_at IS NOT NULL) FROM csrq.acme_order") ==
         "invalid true");
@@ -307,7 +308,8 @@ TEST_CASE("the ledger tells which orders of the CA's list it does not have") {
 TEST_CASE("a request's history tells its story in order") {
   Ledger ledger;
   const auto claim = ledger.order("a.example");
-  REQUIRE(store::fail(ledger.database, claim.fence, some_failure(FailureClass::validation), schedule));
+  REQUIRE(
+      store::record_failure(ledger.database, claim.fence, some_failure(FailureClass::validation), schedule));
   const std::string story = ledger.sql.value("SELECT string_agg(what, ' ') FROM csrq.history(1)");
   CHECK(story == "inserted claimed order_intended authorization_seen response_in_place failed");
   CHECK(ledger.sql.value("SELECT worker FROM csrq.history(1) WHERE what = 'failed'") == "host:1");

@@ -142,7 +142,7 @@ TEST_CASE("an order whose finalize was refused serves the next row for the same 
   OneOrderForTwo rows;
   const store::Fence& first = rows.claims[0].fence;
   store::begin_finalize(rows.database, first, rows.order);
-  REQUIRE(store::fail(rows.database, first, some_failure(FailureClass::permanent), schedule));
+  REQUIRE(store::record_failure(rows.database, first, some_failure(FailureClass::permanent), schedule));
   CHECK(rows.hand_out_again(rows.claims[1].fence));
 }
 

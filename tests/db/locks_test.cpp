@@ -45,8 +45,10 @@ writes() {
        [](Store& store, const store::Fence& fence, store::OrderId) {
          std::ignore = store::complete_revocation(store.database, fence);
        }},
-      {"fail", [=](Store& store, const store::Fence& fence,
-                   store::OrderId) { std::ignore = store::fail(store.database, fence, why, schedule); }},
+      {"record_failure",
+       [=](Store& store, const store::Fence& fence, store::OrderId) {
+         std::ignore = store::record_failure(store.database, fence, why, schedule);
+       }},
       {"put_off",
        [=](Store& store, const store::Fence& fence, store::OrderId) {
          std::ignore = store::put_off(store.database, fence, std::chrono::minutes(1), &why);
@@ -377,7 +379,8 @@ TEST_CASE("a renewal whose job somebody has locked keeps back no other customer'
   const auto locked = store.issue_next("01");
   store.sql.run("SELECT csrq.revoke(1, 0)");
   const auto revocation = store.claim_one();
-  REQUIRE(store::fail(store.database, revocation.fence, some_failure(FailureClass::permanent), schedule));
+  REQUIRE(store::record_failure(store.database, revocation.fence, some_failure(FailureClass::permanent),
+                                schedule));
   store.submit();
   const auto other = store.issue_next("02");
   store.sql.run("UPDATE csrq.renewal SET renew_at = now() - request_id * interval '1 s'");

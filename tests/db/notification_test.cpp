@@ -132,7 +132,8 @@ TEST_CASE("what the worker writes is told with names, sentence, and whether a pe
   outbox.submit();
   const auto claim = outbox.claim_one();
   outbox.sql.run("UPDATE csrq.request SET names = '{a.example,b.example}'");
-  REQUIRE(store::fail(outbox.database, claim.fence, some_failure(FailureClass::permanent), schedule));
+  REQUIRE(
+      store::record_failure(outbox.database, claim.fence, some_failure(FailureClass::permanent), schedule));
   REQUIRE(outbox.make() == 1);
   const json cause = outbox.payload()["causes"][0];
   CHECK(cause["class"] == "permanent");

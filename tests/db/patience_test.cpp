@@ -17,13 +17,13 @@ TEST_CASE("a lock on a row holds up the row's call, and no other") {
   pqxx::connection connection(store.test.url());
   pqxx::work app(connection);
   app.exec("SELECT FROM csrq.job WHERE request_id = " + std::to_string(store::number(kept)) + " FOR UPDATE");
-  CHECK_THROWS_AS(
-      std::ignore = store::fail(store.database, first.fence, some_failure(FailureClass::transient), schedule),
-      TryAgain);
+  CHECK_THROWS_AS(std::ignore = store::record_failure(store.database, first.fence,
+                                                      some_failure(FailureClass::transient), schedule),
+                  TryAgain);
   CHECK(store::heartbeat(store.database, store.worker, {first.fence, second.fence}, lease).empty());
-  CHECK(store::fail(store.database, second.fence, some_failure(FailureClass::transient), schedule));
+  CHECK(store::record_failure(store.database, second.fence, some_failure(FailureClass::transient), schedule));
   app.commit();
-  CHECK(store::fail(store.database, first.fence, some_failure(FailureClass::transient), schedule));
+  CHECK(store::record_failure(store.database, first.fence, some_failure(FailureClass::transient), schedule));
 }
 
 TEST_CASE("a query that somebody cancels may be tried again") {
@@ -83,7 +83,8 @@ TEST_CASE("an order that was finalized is not closed by time: it may have a cert
   const auto claim = store.claim_one();
   const auto order = store.ready_order(claim.fence);
   store::begin_finalize(store.database, claim.fence, order);
-  REQUIRE(store::fail(store.database, claim.fence, some_failure(FailureClass::transient), schedule));
+  REQUIRE(
+      store::record_failure(store.database, claim.fence, some_failure(FailureClass::transient), schedule));
   store.sql.run("UPDATE csrq.acme_order SET expires_at = now() - interval '1 day'");
   CHECK(store::tidy(store.database) == 0);
   CHECK(store.sql.value("SELECT closed_at IS NULL FROM csrq.acme_order") == "t");

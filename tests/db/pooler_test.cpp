@@ -36,7 +36,8 @@ TEST_CASE("through a pooler that lends transactions a database is migrated and r
       store::submit(another, {{.customer = "acme", .csr = some_csr, .reference = std::to_string(i)}});
       std::vector<store::Claim> claims;  // none while another client has the customer's turn
       while (claims.empty()) claims = store::claim(another, worker, 1, lease);
-      CHECK(store::fail(another, claims.front().fence, some_failure(FailureClass::transient), schedule));
+      CHECK(store::record_failure(another, claims.front().fence, some_failure(FailureClass::transient),
+                                  schedule));
     }));
   for (auto& client : clients) client.get();
   CHECK(sql.value("SELECT count(*) FROM csrq.job WHERE status = 'ready' AND failures = 1") == "4");

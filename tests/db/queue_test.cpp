@@ -128,7 +128,8 @@ TEST_CASE("under a lease that was lost nothing is written") {
   const auto none_of = [&](const store::Fence& fence) {
     CHECK_FALSE(store::complete(store.database, fence, Store::issued(order, "ab")));
     CHECK_FALSE(store::complete_revocation(store.database, fence));
-    CHECK_FALSE(store::fail(store.database, fence, some_failure(FailureClass::permanent), schedule));
+    CHECK_FALSE(
+        store::record_failure(store.database, fence, some_failure(FailureClass::permanent), schedule));
     CHECK_FALSE(store::put_off(store.database, fence, lease, nullptr));
     CHECK_FALSE(store::drop_cancelled(store.database, fence));
     CHECK_THROWS_AS(store::open_order(store.database, fence, store::AccountId{1}, {"b.example"}, {}),

@@ -49,7 +49,8 @@ struct NameSets : Store {
                            FailureClass failure_class = FailureClass::validation) {
     const auto claim = submit_and_claim(std::move(submission));
     REQUIRE(open(claim).order);
-    REQUIRE(store::fail(database, claim.fence, some_failure(failure_class), {std::chrono::minutes(10)}));
+    REQUIRE(store::record_failure(database, claim.fence, some_failure(failure_class),
+                                  {std::chrono::minutes(10)}));
     return claim.fence.request;
   }
 
@@ -151,7 +152,8 @@ TEST_CASE("a fresh row does not wait") {
     const auto second = store.submit_and_claim();
     for (const auto& claim : {first, second}) REQUIRE(store.open(claim).order);
     for (const auto& claim : {first, second}) {
-      REQUIRE(store::fail(store.database, claim.fence, some_failure(FailureClass::validation), schedule));
+      REQUIRE(store::record_failure(store.database, claim.fence, some_failure(FailureClass::validation),
+                                    schedule));
     }
     store.make_due(first.fence.request);
     CHECK(store.open(store.claim_one()).order);
@@ -268,7 +270,8 @@ TEST_CASE("the schedule of a row survives restarts and never becomes a tight loo
     const auto worker = store::worker_start(other, "other", 2, "test");
     const auto claims = store::claim(other, worker, 1, lease);
     REQUIRE(claims.size() == 1);
-    REQUIRE(store::fail(other, claims[0].fence, some_failure(FailureClass::validation), by_default));
+    REQUIRE(
+        store::record_failure(other, claims[0].fence, some_failure(FailureClass::validation), by_default));
     store::worker_stop(other, worker);
     const double wait = std::stod(store.job(id, "extract(epoch FROM run_at - now())"));
     CHECK(wait > expected * 0.96);
@@ -282,7 +285,8 @@ TEST_CASE("rows that failed together are not tried together: the schedule has ji
   Store store;
   store.sql.run("INSERT INTO csrq.request (customer, csr) SELECT 'acme', 'x' FROM generate_series(1, 20)");
   for (const auto& claim : store::claim(store.database, store.worker, 20, lease))
-    REQUIRE(store::fail(store.database, claim.fence, some_failure(FailureClass::transient), schedule));
+    REQUIRE(
+        store::record_failure(store.database, claim.fence, some_failure(FailureClass::transient), schedule));
   CHECK(std::stod(store.sql.value("SELECT extract(epoch FROM max(run_at) - min(run_at)) FROM csrq.job")) >
         0.5);
 }

@@ -26,7 +26,7 @@ struct Replacements : Store {
     REQUIRE(store::complete(database, claim.fence, issued(ready_order(claim.fence), serial)));
   }
   void fail(store::RequestId id, FailureClass failure_class) {
-    REQUIRE(store::fail(database, claim_row(id).fence, some_failure(failure_class), schedule));
+    REQUIRE(store::record_failure(database, claim_row(id).fence, some_failure(failure_class), schedule));
   }
   bool is_renewed(store::RequestId id) {
     return request(id, "auto_renew") == "t" &&

@@ -57,7 +57,8 @@ TEST_CASE("status shows where a request stands") {
   const auto claim = store.claim_one();
   CHECK(line(id).state == "issuing");
   CHECK(line(id).worker == "host:1");
-  REQUIRE(store::fail(store.database, claim.fence, some_failure(FailureClass::validation), schedule));
+  REQUIRE(
+      store::record_failure(store.database, claim.fence, some_failure(FailureClass::validation), schedule));
   CHECK(line(id).state == "waiting");
   CHECK(line(id).failures == 1);
   CHECK(line(id).error.find("no such name") != std::string::npos);
@@ -128,7 +129,8 @@ TEST_CASE("retry by domain takes all names below it") {
   const auto id = store.submit();
   const auto claim = store.claim_one();
   store.ready_order(claim.fence, {"www.example.org"});
-  REQUIRE(store::fail(store.database, claim.fence, some_failure(FailureClass::validation), schedule));
+  REQUIRE(
+      store::record_failure(store.database, claim.fence, some_failure(FailureClass::validation), schedule));
   CHECK(store::retry(store.database, {.domain = "other.org"}) == 0);
   CHECK(store::retry(store.database, {.domain = "example.org"}) == 1);
   CHECK(store.job(id, "failures") == "0");

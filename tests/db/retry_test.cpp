@@ -20,7 +20,7 @@ struct Retries : Store {
     const auto claim = claim_one();
     Failure failure = some_failure(failure_class);
     failure.code = code;
-    REQUIRE(store::fail(database, claim.fence, failure, schedule));
+    REQUIRE(store::record_failure(database, claim.fence, failure, schedule));
     return id;
   }
 
@@ -128,7 +128,8 @@ TEST_CASE("a retry says which rows wait for a limit of the CA all the same, and 
   const auto id = store.submit();
   const auto claim = store.claim_one();
   store.ready_order(claim.fence);
-  REQUIRE(store::fail(store.database, claim.fence, some_failure(FailureClass::validation), schedule));
+  REQUIRE(
+      store::record_failure(store.database, claim.fence, some_failure(FailureClass::validation), schedule));
   const auto fresh = store.submit();
   store.submit({.customer = "other"});
   store.sql.run("UPDATE csrq.job SET run_at = now() + interval '1 hour'");
@@ -258,7 +259,7 @@ TEST_CASE("a retry that came while a worker was about to give the row back ends 
     const auto claim = store.claim_one();
     REQUIRE(store::retry(store.database, {.id = id}) == 1);
     const Failure why = some_failure(FailureClass::transient);
-    REQUIRE((fails ? store::fail(store.database, claim.fence, why, schedule)
+    REQUIRE((fails ? store::record_failure(store.database, claim.fence, why, schedule)
                    : store::put_off(store.database, claim.fence, std::chrono::hours(1), &why)));
     CHECK(store.job(id, "run_at <= now()") == "t");
     const auto again = store.claim_one();

@@ -20,7 +20,8 @@ struct Revoked : Store {
   }
 
   void refuse() {
-    REQUIRE(store::fail(database, claim_one().fence, some_failure(FailureClass::permanent), schedule));
+    REQUIRE(
+        store::record_failure(database, claim_one().fence, some_failure(FailureClass::permanent), schedule));
   }
 
   store::RequestId id{submit()};
@@ -55,8 +56,8 @@ TEST_CASE("a due renewal takes the place of a revocation that the CA has refused
 
 TEST_CASE("a due renewal leaves alone a revocation that waits for its next attempt") {
   Revoked store;
-  REQUIRE(
-      store::fail(store.database, store.claim_one().fence, some_failure(FailureClass::transient), schedule));
+  REQUIRE(store::record_failure(store.database, store.claim_one().fence,
+                                some_failure(FailureClass::transient), schedule));
   store.sql.run("INSERT INTO csrq.renewal (request_id, renew_at) SELECT id, now() FROM csrq.request");
   CHECK(store::renew_due(store.database, 10) == 0);
   CHECK(store.job(store.id, "kind") == "revoke");

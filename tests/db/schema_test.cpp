@@ -33,7 +33,7 @@ TEST_CASE("csrq.legal_move knows exactly the states of the program") {
   for (const std::string subject :
        {"request", "job", "acme_account", "acme_order", "acme_authorization", "acme_challenge"}) {
     CAPTURE(subject);
-    const auto known = all_states(subject);
+    const auto known = all_statuses(subject);
     CHECK(states_in_database(store.sql, subject) == std::set<std::string>(known.begin(), known.end()));
   }
 }

@@ -51,8 +51,8 @@ TEST_CASE("a failure backs the row off by the schedule, whose last entry repeats
   const auto id = store.submit();
   for (const std::string expected : {"60", "600", "600"}) {
     CAPTURE(expected);
-    REQUIRE(store::fail(store.database, store.claim_one().fence, some_failure(FailureClass::validation),
-                        schedule));
+    REQUIRE(store::record_failure(store.database, store.claim_one().fence,
+                                  some_failure(FailureClass::validation), schedule));
     const std::string wait =
         store.job(id, "abs(extract(epoch FROM run_at - now()) / " + expected + " - 1) < 0.04");
     CHECK(wait == "t");
@@ -69,7 +69,7 @@ TEST_CASE("a CA that asks to wait longer than the schedule is obeyed") {
   const auto id = store.submit();
   Failure failure = some_failure(FailureClass::transient);
   failure.retry_after = std::chrono::hours(5);
-  REQUIRE(store::fail(store.database, store.claim_one().fence, failure, schedule));
+  REQUIRE(store::record_failure(store.database, store.claim_one().fence, failure, schedule));
   CHECK(store.job(id, "run_at > now() + interval '4 hours 59 minutes'") == "t");
 }
 
@@ -78,7 +78,8 @@ TEST_CASE("a permanent failure ends the row's work until a person acts") {
   const auto id = store.submit();
   const auto claim = store.claim_one();
   store.ready_order(claim.fence);
-  REQUIRE(store::fail(store.database, claim.fence, some_failure(FailureClass::permanent), schedule));
+  REQUIRE(
+      store::record_failure(store.database, claim.fence, some_failure(FailureClass::permanent), schedule));
   CHECK(store.request(id, "status") == "failed");
   CHECK(store.job(id, "parked_because") == "failed");
   CHECK(store.sql.value("SELECT count(*) FROM csrq.acme_order WHERE closed_at IS NULL") == "0");
@@ -106,7 +107,7 @@ TEST_CASE("the problem document of a CA is kept whole, beside class, code and se
   Failure failure = some_failure(FailureClass::validation);
   failure.problem =
       R"({"type": "urn:ietf:params:acme:error:dns", "detail": "NXDOMAIN", "subproblems": [{"type": "x"}]})";
-  REQUIRE(store::fail(store.database, store.claim_one().fence, failure, schedule));
+  REQUIRE(store::record_failure(store.database, store.claim_one().fence, failure, schedule));
   CHECK(store.request(id, "error ->> 'type'") == "urn:ietf:params:acme:error:dns");
   CHECK(store.request(id, "error #>> '{subproblems,0,type}'") == "x");
   CHECK(store.request(id, "error ->> 'code'") == "dns");
@@ -135,7 +136,7 @@ TEST_CASE("a hostile problem document does not keep the failure from being writt
   SUBCASE("with a sentence of ours that has octets of theirs") {
     failure.detail = std::string("a\0b\xff", 4);
   }
-  CHECK(store::fail(store.database, store.claim_one().fence, failure, schedule));
+  CHECK(store::record_failure(store.database, store.claim_one().fence, failure, schedule));
   CHECK(store.sql.value("SELECT error ->> 'code' FROM csrq.request") == "dns");
 }
 

@@ -176,7 +176,8 @@ TEST_CASE("a row that waits for another one goes on by itself when that is no us
   REQUIRE(store.decide(busy).verdict == Verdict::order);
   REQUIRE(store.look(second) == Verdict::wait);
   SUBCASE("the other one has failed") {
-    REQUIRE(store::fail(store.database, busy.fence, some_failure(FailureClass::validation), schedule));
+    REQUIRE(
+        store::record_failure(store.database, busy.fence, some_failure(FailureClass::validation), schedule));
   }
   SUBCASE("the other one was cancelled") {
     store::cancel(store.database, first);

@@ -47,7 +47,7 @@ struct Splits : Store {
     REQUIRE(open(claim, names).order);
     Failure failure = some_failure(failure_class);
     failure.failed_names = failed;
-    REQUIRE(store::fail(database, claim.fence, failure, schedule));
+    REQUIRE(store::record_failure(database, claim.fence, failure, schedule));
   }
 
   void issue(store::RequestId id, const Names& names) {

@@ -13,7 +13,7 @@ namespace {
 template <class State>
 void check_names(std::string_view subject, State last) {
   CAPTURE(subject);
-  const auto names = all_states(subject);
+  const auto names = all_statuses(subject);
   REQUIRE(names.size() == static_cast<std::size_t>(last) + 1);
   CHECK(std::set<std::string_view>(names.begin(), names.end()).size() == names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -30,7 +30,7 @@ void check_names(std::string_view subject, State last) {
 
 TEST_CASE("Every state is read back from its name") {
   check_names("request", RequestStatus::cancelled);
-  check_names("job", JobState::parked);
+  check_names("job", JobStatus::parked);
   check_names("acme_account", AccountStatus::revoked);
   check_names("acme_order", OrderStatus::lost);
   check_names("acme_authorization", AuthorizationStatus::revoked);
@@ -39,7 +39,7 @@ TEST_CASE("Every state is read back from its name") {
 
 TEST_CASE("Names stand at their enumerators") {
   CHECK(to_string(RequestStatus::issued) == "issued");
-  CHECK(to_string(JobState::leased) == "leased");
+  CHECK(to_string(JobStatus::leased) == "leased");
   CHECK(to_string(AccountStatus::deactivated) == "deactivated");
   CHECK(to_string(OrderStatus::processing) == "processing");
   CHECK(to_string(OrderStatus::invalid) == "invalid");
@@ -48,5 +48,5 @@ TEST_CASE("Names stand at their enumerators") {
 }
 
 TEST_CASE("An unknown subject has no states") {
-  CHECK(all_states("certificate").empty());
+  CHECK(all_statuses("certificate").empty());
 }
