@@ -17,10 +17,10 @@ Exit for_each_request(const std::vector<store::RequestId>& ids, bool json,
     try {
       const std::string sentence = act(id, document);
       if (!json) std::cout << "request " << store::number(id) << ": " << sentence << "\n";
-    } catch (const store::Refused& refusal) {
+    } catch (const store::WrongRow& wrong) {
       exit = Exit::some_failed;
-      document["error"] = refusal.what();
-      if (!json) std::cerr << "csrq: request " << store::number(id) << ": " << refusal.what() << "\n";
+      document["error"] = wrong.what();
+      if (!json) std::cerr << "csrq: request " << store::number(id) << ": " << wrong.what() << "\n";
     }
     if (json) std::cout << json_line(document);
   }

@@ -94,28 +94,28 @@ store::AccountOwner Accounts::owner_of(const PooledCa& ca, const std::string& cu
           .owner = owner_name(config_.policy, customer, names)};
 }
 
-std::shared_ptr<const Account> Accounts::find_or_register(PooledCa& ca, const std::string& customer,
-                                                          const std::vector<std::string>& names) {
+std::shared_ptr<const OpenAccount> Accounts::find_or_register(PooledCa& ca, const std::string& customer,
+                                                              const std::vector<std::string>& names) {
   const store::AccountOwner owner = owner_of(ca, customer, names);
   const std::shared_ptr<Entry> cached = entry(owner);
-  if (std::shared_ptr<const Account> account = in_use(*cached)) return account;
+  if (std::shared_ptr<const OpenAccount> account = in_use(*cached)) return account;
   const std::unique_lock lock(cached->registering, std::try_to_lock);
   if (!lock) return nullptr;
-  if (std::shared_ptr<const Account> account = in_use(*cached)) return account;
+  if (std::shared_ptr<const OpenAccount> account = in_use(*cached)) return account;
   const std::uint64_t look = look_;
   cached->account = load(ca, owner);
   cached->look = look;
   return cached->account;
 }
 
-std::shared_ptr<const Account> Accounts::in_use(const Entry& entry) const {
+std::shared_ptr<const OpenAccount> Accounts::in_use(const Entry& entry) const {
   return entry.look == look_ ? entry.account.load() : nullptr;
 }
 
-std::shared_ptr<const Account> Accounts::existing(PooledCa& ca, const store::AccountOwner& owner) {
+std::shared_ptr<const OpenAccount> Accounts::existing(PooledCa& ca, const store::AccountOwner& owner) {
   const std::shared_ptr<Entry> cached = entry(owner);
   const std::scoped_lock lock(cached->registering);
-  if (std::shared_ptr<const Account> account = in_use(*cached)) return account;
+  if (std::shared_ptr<const OpenAccount> account = in_use(*cached)) return account;
   const std::uint64_t look = look_;
   const std::optional<store::StoredAccount> stored = store::find_account(database_, owner);
   if (!stored) fail(FailureClass::permanent, "unknown_account", described(owner) + " is not in the database");
@@ -124,18 +124,18 @@ std::shared_ptr<const Account> Accounts::existing(PooledCa& ca, const store::Acc
   return cached->account;
 }
 
-std::shared_ptr<const Account> Accounts::register_again(PooledCa& ca, const Account& account) {
+std::shared_ptr<const OpenAccount> Accounts::register_again(PooledCa& ca, const OpenAccount& account) {
   const std::shared_ptr<Entry> cached = entry(account.owner);
   const std::scoped_lock lock(cached->registering);
-  if (std::shared_ptr<const Account> other = cached->account;
+  if (std::shared_ptr<const OpenAccount> other = cached->account;
       other && other->signer.account_url != account.signer.account_url)
     return other;
   log::warning(
       "the CA no longer knows an account; its key is registered again",
       {{"ca", ca.config.name}, {"owner", account.owner.owner}, {"account_url", account.signer.account_url}});
-  Account renewed = account;
+  OpenAccount renewed = account;
   register_key(ca, renewed);
-  cached->account = std::make_shared<const Account>(std::move(renewed));
+  cached->account = std::make_shared<const OpenAccount>(std::move(renewed));
   return cached->account;
 }
 
@@ -150,7 +150,7 @@ void Accounts::look_up_again() {
     store::find_or_create_account(database_, one.owner, sealed(one.key, one.owner));
 }
 
-std::shared_ptr<const Account> Accounts::load(PooledCa& ca, const store::AccountOwner& owner) {
+std::shared_ptr<const OpenAccount> Accounts::load(PooledCa& ca, const store::AccountOwner& owner) {
   const std::optional<store::StoredAccount> stored = store::find_account(database_, owner);
   return opened(ca, owner, stored ? *stored : create(owner));
 }
@@ -177,8 +177,8 @@ store::SealedKey Accounts::sealed(const crypto::PrivateKey& key, const store::Ac
           .sealed = sealing_key_.seal(key.to_der().reveal(), sealing_context(owner))};
 }
 
-std::shared_ptr<const Account> Accounts::opened(PooledCa& ca, const store::AccountOwner& owner,
-                                                const store::StoredAccount& stored) {
+std::shared_ptr<const OpenAccount> Accounts::opened(PooledCa& ca, const store::AccountOwner& owner,
+                                                    const store::StoredAccount& stored) {
   if (stored.status == AccountStatus::deactivated || stored.status == AccountStatus::revoked)
     throw ended(owner, stored.id, described(owner) + " is " + std::string(to_string(stored.status)));
   if (stored.key.sealing_key_id != sealing_key_.id())
@@ -187,17 +187,18 @@ std::shared_ptr<const Account> Accounts::opened(PooledCa& ca, const store::Accou
              ", but accounts.sealing_key_file holds " + sealing_key_.id() +
              ": give this worker the file that the other workers use");
   const Secret der = sealing_key_.open(stored.key.sealed, sealing_context(owner));
-  Account account{.id = stored.id,
-                  .owner = owner,
-                  .signer = {.key = crypto::PrivateKey::from_text(der.reveal()), .account_url = stored.url},
-                  .thumbprint = stored.key.thumbprint,
-                  .orders_url = stored.orders_url};
+  OpenAccount account{
+      .id = stored.id,
+      .owner = owner,
+      .signer = {.key = crypto::PrivateKey::from_text(der.reveal()), .account_url = stored.url},
+      .thumbprint = stored.key.thumbprint,
+      .orders_url = stored.orders_url};
   if (stored.status == AccountStatus::creating || stored.url.empty()) register_key(ca, account);
-  return std::make_shared<const Account>(std::move(account));
+  return std::make_shared<const OpenAccount>(std::move(account));
 }
 
 /// The key is committed; so the account is found again if the CA's answer is lost.
-void Accounts::register_key(PooledCa& ca, Account& account) {
+void Accounts::register_key(PooledCa& ca, OpenAccount& account) {
   begin_registration(ca, account);
   acme::Account registered;
   try {
@@ -219,7 +220,7 @@ void Accounts::register_key(PooledCa& ca, Account& account) {
 }
 
 /// Returns when newAccount may be sent.
-void Accounts::begin_registration(PooledCa& ca, Account& account) {
+void Accounts::begin_registration(PooledCa& ca, OpenAccount& account) {
   if (const std::optional<store::RegistrationWait> not_yet =
           store::begin_registration(database_, account.id, registration_settings(ca, config_))) {
     Failure why = not_yet->refusal.value_or(
@@ -244,7 +245,7 @@ void Accounts::begin_registration(PooledCa& ca, Account& account) {
 
 /// The kind of key may be what the CA refused: an account that was never made takes the one that is
 /// configured now.
-void Accounts::replace_refused_key(Account& account) {
+void Accounts::replace_refused_key(OpenAccount& account) {
   if (!account.signer.account_url.empty() || account.signer.key.is_of(config_.key_type)) return;
   crypto::PrivateKey key = crypto::PrivateKey::generate(config_.key_type);
   store::SealedKey stored = sealed(key, account.owner);
@@ -253,7 +254,7 @@ void Accounts::replace_refused_key(Account& account) {
   account.thumbprint = std::move(stored.thumbprint);
 }
 
-void Accounts::registration_failed(const PooledCa& ca, const Account& account, const Error& error) {
+void Accounts::registration_failed(const PooledCa& ca, const OpenAccount& account, const Error& error) {
   Failure failure = error.failure();
   if (failure.failure_class != FailureClass::administrative) {
     store::registration_unanswered(database_, account.id);
@@ -267,7 +268,7 @@ void Accounts::registration_failed(const PooledCa& ca, const Account& account, c
   throw AccountRefused(account.owner, account.id, std::move(failure));
 }
 
-void Accounts::give_up(PooledCa& ca, const Account& account, Failure refusal) {
+void Accounts::give_up(PooledCa& ca, const OpenAccount& account, Failure refusal) {
   const std::optional<AccountStatus> status = status_at(ca.ca, account.signer.key);
   if (!status || *status == AccountStatus::valid) {
     refusal.code = "unauthorized";

@@ -20,7 +20,7 @@
 namespace csrq::issuance {
 
 /// An account ready to sign with.
-struct Account {
+struct OpenAccount {
   store::AccountId id{};
   store::AccountOwner owner{};
   acme::Signer signer;
@@ -42,17 +42,17 @@ class Accounts {
   /// The account that an order for `names` uses. Null: another thread is registering it this moment, come
   /// back soon. Throws AccountRefused, or Error: what else the CA answered, or {administrative,
   /// "sealed_key"}.
-  std::shared_ptr<const Account> find_or_register(PooledCa& ca, const std::string& customer,
-                                                  const std::vector<std::string>& names);
+  std::shared_ptr<const OpenAccount> find_or_register(PooledCa& ca, const std::string& customer,
+                                                      const std::vector<std::string>& names);
   /// The account of an owner that certificates were ordered with. Throws Error{permanent, "unknown_account"}
   /// if there is none.
-  std::shared_ptr<const Account> existing(PooledCa& ca, const store::AccountOwner& owner);
+  std::shared_ptr<const OpenAccount> existing(PooledCa& ca, const store::AccountOwner& owner);
   /// The CA no longer knows the account: registers its key anew.
-  std::shared_ptr<const Account> register_again(PooledCa& ca, const Account& account);
+  std::shared_ptr<const OpenAccount> register_again(PooledCa& ca, const OpenAccount& account);
   /// The CA has refused a request since the account has ended (acme::ended_account_code). It is asked once
   /// more, by the key, since an end is final. Throws AccountRefused with the status written; the refusal, if
   /// the CA says something else.
-  [[noreturn]] void give_up(PooledCa& ca, const Account& account, Failure refusal);
+  [[noreturn]] void give_up(PooledCa& ca, const OpenAccount& account, Failure refusal);
   /// The database may have lost accounts: each is looked up again before it is used. Those that this process
   /// has made of late are saved again, so that the CA gives the same ones back, with their orders.
   void look_up_again();
@@ -62,7 +62,7 @@ class Accounts {
  private:
   struct Entry {
     std::mutex registering{};
-    std::atomic<std::shared_ptr<const Account>> account{};
+    std::atomic<std::shared_ptr<const OpenAccount>> account{};
     std::atomic<std::uint64_t> look{};  ///< of which look_up_again() the account is
   };
   struct Made {
@@ -72,17 +72,17 @@ class Accounts {
   };
 
   std::shared_ptr<Entry> entry(const store::AccountOwner& owner);
-  std::shared_ptr<const Account> in_use(const Entry& entry) const;
-  std::shared_ptr<const Account> load(PooledCa& ca, const store::AccountOwner& owner);
+  std::shared_ptr<const OpenAccount> in_use(const Entry& entry) const;
+  std::shared_ptr<const OpenAccount> load(PooledCa& ca, const store::AccountOwner& owner);
   store::StoredAccount create(const store::AccountOwner& owner);
   crypto::PrivateKey key_for(const store::AccountOwner& owner);
   store::SealedKey sealed(const crypto::PrivateKey& key, const store::AccountOwner& owner) const;
-  std::shared_ptr<const Account> opened(PooledCa& ca, const store::AccountOwner& owner,
-                                        const store::StoredAccount& stored);
-  void register_key(PooledCa& ca, Account& account);
-  void begin_registration(PooledCa& ca, Account& account);
-  void replace_refused_key(Account& account);
-  [[noreturn]] void registration_failed(const PooledCa& ca, const Account& account, const Error& error);
+  std::shared_ptr<const OpenAccount> opened(PooledCa& ca, const store::AccountOwner& owner,
+                                            const store::StoredAccount& stored);
+  void register_key(PooledCa& ca, OpenAccount& account);
+  void begin_registration(PooledCa& ca, OpenAccount& account);
+  void replace_refused_key(OpenAccount& account);
+  [[noreturn]] void registration_failed(const PooledCa& ca, const OpenAccount& account, const Error& error);
 
   store::Database& database_;
   const crypto::SealingKey& sealing_key_;

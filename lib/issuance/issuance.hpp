@@ -50,7 +50,7 @@ struct Task {
   const challenges::Solver* solver{};
   PooledCa* ca{};
   OrderSlot slot{};
-  std::shared_ptr<const Account> account{};
+  std::shared_ptr<const OpenAccount> account{};
   std::optional<store::OpenOrder> order{};
   std::optional<acme::Order> unrecorded{};  ///< what newOrder answered, while the database was away
   std::optional<PlacedResponses> placed{};  ///< the CA is to be told of them

@@ -31,7 +31,7 @@ store::Settlement settle_refusal(acme::Session& session, const std::string& url,
 /// `is_pending`: as the ledger has it, which may be behind; one that turned out valid is kept for reuse.
 store::Settlement deactivate(PooledCa& ca, Accounts& accounts,
                              const store::AuthorizationToSettle& authorization, bool is_pending) {
-  const std::shared_ptr<const Account> account = accounts.existing(ca, authorization.owner);
+  const std::shared_ptr<const OpenAccount> account = accounts.existing(ca, authorization.owner);
   acme::Session session{.ca = ca.ca, .signer = account->signer};
   try {
     if (is_pending) {

@@ -35,7 +35,7 @@ struct DatabaseOptions {
 
 /// The database refuses this row or value (there is no such request, it is not in that state): another one
 /// may be taken.
-class Refused : public UsageError {
+class WrongRow : public UsageError {
  public:
   using UsageError::UsageError;
 };

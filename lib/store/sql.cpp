@@ -175,7 +175,7 @@ void run_or_refuse(Database& database, const std::function<void(pqxx::transactio
     if (!is_refusal(error)) throw;
     if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr)
       throw UsageError(sentence_of(error.what()));
-    throw Refused(sentence_of(error.what()));
+    throw WrongRow(sentence_of(error.what()));
   }
 }
 

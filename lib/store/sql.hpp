@@ -73,7 +73,7 @@ nlohmann::json parse_document(const std::string& document);
 /// The message of the server and its hint, without the labels and the call stack around them.
 std::string sentence_of(const std::string& server_message);
 /// database.run(); what the server refuses becomes a UsageError: a missing privilege, or, of its kind, a
-/// Refused.
+/// WrongRow.
 void run_or_refuse(Database& database, const std::function<void(pqxx::transaction_base&)>& work);
 /// As run_or_refuse(): the one number that a statement answers with.
 std::int64_t number_or_refuse(Database& database, const char* statement, Parameters parameters);
