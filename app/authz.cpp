@@ -20,26 +20,26 @@ std::string joined(const std::vector<std::int64_t>& ids) {
   return text;
 }
 
-json to_json(const store::PendingAuthorization& line) {
-  return {{"id", store::number(line.id)},
-          {"ca", line.ca},
-          {"customer", line.customer},
-          {"identifier", line.identifier},
-          {"created_at", line.created_at},
-          {"expires_at", line.expires_at},
-          {"needed_by", line.needed_by},
-          {"disposition", line.disposition},
-          {"disposition_at", line.disposition_at},
-          {"url", line.url}};
+json to_json(const store::PendingAuthorization& row) {
+  return {{"id", store::number(row.id)},
+          {"ca", row.ca},
+          {"customer", row.customer},
+          {"identifier", row.identifier},
+          {"created_at", row.created_at},
+          {"expires_at", row.expires_at},
+          {"needed_by", row.needed_by},
+          {"disposition", row.disposition},
+          {"disposition_at", row.disposition_at},
+          {"url", row.url}};
 }
 
-void print_lines(const std::vector<store::PendingAuthorization>& pending) {
+void print_rows(const std::vector<store::PendingAuthorization>& pending) {
   std::vector<std::vector<std::string>> rows;
   rows.reserve(pending.size());
-  for (const auto& line : pending)
-    rows.push_back({std::to_string(store::number(line.id)), line.ca, shortened(line.customer, 20),
-                    shortened(line.identifier, 40), shown_time(line.created_at), joined(line.needed_by),
-                    line.disposition, shown_time(line.disposition_at)});
+  for (const auto& row : pending)
+    rows.push_back({std::to_string(store::number(row.id)), row.ca, shortened(row.customer, 20),
+                    shortened(row.identifier, 40), shown_time(row.created_at), joined(row.needed_by),
+                    row.disposition, shown_time(row.disposition_at)});
   print_table(std::cout,
               {"ID", "CA", "CUSTOMER", "IDENTIFIER", "SEEN", "NEEDED BY", "WHAT WILL HAPPEN", "NOT BEFORE"},
               rows);
@@ -50,12 +50,12 @@ Exit list(const Arguments& arguments) {
   const auto pending = store::pending_authorizations(*database, arguments.text("customer"));
   if (arguments.json()) {
     json all = json::array();
-    for (const auto& line : pending) all.push_back(to_json(line));
+    for (const auto& row : pending) all.push_back(to_json(row));
     std::cout << json_line(all);
   } else if (pending.empty()) {
     std::cout << "no pending authorizations\n";
   } else {
-    print_lines(pending);
+    print_rows(pending);
   }
   return Exit::done;
 }

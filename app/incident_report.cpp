@@ -11,7 +11,7 @@ namespace csrq::app {
 namespace {
 
 /// "by R11, issued before 2026-11-25 10:00:00, of acme"
-std::string scope_of(const store::IncidentLine& incident) {
+std::string scope_of(const store::IncidentRow& incident) {
   if (!incident.directory.empty()) return "windows moved into the past by " + incident.directory;
   std::string scope = "issued before " + shown_time(incident.issued_before);
   if (!incident.issuer.empty()) scope = "by " + incident.issuer + ", " + scope;
@@ -21,7 +21,7 @@ std::string scope_of(const store::IncidentLine& incident) {
 
 }  // namespace
 
-nlohmann::json to_json(const store::IncidentLine& incident) {
+nlohmann::json to_json(const store::IncidentRow& incident) {
   return {{"id", incident.id},
           {"opened_at", incident.opened_at},
           {"opened_by", incident.opened_by},
@@ -39,10 +39,10 @@ nlohmann::json to_json(const store::IncidentLine& incident) {
           {"directory", text_or_null(incident.directory)}};
 }
 
-void print_incidents(const std::vector<store::IncidentLine>& incidents, bool json) {
+void print_incidents(const std::vector<store::IncidentRow>& incidents, bool json) {
   if (json) {
     nlohmann::json all = nlohmann::json::array();
-    for (const store::IncidentLine& incident : incidents) all.push_back(to_json(incident));
+    for (const store::IncidentRow& incident : incidents) all.push_back(to_json(incident));
     std::cout << json_line(all);
     return;
   }
@@ -52,7 +52,7 @@ void print_incidents(const std::vector<store::IncidentLine>& incidents, bool jso
   }
   std::vector<std::vector<std::string>> rows;
   rows.reserve(incidents.size());
-  for (const store::IncidentLine& incident : incidents)
+  for (const store::IncidentRow& incident : incidents)
     rows.push_back({std::to_string(incident.id), shortened(scope_of(incident), 90),
                     std::to_string(incident.renewals) + (incident.is_complete ? "" : "…"),
                     std::to_string(incident.done), std::to_string(incident.failing),

@@ -8,8 +8,8 @@
 
 namespace csrq::app {
 
-nlohmann::json to_json(const store::IncidentLine& incident);
+nlohmann::json to_json(const store::IncidentRow& incident);
 /// On standard output: a table, or with `json` one array.
-void print_incidents(const std::vector<store::IncidentLine>& incidents, bool json);
+void print_incidents(const std::vector<store::IncidentRow>& incidents, bool json);
 
 }  // namespace csrq::app

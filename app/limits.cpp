@@ -13,38 +13,38 @@ namespace {
 
 using nlohmann::json;
 
-json to_json(const store::RateLimitLine& line) {
-  return {{"ca", text_or_null(line.ca)},
-          {"directory", line.directory},
-          {"name", line.name},
-          {"key", line.key},
-          {"customer", text_or_null(line.customer)},
-          {"burst", value_or_null(line.burst)},
-          {"period", text_or_null(line.period)},
-          {"left", value_or_null(line.left)},
-          {"next_at", text_or_null(line.next_at)},
-          {"held_until", text_or_null(line.held_until)},
-          {"waiting", line.waiting},
-          {"last_starts_at", text_or_null(line.last_starts_at)},
-          {"binds_renewals", value_or_null(line.binds_renewals)},
-          {"reason", text_or_null(line.reason)},
-          {"renewals", text_or_null(line.renewals)},
-          {"source", text_or_null(line.source)}};
+json to_json(const store::RateLimitRow& row) {
+  return {{"ca", text_or_null(row.ca)},
+          {"directory", row.directory},
+          {"name", row.name},
+          {"key", row.key},
+          {"customer", text_or_null(row.customer)},
+          {"burst", value_or_null(row.burst)},
+          {"period", text_or_null(row.period)},
+          {"left", value_or_null(row.left)},
+          {"next_at", text_or_null(row.next_at)},
+          {"held_until", text_or_null(row.held_until)},
+          {"waiting", row.waiting},
+          {"last_starts_at", text_or_null(row.last_starts_at)},
+          {"binds_renewals", value_or_null(row.binds_renewals)},
+          {"reason", text_or_null(row.reason)},
+          {"renewals", text_or_null(row.renewals)},
+          {"source", text_or_null(row.source)}};
 }
 
-std::string allowance(const store::RateLimitLine& line) {
-  return line.burst ? std::to_string(*line.burst) + " per " + line.period : "-";
+std::string allowance(const store::RateLimitRow& row) {
+  return row.burst ? std::to_string(*row.burst) + " per " + row.period : "-";
 }
 
-void print_lines(const std::vector<store::RateLimitLine>& lines) {
+void print_rows(const std::vector<store::RateLimitRow>& found) {
   std::vector<std::vector<std::string>> rows;
-  rows.reserve(lines.size());
-  for (const store::RateLimitLine& line : lines)
-    rows.push_back({line.ca.empty() ? line.directory : line.ca, line.name,
-                    line.key.empty() ? "(each)" : shortened(line.key, 40), allowance(line),
-                    line.left ? std::to_string(*line.left) : "", shown_time(line.next_at),
-                    line.waiting == 0 ? "" : std::to_string(line.waiting), shown_time(line.last_starts_at),
-                    shortened(line.reason, 60)});
+  rows.reserve(found.size());
+  for (const store::RateLimitRow& row : found)
+    rows.push_back({row.ca.empty() ? row.directory : row.ca, row.name,
+                    row.key.empty() ? "(each)" : shortened(row.key, 40), allowance(row),
+                    row.left ? std::to_string(*row.left) : "", shown_time(row.next_at),
+                    row.waiting == 0 ? "" : std::to_string(row.waiting), shown_time(row.last_starts_at),
+                    shortened(row.reason, 60)});
   print_table(std::cout,
               {"CA", "LIMIT", "OF", "ALLOWS", "LEFT", "NEXT AT", "WAITING", "LAST STARTS", "THE CA SAID"},
               rows);
@@ -95,15 +95,15 @@ Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   if (arguments.has("all")) throw UsageError("--all is for `csrq limits forget`");
   const auto database = open_database(arguments.config());
-  const auto lines = store::rate_limits(*database, arguments.text("ca"), arguments.text("customer"));
+  const auto found = store::rate_limits(*database, arguments.text("ca"), arguments.text("customer"));
   if (arguments.json()) {
     json all = json::array();
-    for (const store::RateLimitLine& line : lines) all.push_back(to_json(line));
+    for (const store::RateLimitRow& row : found) all.push_back(to_json(row));
     std::cout << json_line(all);
-  } else if (lines.empty()) {
+  } else if (found.empty()) {
     std::cout << "no limit is known, and no CA has asked to wait\n";
   } else {
-    print_lines(lines);
+    print_rows(found);
   }
   return Exit::done;
 }

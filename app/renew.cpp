@@ -50,7 +50,7 @@ Exit renew_all(const Arguments& arguments) {
   const store::IncidentId id = store::open_incident(*database, scope, deadline);
   while (store::fill_incident(*database, id) > 0) {
   }
-  const store::IncidentLine incident = store::incidents(*database, id).at(0);
+  const store::IncidentRow incident = store::incidents(*database, id).at(0);
   if (arguments.json())
     std::cout << json_line(to_json(incident));
   else

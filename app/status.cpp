@@ -45,45 +45,45 @@ std::string id_text(const std::optional<store::RequestId>& id) {
   return id ? "request " + std::to_string(store::number(*id)) : std::string();
 }
 
-json to_json(const store::StatusLine& line) {
-  return {{"id", store::number(line.id)},
-          {"customer", line.customer},
-          {"names", line.names},
-          {"state", line.state},
-          {"attempts", line.attempts},
-          {"failures", line.failures},
-          {"next_attempt_at", text_or_null(line.next_attempt_at)},
-          {"earliest_issue_at", text_or_null(line.earliest_issue_at)},
-          {"error", line.error.empty() ? json() : json::parse(line.error, nullptr, false)},
-          {"not_after", text_or_null(line.not_after)},
-          {"renew_at", text_or_null(line.renew_at)},
-          {"days_left", value_or_null(line.days_left)},
-          {"worker", text_or_null(line.worker)},
-          {"updated_at", line.updated_at},
-          {"replaces", id_or_null(line.replaces)},
-          {"replaced_by", id_or_null(line.replaced_by)},
-          {"issued_by", text_or_null(line.issued_by)}};
+json to_json(const store::StatusRow& row) {
+  return {{"id", store::number(row.id)},
+          {"customer", row.customer},
+          {"names", row.names},
+          {"state", row.state},
+          {"attempts", row.attempts},
+          {"failures", row.failures},
+          {"next_attempt_at", text_or_null(row.next_attempt_at)},
+          {"earliest_issue_at", text_or_null(row.earliest_issue_at)},
+          {"error", row.error.empty() ? json() : json::parse(row.error, nullptr, false)},
+          {"not_after", text_or_null(row.not_after)},
+          {"renew_at", text_or_null(row.renew_at)},
+          {"days_left", value_or_null(row.days_left)},
+          {"worker", text_or_null(row.worker)},
+          {"updated_at", row.updated_at},
+          {"replaces", id_or_null(row.replaces)},
+          {"replaced_by", id_or_null(row.replaced_by)},
+          {"issued_by", text_or_null(row.issued_by)}};
 }
 
-void print_one(const store::StatusLine& line) {
+void print_one(const store::StatusRow& row) {
   const std::vector<std::pair<const char*, std::string>> fields{
-      {"request", std::to_string(store::number(line.id))},
-      {"customer", line.customer},
-      {"names", names_text(line.names, line.names.size())},
-      {"state", line.state},
-      {"attempts", std::to_string(line.attempts)},
-      {"failures", std::to_string(line.failures)},
-      {"next attempt", line.next_attempt_at},
-      {"earliest issue", line.earliest_issue_at},
-      {"error", error_text(line.error)},
-      {"not after", line.not_after},
-      {"days left", line.days_left ? std::to_string(*line.days_left) : ""},
-      {"renewal", line.renew_at},
-      {"issued by", line.issued_by},
-      {"worker", line.worker},
-      {"updated", line.updated_at},
-      {"replaces", id_text(line.replaces)},
-      {"replaced by", id_text(line.replaced_by)}};
+      {"request", std::to_string(store::number(row.id))},
+      {"customer", row.customer},
+      {"names", names_text(row.names, row.names.size())},
+      {"state", row.state},
+      {"attempts", std::to_string(row.attempts)},
+      {"failures", std::to_string(row.failures)},
+      {"next attempt", row.next_attempt_at},
+      {"earliest issue", row.earliest_issue_at},
+      {"error", error_text(row.error)},
+      {"not after", row.not_after},
+      {"days left", row.days_left ? std::to_string(*row.days_left) : ""},
+      {"renewal", row.renew_at},
+      {"issued by", row.issued_by},
+      {"worker", row.worker},
+      {"updated", row.updated_at},
+      {"replaces", id_text(row.replaces)},
+      {"replaced by", id_text(row.replaced_by)}};
   std::vector<std::vector<std::string>> rows;
   for (const auto& [name, value] : fields)
     if (!value.empty()) rows.push_back({std::string(name) + ":", value});
@@ -105,37 +105,37 @@ std::string gist(const std::string& detail) {
   return text;
 }
 
-void print_history(const std::vector<store::HistoryLine>& lines) {
+void print_history(const std::vector<store::HistoryRow>& found) {
   constexpr std::size_t gist_width = 120;
   constexpr std::size_t milliseconds = 23;
   std::vector<std::vector<std::string>> rows;
-  rows.reserve(lines.size());
-  for (const store::HistoryLine& line : lines)
-    rows.push_back({shown_time(line.at, milliseconds), line.what, line.worker,
-                    shortened(gist(line.detail), gist_width)});
+  rows.reserve(found.size());
+  for (const store::HistoryRow& row : found)
+    rows.push_back(
+        {shown_time(row.at, milliseconds), row.what, row.worker, shortened(gist(row.detail), gist_width)});
   print_table(std::cout, {"AT", "WHAT", "WORKER", ""}, rows);
 }
 
-json to_json(const std::vector<store::HistoryLine>& lines) {
+json to_json(const std::vector<store::HistoryRow>& found) {
   json all = json::array();
-  for (const store::HistoryLine& line : lines)
-    all.push_back({{"at", line.at},
-                   {"what", line.what},
-                   {"worker", text_or_null(line.worker)},
-                   {"detail", json::parse(line.detail, nullptr, false)}});
+  for (const store::HistoryRow& row : found)
+    all.push_back({{"at", row.at},
+                   {"what", row.what},
+                   {"worker", text_or_null(row.worker)},
+                   {"detail", json::parse(row.detail, nullptr, false)}});
   return all;
 }
 
-void print_lines(const std::vector<store::StatusLine>& lines) {
+void print_rows(const std::vector<store::StatusRow>& found) {
   constexpr std::size_t names_width = 44;
   constexpr std::size_t error_width = 60;
   std::vector<std::vector<std::string>> rows;
-  rows.reserve(lines.size());
-  for (const store::StatusLine& line : lines)
-    rows.push_back({std::to_string(store::number(line.id)), shortened(line.customer, 20),
-                    names_within(line.names, names_width), line.state,
-                    line.days_left ? std::to_string(*line.days_left) : "", shown_time(line.next_attempt_at),
-                    shortened(error_text(line.error), error_width)});
+  rows.reserve(found.size());
+  for (const store::StatusRow& row : found)
+    rows.push_back({std::to_string(store::number(row.id)), shortened(row.customer, 20),
+                    names_within(row.names, names_width), row.state,
+                    row.days_left ? std::to_string(*row.days_left) : "", shown_time(row.next_attempt_at),
+                    shortened(error_text(row.error), error_width)});
   print_table(std::cout, {"ID", "CUSTOMER", "NAMES", "STATE", "DAYS", "NEXT ATTEMPT", "ERROR"}, rows);
 }
 
@@ -160,8 +160,8 @@ void print_summary(store::Database& database) {
 Exit run(const Arguments& arguments) {
   const store::StatusFilter filter = filter_of(arguments);
   const auto database = open_for_reading(arguments.config());
-  const std::vector<store::StatusLine> lines = store::status(*database, filter);
-  if (filter.id && lines.empty()) {
+  const std::vector<store::StatusRow> found = store::status(*database, filter);
+  if (filter.id && found.empty()) {
     std::cerr << "csrq: there is no request " << store::number(*filter.id)
               << " (or this login may not see it)\n";
     return Exit::some_failed;
@@ -169,28 +169,28 @@ Exit run(const Arguments& arguments) {
   const bool wants_history = arguments.has("history");
   if (wants_history && !filter.id) throw UsageError("--history is of one request: name its ID");
   const auto history =
-      wants_history ? store::history(*database, *filter.id) : std::vector<store::HistoryLine>{};
+      wants_history ? store::history(*database, *filter.id) : std::vector<store::HistoryRow>{};
   if (arguments.json()) {
     json all = json::array();
-    for (const store::StatusLine& line : lines) all.push_back(to_json(line));
+    for (const store::StatusRow& row : found) all.push_back(to_json(row));
     if (wants_history) all.front()["history"] = to_json(history);
     std::cout << json_line(all);
     return Exit::done;
   }
   if (filter.id) {
-    print_one(lines.front());
+    print_one(found.front());
     if (wants_history) {
       std::cout << "\n";
       print_history(history);
     }
     return Exit::done;
   }
-  if (!lines.empty()) print_lines(lines);
+  if (!found.empty()) print_rows(found);
   if (filter.domain.empty() && filter.customer.empty())
     print_summary(*database);
-  else if (lines.empty())
+  else if (found.empty())
     std::cout << "no requests\n";
-  if (lines.size() == static_cast<std::size_t>(filter.limit))
+  if (found.size() == static_cast<std::size_t>(filter.limit))
     std::cout << "(the first " << filter.limit << "; --limit shows more)\n";
   return Exit::done;
 }

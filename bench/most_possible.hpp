@@ -25,7 +25,7 @@ class MostPossible {
 
  private:
   using Due = std::pair<Time, std::size_t>;
-  using Line = std::priority_queue<Due, std::vector<Due>, std::greater<>>;
+  using Waiting = std::priority_queue<Due, std::vector<Due>, std::greater<>>;
 
   void insert_due(Time now);
   bool has_account(std::size_t customer, Time now);
@@ -35,8 +35,8 @@ class MostPossible {
   const std::vector<int> order_;  ///< accounts are registered for those first who can use them most
   LimitedCa ca_{};
   OtherClient other_client_;
-  std::size_t next_{0};      ///< name to be inserted
-  std::vector<Line> lines_;  ///< of each customer, by when a name can be tried
+  std::size_t next_{0};           ///< name to be inserted
+  std::vector<Waiting> waiting_;  ///< of each customer, by when a name can be tried
   std::vector<bool> registered_;
   std::vector<bool> tried_;  ///< names that failed
 };

@@ -45,7 +45,7 @@ std::unique_ptr<issuance::Task> TaskQueue::take() {
   for (;;) {
     if (closed_) return nullptr;
     call_due();
-    if (!line_.empty()) return next_of_line();
+    if (!customers_.empty()) return next_in_turn();
     if (heap_.empty() || has_leader_) {
       followers_.wait(lock);
       continue;
@@ -64,21 +64,21 @@ void TaskQueue::call_due() {
     std::unique_ptr<issuance::Task> task = std::move(heap_.back().task);
     heap_.pop_back();
     auto& tasks = due_[task->claim.customer];
-    if (tasks.empty()) line_.push_back(task->claim.customer);
+    if (tasks.empty()) customers_.push_back(task->claim.customer);
     tasks.push_back(std::move(task));
   }
 }
 
-std::unique_ptr<issuance::Task> TaskQueue::next_of_line() {
-  const auto its_turn = due_.find(line_.front());
-  line_.pop_front();
+std::unique_ptr<issuance::Task> TaskQueue::next_in_turn() {
+  const auto its_turn = due_.find(customers_.front());
+  customers_.pop_front();
   std::unique_ptr<issuance::Task> task = std::move(its_turn->second.front());
   its_turn->second.pop_front();
   if (its_turn->second.empty())
     due_.erase(its_turn);
   else
-    line_.push_back(task->claim.customer);
-  if ((!line_.empty() || !heap_.empty()) && !has_leader_) followers_.notify_one();
+    customers_.push_back(task->claim.customer);
+  if ((!customers_.empty() || !heap_.empty()) && !has_leader_) followers_.notify_one();
   return task;
 }
 
@@ -87,7 +87,7 @@ void TaskQueue::close() {
   closed_ = true;
   heap_.clear();
   due_.clear();
-  line_.clear();
+  customers_.clear();
   leader_.notify_all();
   followers_.notify_all();
 }

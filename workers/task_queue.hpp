@@ -37,7 +37,7 @@ class TaskQueue {
   };
   static bool later(const Entry& left, const Entry& right);
   void call_due();
-  std::unique_ptr<issuance::Task> next_of_line();
+  std::unique_ptr<issuance::Task> next_in_turn();
 
   std::mutex mutex_{};
   // Of all waiting threads only one, the leader, waits for the first due time; the others need no wake-up for
@@ -49,7 +49,7 @@ class TaskQueue {
   std::uint64_t next_number_{0};
   std::vector<Entry> heap_{};                                                 ///< the waiting room
   std::map<std::string, std::deque<std::unique_ptr<issuance::Task>>> due_{};  ///< by customer; none is empty
-  std::deque<std::string> line_{};                                            ///< the customers of due_
+  std::deque<std::string> customers_{};                                       ///< of due_, in turn
 };
 
 }  // namespace csrq::workers

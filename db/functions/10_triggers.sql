@@ -53,13 +53,13 @@ BEGIN
                   HINT = 'replaces_id is the id of an earlier request of the same customer.';
     END IF;
     IF NEW.replaces_id IS NOT NULL AND (
-        WITH RECURSIVE line AS (
+        WITH RECURSIVE succession AS (
             SELECT r.replaces_id, r.status, 1 AS length FROM csrq.request r WHERE r.id = NEW.replaces_id
             UNION ALL
-            SELECT r.replaces_id, r.status, l.length + 1 FROM line l JOIN csrq.request r ON r.id = l.replaces_id WHERE l.status <> 'issued' AND l.length < 100)
-        SELECT max(length) FROM line) >= 100 THEN
+            SELECT r.replaces_id, r.status, s.length + 1 FROM succession s JOIN csrq.request r ON r.id = s.replaces_id WHERE s.status <> 'issued' AND s.length < 100)
+        SELECT max(length) FROM succession) >= 100 THEN
         RAISE EXCEPTION 'request % is the last of 100 that replace one another, and none was issued', NEW.replaces_id
-            USING ERRCODE = 'check_violation', CONSTRAINT = 'line_is_short', HINT = 'Cancel those that are not wanted any more, and insert without replaces_id.';
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'succession_is_short', HINT = 'Cancel those that are not wanted any more, and insert without replaces_id.';
     END IF;
     RETURN NEW;
 END $$;
@@ -199,7 +199,7 @@ CREATE OR REPLACE TRIGGER frozen BEFORE UPDATE OF id, customer, csr, created_by,
     FOR EACH ROW WHEN ((OLD.id, OLD.customer, OLD.csr, OLD.created_by, OLD.created_at)
         IS DISTINCT FROM (NEW.id, NEW.customer, NEW.csr, NEW.created_by, NEW.created_at))
     EXECUTE FUNCTION csrq.frozen('id, customer, csr, created_by and created_at');
--- Not to null: a request that is deleted leaves the line.
+-- Not to null: a request that is deleted leaves the succession.
 CREATE OR REPLACE TRIGGER frozen_place BEFORE UPDATE OF replaces_id ON csrq.request
     FOR EACH ROW WHEN (NEW.replaces_id IS NOT NULL AND OLD.replaces_id IS DISTINCT FROM NEW.replaces_id)
     EXECUTE FUNCTION csrq.frozen('replaces_id');

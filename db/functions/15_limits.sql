@@ -129,24 +129,24 @@ END $$;
 COMMENT ON FUNCTION csrq.take_tokens(text, text[], text[], boolean)
     IS 'Takes a token from each of these buckets, or from none: then it says which is empty and when to come back.';
 
--- Accounts that may not be registered yet stand in line: by lane; within one first those that have waited for a week, by
+-- Accounts that may not be registered yet wait their turn: by lane; within one first those that have waited for a week, by
 -- the day on which they came; then those with the most rows, since an account more for them means the most certificates more. An
 -- account keeps its place by coming back when it was told to, at least once a day.
-CREATE OR REPLACE FUNCTION csrq.place_in_line(p_waiting csrq.account_in_line) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION csrq.rank_of_waiting(p_waiting csrq.account_in_line) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT ARRAY[p_waiting.lane,
                  CASE WHEN p_waiting.since < now() - interval '7 days' THEN floor(extract(epoch FROM p_waiting.since) / 86400) ELSE 1e9 END::bigint,
                  -p_waiting.rows, p_waiting.account_id]
 $$;
-COMMENT ON FUNCTION csrq.place_in_line(csrq.account_in_line) IS 'The less, the sooner is its turn.';
+COMMENT ON FUNCTION csrq.rank_of_waiting(csrq.account_in_line) IS 'The less, the sooner is its turn.';
 
-CREATE OR REPLACE FUNCTION csrq.line_of_accounts(p_directory text) RETURNS SETOF csrq.account_in_line
+CREATE OR REPLACE FUNCTION csrq.waiting_accounts(p_directory text) RETURNS SETOF csrq.account_in_line
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT i.* FROM csrq.account_in_line i JOIN csrq.acme_account a ON a.id = i.account_id
      WHERE i.directory = p_directory AND i.let_go_at IS NULL AND i.come_back_at > now() - interval '5 minutes'
        AND (i.rows = 0 OR EXISTS (SELECT FROM csrq.job j WHERE j.customer = a.owner AND j.status <> 'parked'))
 $$;
-COMMENT ON FUNCTION csrq.line_of_accounts(text) IS 'The accounts that wait. Not those that did not come back when told to, nor those whose customers have cancelled everything.';
+COMMENT ON FUNCTION csrq.waiting_accounts(text) IS 'The accounts that wait. Not those that did not come back when told to, nor those whose customers have cancelled everything.';
 
 CREATE OR REPLACE FUNCTION csrq.rows_for_orders(p_customer text, OUT lane int, OUT rows int)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -160,16 +160,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.rows_for_orders(text) IS 'The most urgent lane in which a customer has rows that need an order, now or, put off, within a day (null: in none), and how many there are, up to 10000.';
 
-CREATE OR REPLACE FUNCTION csrq.before_in_line(p_waiting csrq.account_in_line) RETURNS bigint
+CREATE OR REPLACE FUNCTION csrq.waiting_before(p_waiting csrq.account_in_line) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    its_place bigint[] := csrq.place_in_line(p_waiting);
+    its_place bigint[] := csrq.rank_of_waiting(p_waiting);
 BEGIN
     -- Behind so many it is days away, whatever their number.
-    RETURN (SELECT count(*) FROM (SELECT FROM csrq.line_of_accounts(p_waiting.directory) i
-                                   WHERE i.account_id <> p_waiting.account_id AND csrq.place_in_line(i) < its_place LIMIT 1000) b);
+    RETURN (SELECT count(*) FROM (SELECT FROM csrq.waiting_accounts(p_waiting.directory) i
+                                   WHERE i.account_id <> p_waiting.account_id AND csrq.rank_of_waiting(i) < its_place LIMIT 1000) b);
 END $$;
-COMMENT ON FUNCTION csrq.before_in_line(csrq.account_in_line) IS 'How many accounts have their turn before this one, up to 1000.';
+COMMENT ON FUNCTION csrq.waiting_before(csrq.account_in_line) IS 'How many accounts have their turn before this one, up to 1000.';
 
 -- A guess: nobody knows for which CA a row is before it is looked at.
 CREATE OR REPLACE FUNCTION csrq.others_come(p_tokens int) RETURNS boolean
@@ -221,9 +221,9 @@ BEGIN
         waiting.directory := p_directory;
         waiting.lane := coalesce(customer_has.lane, 1);
         waiting.rows := customer_has.rows;
-        -- The first in line has the next token, and so on.
-        its_turn := greatest(bucket.token_at + csrq.before_in_line(waiting) * bucket.refill, held_until);
-        -- Where more customers come at once than there are tokens, the first to ask has none before the others have got in line, too.
+        -- The first has the next token, and so on.
+        its_turn := greatest(bucket.token_at + csrq.waiting_before(waiting) * bucket.refill, held_until);
+        -- Where more customers come at once than there are tokens, the first to ask has none before the others have come, too.
         IF its_turn <= now() AND account.policy = 'per_customer' AND waiting.lane > 0 AND waiting.since > now() - interval '10 seconds' AND csrq.others_come(bucket.tokens) THEN
             is_decided := false;
             its_turn := waiting.since + interval '10 seconds';
@@ -282,7 +282,7 @@ BEGIN
                          WHERE NOT EXISTS (SELECT FROM csrq.rate_hold h WHERE h.directory = i.directory AND h.scope IN ('ca', 'address') AND h.until > now())
     LOOP
         WITH first_ones AS MATERIALIZED (
-            SELECT i.account_id FROM csrq.line_of_accounts(ca_directory) i ORDER BY csrq.place_in_line(i)
+            SELECT i.account_id FROM csrq.waiting_accounts(ca_directory) i ORDER BY csrq.rank_of_waiting(i)
              LIMIT least(1000, csrq.tokens(ca_directory, 'new_accounts_per_address', ''))),
         late AS MATERIALIZED (
             SELECT i.account_id, a.owner FROM first_ones f JOIN csrq.account_in_line i ON i.account_id = f.account_id JOIN csrq.acme_account a ON a.id = f.account_id

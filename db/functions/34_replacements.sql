@@ -35,7 +35,7 @@ DECLARE
     former csrq.request;
     next_id bigint := (SELECT r.replaces_id FROM csrq.request r WHERE r.id = p_request);
 BEGIN
-    -- Up the line: whoever was issued has ended those before it at that time.
+    -- Up the succession: whoever was issued has ended those before it at that time.
     LOOP
         SELECT * INTO former FROM csrq.request r WHERE r.id = next_id AND r.id <> p_request;
         EXIT WHEN former.id IS NULL;

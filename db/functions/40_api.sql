@@ -174,14 +174,14 @@ BEGIN
                   FROM draws d JOIN bucket b USING (directory, name, key)
                  WHERE d.kind = 'issue' OR b.renewals <> 'exempt') o
          GROUP BY o.id),
-    in_line AS (SELECT u.id, max(i.come_back_at) AS until FROM uses u JOIN csrq.account_in_line i ON i.account_id = u.account_id GROUP BY u.id),
-    line AS (
-        SELECT CASE WHEN s.worker IS NOT NULL THEN now() ELSE s.next_attempt_at END AS next_attempt_at, greatest(s.earliest_issue_at, held.until, charged.until, in_line.until) AS issue_at
-          FROM csrq.status s LEFT JOIN held ON held.id = s.id LEFT JOIN charged ON charged.id = s.id LEFT JOIN in_line ON in_line.id = s.id WHERE s.id = ANY (retried))
+    waiting AS (SELECT u.id, max(i.come_back_at) AS until FROM uses u JOIN csrq.account_in_line i ON i.account_id = u.account_id GROUP BY u.id),
+    report AS (
+        SELECT CASE WHEN s.worker IS NOT NULL THEN now() ELSE s.next_attempt_at END AS next_attempt_at, greatest(s.earliest_issue_at, held.until, charged.until, waiting.until) AS issue_at
+          FROM csrq.status s LEFT JOIN held ON held.id = s.id LEFT JOIN charged ON charged.id = s.id LEFT JOIN waiting ON waiting.id = s.id WHERE s.id = ANY (retried))
     SELECT count(*), min(l.next_attempt_at), max(l.next_attempt_at), max(l.issue_at),
            count(*) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now())),
            max(l.issue_at) FILTER (WHERE l.issue_at > greatest(l.next_attempt_at, now()))
-      FROM line l;
+      FROM report l;
 END $$;
 COMMENT ON FUNCTION csrq.retry_report(bigint, text, text, boolean, interval, text, text)
     IS 'As csrq.retry(), and says when: how many rows, when the first and the last is tried, when the last can be issued as the limits stand; and how many of them wait for a limit of the CA, which nobody here can end, until when.';

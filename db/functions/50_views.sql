@@ -153,7 +153,7 @@ SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period,
   LEFT JOIN csrq.rate_hold h ON h.directory = s.directory AND h.scope = s.scope AND h.key = s.key AND h.until > now()
   CROSS JOIN LATERAL (
        SELECT CASE WHEN s.name = 'new_accounts_per_address'
-                   THEN (SELECT count(*) FROM csrq.line_of_accounts(s.directory))
+                   THEN (SELECT count(*) FROM csrq.waiting_accounts(s.directory))
                    WHEN a.policy = 'per_customer'
                    THEN (SELECT count(*) FROM csrq.job j WHERE j.customer = a.owner AND j.status = 'ready' AND NOT j.started AND j.kind = 'issue')
                    ELSE 0 END AS waiting) w;

@@ -74,7 +74,7 @@ GRANT EXECUTE ON FUNCTION csrq.drop_full_buckets TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.give_back_cancelled TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.write_hold TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.limit_for TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.line_of_accounts TO csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.waiting_accounts TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.name_set_key TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.next_token_at TO csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.seed_domains TO csrq_worker;

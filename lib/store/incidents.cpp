@@ -23,7 +23,7 @@ constexpr auto unnamed_sql = R"sql(
      WHERE h.issuer IS NULL ORDER BY h.id
 )sql";
 
-IncidentLine line_in(const pqxx::row& row) {
+IncidentRow row_in(const pqxx::row& row) {
   return {.id = row[0].as<std::int64_t>(),
           .opened_at = text(row[1]),
           .opened_by = text(row[2]),
@@ -63,13 +63,13 @@ std::int64_t fill_incidents(Database& database, int batch) {
   return number_or_refuse(database, "SELECT csrq.fill_incidents($1)", {batch});
 }
 
-std::vector<IncidentLine> incidents(Database& database, std::optional<IncidentId> incident) {
-  std::vector<IncidentLine> lines;
+std::vector<IncidentRow> incidents(Database& database, std::optional<IncidentId> incident) {
+  std::vector<IncidentRow> found;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    lines.clear();
-    for (const auto& row : execute(transaction, incidents_sql, {incident})) lines.push_back(line_in(row));
+    found.clear();
+    for (const auto& row : execute(transaction, incidents_sql, {incident})) found.push_back(row_in(row));
   });
-  return lines;
+  return found;
 }
 
 std::vector<UnnamedIssuer> unnamed_issuers(Database& database) {

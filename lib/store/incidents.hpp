@@ -32,8 +32,8 @@ std::int64_t fill_incident(Database& database, IncidentId incident, int batch = 
 /// The same for those that nobody has filled.
 std::int64_t fill_incidents(Database& database, int batch = 5'000);
 
-/// A line of csrq.incidents; times as PostgreSQL writes them, empty where it has none.
-struct IncidentLine {
+/// A row of csrq.incidents; times as PostgreSQL writes them, empty where it has none.
+struct IncidentRow {
   std::int64_t id{};
   std::string opened_at{};
   std::string opened_by{};
@@ -51,7 +51,7 @@ struct IncidentLine {
   std::string directory{};  ///< of the CA that opened it by moving windows into the past
 };
 /// The latest first; `incident`: only that one.
-std::vector<IncidentLine> incidents(Database& database, std::optional<IncidentId> incident = std::nullopt);
+std::vector<IncidentRow> incidents(Database& database, std::optional<IncidentId> incident = std::nullopt);
 
 /// A chain of issuers of which nobody has read yet who issues below it.
 struct UnnamedIssuer {

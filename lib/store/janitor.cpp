@@ -139,16 +139,16 @@ std::vector<PendingAuthorization> pending_authorizations(Database& database, con
   return pending;
 }
 
-std::vector<HistoryLine> history(Database& database, RequestId request) {
-  std::vector<HistoryLine> lines;
+std::vector<HistoryRow> history(Database& database, RequestId request) {
+  std::vector<HistoryRow> found;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    lines.clear();
+    found.clear();
     for (const auto& row :
          execute(transaction, "SELECT at, what, worker, detail FROM csrq.history($1)", {request}))
-      lines.push_back(
+      found.push_back(
           {.at = text(row[0]), .what = text(row[1]), .worker = text(row[2]), .detail = text(row[3])});
   });
-  return lines;
+  return found;
 }
 
 namespace {

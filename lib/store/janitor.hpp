@@ -57,7 +57,7 @@ struct Settlement {
 };
 void settled(Database& database, AuthorizationId authorization, const Settlement& settlement);
 
-/// A line of csrq.pending_authorizations; times are text as PostgreSQL prints them, empty for null.
+/// A row of csrq.pending_authorizations; times are text as PostgreSQL prints them, empty for null.
 struct PendingAuthorization {
   AuthorizationId id{};
   std::string ca{};
@@ -73,14 +73,14 @@ struct PendingAuthorization {
 /// `customer`: empty for all. Oldest first.
 std::vector<PendingAuthorization> pending_authorizations(Database& database, const std::string& customer);
 
-/// A line of csrq.history().
-struct HistoryLine {
+/// A row of csrq.history().
+struct HistoryRow {
   std::string at{};  ///< as PostgreSQL prints it
   std::string what{};
   std::string worker{};  ///< host:pid; empty: none
   std::string detail{};  ///< JSON
 };
-std::vector<HistoryLine> history(Database& database, RequestId request);
+std::vector<HistoryRow> history(Database& database, RequestId request);
 
 using Pruned = std::vector<std::pair<std::string, std::int64_t>>;
 /// csrq.prune() until nothing is left to it, with at most `batch` rows of each kind in a transaction: what

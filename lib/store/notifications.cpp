@@ -135,11 +135,11 @@ bool clear_alarm(Database& database, const std::string& key, Duration unseen_for
 }
 
 std::vector<Undelivered> undelivered(Database& database, const std::string& customer) {
-  std::vector<Undelivered> lines;
+  std::vector<Undelivered> found;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    lines.clear();
+    found.clear();
     for (const auto& row : execute(transaction, undelivered_sql, {null_if_empty(customer)}))
-      lines.push_back({.id = row[0].as<std::int64_t>(),
+      found.push_back({.id = row[0].as<std::int64_t>(),
                        .created_at = text(row[1]),
                        .kind = text(row[2]),
                        .customer = text(row[3]),
@@ -150,7 +150,7 @@ std::vector<Undelivered> undelivered(Database& database, const std::string& cust
                        .next_attempt_at = text(row[8]),
                        .last_error = text(row[9])});
   });
-  return lines;
+  return found;
 }
 
 std::vector<OpenAlarm> open_alarms(Database& database, const std::string& customer) {

@@ -31,7 +31,7 @@ constexpr auto certificates_to_seed_sql = R"sql(
     SELECT array_to_json(names), issued_at FROM csrq.certificates_to_seed($1, $2, $3)
 )sql";
 
-RateLimitLine line_in(const pqxx::row& row) {
+RateLimitRow row_in(const pqxx::row& row) {
   return {.ca = text(row[0]),
           .directory = text(row[1]),
           .name = text(row[2]),
@@ -123,16 +123,16 @@ Duration write_hold(Database& database, const RefusedByCa& refused, std::optiona
   return wait;
 }
 
-std::vector<RateLimitLine> rate_limits(Database& database, const std::string& ca,
-                                       const std::string& customer) {
-  std::vector<RateLimitLine> lines;
+std::vector<RateLimitRow> rate_limits(Database& database, const std::string& ca,
+                                      const std::string& customer) {
+  std::vector<RateLimitRow> found;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    lines.clear();
+    found.clear();
     for (const auto& row :
          execute(transaction, rate_limits_sql, {null_if_empty(ca), null_if_empty(customer)}))
-      lines.push_back(line_in(row));
+      found.push_back(row_in(row));
   });
-  return lines;
+  return found;
 }
 
 ForgottenLimits forget_limits(Database& database, const LimitSelection& selection) {

@@ -62,8 +62,8 @@ struct RefusedByCa {
 Duration write_hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
                     const Failure& why, Duration least = {});
 
-/// A line of csrq.rate_limits; times are text as PostgreSQL prints them, empty for null.
-struct RateLimitLine {
+/// A row of csrq.rate_limits; times are text as PostgreSQL prints them, empty for null.
+struct RateLimitRow {
   std::string ca{};
   std::string directory{};
   std::string name{};
@@ -82,8 +82,7 @@ struct RateLimitLine {
   std::string source{};
 };
 /// Empty filters: all.
-std::vector<RateLimitLine> rate_limits(Database& database, const std::string& ca,
-                                       const std::string& customer);
+std::vector<RateLimitRow> rate_limits(Database& database, const std::string& ca, const std::string& customer);
 
 /// What csrq.forget_limits() is to forget; empty: all. `scope` as in csrq.rate_hold, or the name of a limit.
 struct LimitSelection {

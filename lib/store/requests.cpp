@@ -69,7 +69,7 @@ std::optional<RequestId> id_or_none(const pqxx::field& field) {
   return field.is_null() ? std::nullopt : std::optional(RequestId{field.as<std::int64_t>()});
 }
 
-StatusLine line_in(const pqxx::row& row) {
+StatusRow row_in(const pqxx::row& row) {
   return {.id = RequestId{row[0].as<std::int64_t>()},
           .customer = text(row[1]),
           .names = texts(row[2]),
@@ -128,18 +128,18 @@ std::vector<Submitted> submit(Database& database, const std::vector<Submission>&
   return submitted;
 }
 
-std::vector<StatusLine> status(Database& database, const StatusFilter& filter) {
-  std::vector<StatusLine> lines;
+std::vector<StatusRow> status(Database& database, const StatusFilter& filter) {
+  std::vector<StatusRow> found;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    lines.clear();
+    found.clear();
     Parameter below_domain = std::nullopt;
     if (!filter.domain.empty())
       below_domain = text(execute(transaction, requests_of_sql, {filter.domain})[0][0]);
     for (const auto& row : execute(transaction, status_sql,
                                    {filter.id, null_if_empty(filter.customer), below_domain, filter.limit}))
-      lines.push_back(line_in(row));
+      found.push_back(row_in(row));
   });
-  return lines;
+  return found;
 }
 
 std::map<std::string, std::int64_t> count_by_state(Database& database) {

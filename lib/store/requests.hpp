@@ -34,8 +34,8 @@ struct Submitted {
 /// refused.
 std::vector<Submitted> submit(Database& database, const std::vector<Submission>& submissions);
 
-/// A line of csrq.status; times are text as PostgreSQL prints them, empty for null.
-struct StatusLine {
+/// A row of csrq.status; times are text as PostgreSQL prints them, empty for null.
+struct StatusRow {
   RequestId id{};
   std::string customer{};
   std::vector<std::string> names{};
@@ -61,7 +61,7 @@ struct StatusFilter {
   int limit{1000};
 };
 /// Newest first.
-std::vector<StatusLine> status(Database& database, const StatusFilter& filter);
+std::vector<StatusRow> status(Database& database, const StatusFilter& filter);
 
 /// How many requests stand in each state.
 std::map<std::string, std::int64_t> count_by_state(Database& database);

@@ -25,7 +25,7 @@ struct Portfolio : Store {
     return ids;
   }
   /// As `csrq renew --issuer` does it.
-  store::IncidentLine open(const store::IncidentScope& scope, int batch = 2) {
+  store::IncidentRow open(const store::IncidentScope& scope, int batch = 2) {
     const auto id = store::open_incident(database, scope, now() + 5 * 24h);
     while (store::fill_incident(database, id, batch) > 0) {
     }
