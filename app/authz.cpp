@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string joined(const std::vector<std::int64_t>& ids) {
+std::string ids_text(const std::vector<std::int64_t>& ids) {
   std::string text;
   for (const std::int64_t id : ids) text += (text.empty() ? "" : " ") + std::to_string(id);
   return text;
@@ -38,7 +38,7 @@ void print_rows(const std::vector<store::PendingAuthorization>& pending) {
   rows.reserve(pending.size());
   for (const auto& row : pending)
     rows.push_back({std::to_string(store::number(row.id)), row.ca, shortened(row.customer, 20),
-                    shortened(row.identifier, 40), shown_time(row.created_at), joined(row.needed_by),
+                    shortened(row.identifier, 40), shown_time(row.created_at), ids_text(row.needed_by),
                     row.disposition, shown_time(row.disposition_at)});
   print_table(std::cout,
               {"ID", "CA", "CUSTOMER", "IDENTIFIER", "SEEN", "NEEDED BY", "WHAT WILL HAPPEN", "NOT BEFORE"},

@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/log.hpp"
+#include "base/this_host.hpp"
 #include "store/migrations.hpp"
 
 namespace csrq::workers {
@@ -36,11 +36,6 @@ constexpr int most_claims_in_vain = 10;
 constexpr auto moment_of_a_lock = 100ms;
 /// A batch does not wait for rows that have been locked for so long.
 constexpr Duration longest_lock_of_batch = 1min;
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
 
 std::size_t capacity_of(const Config& config, const issuance::CaPool& cas) {
   return static_cast<std::size_t>(std::max(1, std::min(config.worker.in_flight, cas.orders_in_flight())));
@@ -125,7 +120,7 @@ Tally Issuer::tally() const {
 }
 
 void Issuer::serve() {
-  worker_ = store::worker_start(coordination_, host_name(), getpid(), CSRQ_VERSION);
+  worker_ = store::worker_start(coordination_, name_of_this_host(), getpid(), CSRQ_VERSION);
   std::vector<std::jthread> threads;
   const std::size_t count = std::min(capacity_, static_cast<std::size_t>(config_.worker.threads));
   for (std::size_t i = 0; i < count; ++i) threads.emplace_back([this] { step_tasks(); });
@@ -213,7 +208,7 @@ void Issuer::register_again() {
   queue_.hasten(fences);
   accounts_.look_up_again();
   store::worker_stop(coordination_, worker_);  // gives back what was claimed meanwhile
-  worker_ = store::worker_start(coordination_, host_name(), getpid(), CSRQ_VERSION);
+  worker_ = store::worker_start(coordination_, name_of_this_host(), getpid(), CSRQ_VERSION);
 }
 
 void Issuer::hear_of_retries() {

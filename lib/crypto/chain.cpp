@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 namespace csrq::crypto {
 namespace {
@@ -14,10 +15,8 @@ constexpr auto tolerance = std::chrono::minutes(5);
   fail(FailureClass::transient, "bad_chain", what);
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text.empty() ? "none" : text;
+std::string names_text(const std::vector<std::string>& names) {
+  return names.empty() ? "none" : joined(names);
 }
 
 bool covers(const Certificate& certificate, Time at) {
@@ -41,8 +40,8 @@ const Certificate& end_entity(const std::vector<Certificate>& certificates, cons
 
 void check_end_entity(const Certificate& certificate, const ChainDemand& demand) {
   if (const std::vector<std::string> names = certificate.names(); names != demand.names)
-    refuse("the certificate's names are not those of the order: it has " + joined(names) + ", ordered were " +
-           joined(demand.names));
+    refuse("the certificate's names are not those of the order: it has " + names_text(names) +
+           ", ordered were " + names_text(demand.names));
   if (certificate.is_self_signed()) refuse("the certificate is signed by its own key, not by a CA");
   if (certificate.says_ca())
     refuse("the certificate says CA:TRUE: whoever has its key could issue others, so it is no end entity's");

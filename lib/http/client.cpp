@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "base/error.hpp"
+#include "base/identifier.hpp"
 #include "http/text.hpp"
 #include "http/transfer.hpp"
 #include "http/trust.hpp"
@@ -243,7 +244,7 @@ std::vector<std::string> Response::headers_named(std::string_view name) const {
 
 std::string Response::media_type() const {
   const std::string_view value = header("content-type");
-  return lower_case(trimmed(value.substr(0, value.find(';'))));
+  return to_lower_ascii(trimmed(value.substr(0, value.find(';'))));
 }
 
 }  // namespace csrq::http

@@ -9,6 +9,7 @@
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/status.hpp>
 
+#include "base/identifier.hpp"
 #include "base/log.hpp"
 #include "http/request_rules.hpp"
 #include "http/text.hpp"
@@ -61,7 +62,7 @@ std::string host_name(std::string_view host) {
   const std::size_t bracket = host.rfind(']');
   const bool has_port =
       colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
-  return lower_case(trimmed(has_port ? host.substr(0, colon) : host));
+  return to_lower_ascii(trimmed(has_port ? host.substr(0, colon) : host));
 }
 
 std::string text_of(net::ip::address address) {

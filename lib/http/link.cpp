@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/identifier.hpp"
 #include "http/text.hpp"
 
 namespace csrq::http {
@@ -34,7 +35,7 @@ class Reader {
     bool has_rel = false;
     for (skip(white_space); take(';'); skip(white_space)) {
       skip(white_space);
-      const std::string name = lower_case(until(" \t;,="));
+      const std::string name = to_lower_ascii(until(" \t;,="));
       std::optional<std::string> value = parameter_value();
       if (!value) return std::nullopt;
       if (name != "rel" || has_rel) continue;
@@ -101,7 +102,7 @@ class Reader {
       text = trimmed(text);
       if (text.empty()) return words;
       const std::string_view word = text.substr(0, text.find_first_of(white_space));
-      words.push_back(lower_case(word));
+      words.push_back(to_lower_ascii(word));
       text.remove_prefix(word.size());
     }
   }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/identifier.hpp"
 #include "base/network.hpp"
-#include "http/text.hpp"
 
 namespace csrq::http {
 namespace {
@@ -50,7 +50,7 @@ bool has_sound_framing(const RequestHeader& request) {
     return lengths == 0 || (lengths == 1 && is_decimal(view(request[field::content_length])));
   // What HTTP/1.0 makes of an encoding, nobody knows (RFC 9112 §6.1).
   return encodings == 1 && lengths == 0 && request.version() >= http_1_1 &&
-         lower_case(view(request[field::transfer_encoding])) == "chunked";
+         to_lower_ascii(view(request[field::transfer_encoding])) == "chunked";
 }
 
 bool has_sound_host(const RequestHeader& request) {
@@ -82,7 +82,7 @@ std::optional<Target> target_of(std::string_view text) {
   if (text.starts_with('/')) return Target{.path = std::string(text), .authority = {}};
   const std::size_t scheme_end = text.find("://");
   if (scheme_end == std::string_view::npos) return std::nullopt;
-  const std::string scheme = lower_case(text.substr(0, scheme_end));
+  const std::string scheme = to_lower_ascii(text.substr(0, scheme_end));
   const std::string_view rest = text.substr(scheme_end + 3);
   const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
   if ((scheme != "http" && scheme != "https") || authority.empty() || !is_authority(authority))

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/identifier.hpp"
 #include "base/public_address.hpp"
 #include "http/link.hpp"
 #include "http/text.hpp"
@@ -143,8 +144,9 @@ void Transfer::set_headers() {
   bool has_content_type = false;
   for (const auto& [name, value] : request_.headers) {
     if (breaks_header(name) || breaks_header(value))
-      throw std::invalid_argument("a request header holds a line break: " + lower_case(name.substr(0, 40)));
-    has_content_type = has_content_type || lower_case(name) == "content-type";
+      throw std::invalid_argument("a request header holds a line break: " +
+                                  to_lower_ascii(name.substr(0, 40)));
+    has_content_type = has_content_type || to_lower_ascii(name) == "content-type";
     add(value.empty() ? name + ";" : name + ": " + value);  // libcurl's way to write an empty value
   }
   if (!has_content_type) add("Content-Type:");  // libcurl would call any body a form
@@ -169,7 +171,7 @@ bool Transfer::add_header_line(std::string_view line) {
     if ((line.front() == ' ' || line.front() == '\t') && !response_.headers.empty()) {
       response_.headers.back().second.append(" ").append(trimmed(line));
     } else if (colon != std::string_view::npos) {
-      response_.headers.emplace_back(lower_case(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+      response_.headers.emplace_back(to_lower_ascii(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
     }
   }
   return true;

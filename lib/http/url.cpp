@@ -4,8 +4,8 @@
 #include <charconv>
 #include <memory>
 
+#include "base/identifier.hpp"
 #include "http/link.hpp"
-#include "http/text.hpp"
 
 namespace csrq::http {
 
@@ -58,7 +58,7 @@ std::string resolve_url(std::string_view base, std::string_view reference) {
 Origin origin_of(std::string_view url) {
   const Url parsed = parse_url(url);
   if (!parsed) return {};
-  Origin origin{part_of(parsed, CURLUPART_SCHEME), lower_case(part_of(parsed, CURLUPART_HOST)), 0};
+  Origin origin{part_of(parsed, CURLUPART_SCHEME), to_lower_ascii(part_of(parsed, CURLUPART_HOST)), 0};
   const std::string port = part_of(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT);
   std::from_chars(port.data(), port.data() + port.size(), origin.port);
   return origin;

@@ -1,11 +1,9 @@
 #include "issuance/alarms.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 
 #include "acme/used_up_limit.hpp"
+#include "base/this_host.hpp"
 #include "issuance/issuance.hpp"
 #include "issuance/order_failure.hpp"
 #include "store/notifications.hpp"
@@ -86,9 +84,7 @@ void raise_account_alarm(store::Database& database, const store::AccountOwner& o
 }
 
 std::string sealing_key_alarm() {
-  std::array<char, 256> host{};
-  if (gethostname(host.data(), host.size() - 1) != 0) return "sealing_key:unknown";
-  return std::string("sealing_key:") + host.data();
+  return "sealing_key:" + name_of_this_host();
 }
 
 }  // namespace csrq::issuance

@@ -6,6 +6,7 @@
 #include "acme/revocation.hpp"
 #include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "issuance/alarms.hpp"
 #include "issuance/order_failure.hpp"
 #include "issuance/rate_limits.hpp"
@@ -36,12 +37,6 @@ std::string primary_message(std::string_view message) {
   constexpr std::string_view severity = "ERROR:  ";
   if (message.starts_with(severity)) message.remove_prefix(severity.size());
   return std::string(message);
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
 }
 
 const challenges::Solver& solver_for(const std::string& type) {

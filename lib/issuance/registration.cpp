@@ -6,6 +6,7 @@
 #include "acme/external_account.hpp"
 #include "acme/problem.hpp"
 #include "base/encoding.hpp"
+#include "base/text.hpp"
 #include "crypto/digest.hpp"
 
 namespace csrq::issuance {
@@ -15,12 +16,6 @@ std::string_view name_of(KeyType type) {
   constexpr auto names =
       std::to_array<std::string_view>({"ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"});
   return names.at(static_cast<std::size_t>(type));
-}
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
 }
 
 /// The first key type that signs with one of these; empty: none does.
