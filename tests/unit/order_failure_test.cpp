@@ -1,16 +1,9 @@
-#include <doctest/doctest.h>
+#include "issuance/order_failure.hpp"
 
-#include <algorithm>
-#include <array>
+#include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "issuance/order_failure.hpp"
-#include "issuance/poll_pace.hpp"
-#include "issuance/registered_domain.hpp"
-#include "issuance/renewal_time.hpp"
-
-using namespace std::chrono_literals;
 using namespace csrq;
 using namespace csrq::issuance;
 using nlohmann::json;
@@ -29,143 +22,6 @@ constexpr const char* dns_problem =
 constexpr const char* caa_problem = R"({"type":"urn:ietf:params:acme:error:caa","detail":"not allowed"})";
 
 }  // namespace
-
-TEST_CASE("poll pace: the first wait falls while first looks find the thing done") {
-  PollPace pace;
-  const Duration before = pace.first_wait("acme");
-  pace.learn("acme", true);
-  CHECK(pace.first_wait("acme") < before);
-  for (int i = 0; i < 200; ++i) pace.learn("acme", true);
-  CHECK(pace.first_wait("acme") == 10ms);
-}
-
-TEST_CASE("poll pace: a first look that came too early makes the next one later, up to ten seconds") {
-  PollPace pace;
-  const Duration before = pace.first_wait("acme");
-  pace.learn("acme", false);
-  CHECK(pace.first_wait("acme") > before);
-  for (int i = 0; i < 200; ++i) pace.learn("acme", false);
-  CHECK(pace.first_wait("acme") == 10s);
-}
-
-TEST_CASE("poll pace: it comes to rest where about one first look in ten is too early") {
-  for (const bool is_shared : {false, true}) {  // a customer's own pace, or that of all new ones
-    CAPTURE(is_shared);
-    PollPace pace;
-    constexpr Duration needed = 2s;
-    constexpr int lessons = 2000;
-    int early = 0;
-    for (int i = 0; i < lessons; ++i) {
-      const std::string who = is_shared ? "customer " + std::to_string(i) : "acme";
-      const bool was_done = pace.first_wait(who) >= needed;
-      if (i >= lessons / 2 && !was_done) ++early;
-      pace.learn(who, was_done);
-    }
-    CHECK(early > 50);
-    CHECK(early < 200);
-    CHECK(pace.first_wait("acme") > needed * 9 / 10);
-    CHECK(pace.first_wait("acme") < needed * 4 / 3);
-  }
-}
-
-TEST_CASE("poll pace: one customer's slow names make nobody else's first look late, known or new") {
-  PollPace pace;
-  for (int i = 0; i < 50; ++i)
-    for (int customer = 0; customer < 50; ++customer) pace.learn("fast " + std::to_string(customer), true);
-  const Duration known = pace.first_wait("fast 1");
-  const Duration fresh = pace.first_wait("new");
-  for (int i = 0; i < 1000; ++i) {
-    pace.learn("slow", false);
-    pace.learn("fast " + std::to_string(2 + i % 40), true);  // the others go on meanwhile
-  }
-  CHECK(pace.first_wait("slow") == 10s);
-  CHECK(pace.first_wait("fast 1") == known);
-  CHECK(pace.first_wait("new") <= fresh * 3 / 2);
-}
-
-TEST_CASE("poll pace: of ten thousand customers' and more the oldest paces are forgotten") {
-  PollPace pace;
-  for (int i = 0; i < 200; ++i) pace.learn("slow", false);
-  for (int i = 0; i < 10'001; ++i) pace.learn("customer " + std::to_string(i), true);
-  CHECK(pace.first_wait("slow") == 10ms);
-}
-
-TEST_CASE("poll pace: the longer a CA takes, the longer csrq waits, an hour at most") {
-  CHECK(next_wait(1s, 0s) == 1s);
-  CHECK(next_wait(1s, 1s) == 1500ms);
-  CHECK(next_wait(1s, 10min) == 5min + 1s);
-  CHECK(next_wait(1s, 3h) == 1h);
-  CHECK(next_wait(1s, 24h * 365 * 100) == 1h);
-  CHECK(next_wait(0s, 0s) == 10ms);
-}
-
-TEST_CASE("renewal time: a third of ninety days before the end, or up to 5 % of the lifetime earlier") {
-  const Time start = parse_rfc3339("2026-01-01T00:00:00Z").value();
-  const Time end = start + 24h * 90;
-  const auto days = [&](double jitter) {
-    return seconds(renewal_time(start, end, 1.0 / 3, jitter) - start) / 86'400;
-  };
-  CHECK(days(0) == doctest::Approx(60).epsilon(0.001));  // but for the first minute of an hour
-  CHECK(days(1) == doctest::Approx(60 - 4.5).epsilon(0.001));
-  CHECK(days(0.5) == doctest::Approx(60 - 2.25).epsilon(0.001));
-}
-
-TEST_CASE("renewal time: half of the lifetime is left if it is shorter than ten days") {
-  const Time start = parse_rfc3339("2026-01-01T00:00:00Z").value();
-  const Time half = start + 24h * 3 - 1min;
-  CHECK(renewal_time(start, start + 24h * 6, 1.0 / 3, 0) == half);
-  CHECK(renewal_time(start, start + 24h * 6, 0.9, 0) == half);
-  CHECK(renewal_time(start, start + 24h * 6, 1.0 / 3, 1) < start + 24h * 3);
-}
-
-TEST_CASE("renewal time: never before the certificate, whatever share is configured") {
-  const Time start = parse_rfc3339("2026-01-01T00:00:00Z").value();
-  CHECK(renewal_time(start, start + 24h * 90, 0.98, 1) > start);
-}
-
-TEST_CASE("renewal time: never in the first minute of an hour, and earlier rather than later") {
-  const Time start = parse_rfc3339("2026-01-01T00:00:00Z").value();
-  const Time rule = start + 24h * 60;
-  for (int i = 0; i <= 100'000; ++i) {
-    const double jitter = i / 100'000.0;
-    const Time at = renewal_time(start, start + 24h * 90, 1.0 / 3, jitter);
-    if (at > rule || at < rule - 24h * 5 || at - std::chrono::floor<std::chrono::hours>(at) < 1min)
-      FAIL("jitter " << jitter << ": " << to_rfc3339(at));
-  }
-}
-
-TEST_CASE("renewal time: a thousand requests that follow one another are spread evenly, always alike") {
-  std::array<int, 10> tenths{};
-  for (int i = 1; i <= 1000; ++i) {
-    const double share = stable_share(store::RequestId{i});
-    REQUIRE(share >= 0);
-    REQUIRE(share < 1);
-    CHECK(share == stable_share(store::RequestId{i}));
-    ++tenths.at(static_cast<std::size_t>(share * 10));
-  }
-  CHECK(*std::ranges::min_element(tenths) > 70);
-  CHECK(*std::ranges::max_element(tenths) < 130);
-}
-
-TEST_CASE("registered domain: by the public suffix list") {
-  CHECK(registered_domain("a.b.example.co.uk") == "example.co.uk");
-  CHECK(registered_domain("example.co.uk") == "example.co.uk");
-  CHECK(registered_domain("*.shop.example.com") == "example.com");
-  CHECK(registered_domain("user.github.io") == "user.github.io");
-}
-
-TEST_CASE("registered domain: what has none stands for itself") {
-  CHECK(registered_domain("co.uk") == "co.uk");
-  CHECK(registered_domain("192.0.2.1") == "192.0.2.1");
-  CHECK(registered_domain("2001:db8::1") == "2001:db8::1");
-}
-
-TEST_CASE(
-    "registered domain: an order's account is that of the first in order, whatever the order of its names") {
-  CHECK(account_domain({"www.z.example.org", "a.example.com"}) == "example.com");
-  CHECK(account_domain({"a.example.com", "www.z.example.org"}) == "example.com");
-  CHECK(account_domain({"192.0.2.1"}) == "192.0.2.1");
-}
 
 TEST_CASE(
     "order failure: the failed names are in the sentence, all of them in failed_names and subproblems") {

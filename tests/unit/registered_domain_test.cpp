@@ -1,0 +1,26 @@
+#include "issuance/registered_domain.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace csrq;
+using namespace csrq::issuance;
+
+TEST_CASE("registered domain: by the public suffix list") {
+  CHECK(registered_domain("a.b.example.co.uk") == "example.co.uk");
+  CHECK(registered_domain("example.co.uk") == "example.co.uk");
+  CHECK(registered_domain("*.shop.example.com") == "example.com");
+  CHECK(registered_domain("user.github.io") == "user.github.io");
+}
+
+TEST_CASE("registered domain: what has none stands for itself") {
+  CHECK(registered_domain("co.uk") == "co.uk");
+  CHECK(registered_domain("192.0.2.1") == "192.0.2.1");
+  CHECK(registered_domain("2001:db8::1") == "2001:db8::1");
+}
+
+TEST_CASE(
+    "registered domain: an order's account is that of the first in order, whatever the order of its names") {
+  CHECK(account_domain({"www.z.example.org", "a.example.com"}) == "example.com");
+  CHECK(account_domain({"a.example.com", "www.z.example.org"}) == "example.com");
+  CHECK(account_domain({"192.0.2.1"}) == "192.0.2.1");
+}
