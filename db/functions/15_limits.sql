@@ -768,13 +768,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION csrq.certificate_costs(text[], text[]) IS 'The buckets that a certificate takes a token from.';
 
-CREATE OR REPLACE FUNCTION csrq.by_turns(p_names text[], p_keys text[]) RETURNS text[]
+CREATE OR REPLACE FUNCTION csrq.interleaved(p_names text[], p_keys text[]) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN array(SELECT v FROM unnest(p_names, p_keys) WITH ORDINALITY w(name, key, place), LATERAL (VALUES (1, w.name), (2, w.key)) x(part, v)
                   ORDER BY place, part);
 END $$;
-COMMENT ON FUNCTION csrq.by_turns(text[], text[]) IS 'Names and keys of buckets as csrq.acme_order.charged keeps them.';
+COMMENT ON FUNCTION csrq.interleaved(text[], text[]) IS 'Names and keys of buckets as csrq.acme_order.charged keeps them.';
 
 CREATE OR REPLACE FUNCTION csrq.charge_order(p_request bigint, p_account bigint, p_names text[], p_domains text[],
     OUT until timestamptz, OUT error jsonb, OUT charged text[])
@@ -813,7 +813,7 @@ BEGIN
             'detail', format('the CA''s limit %s is used up for %s; csrq waits before the CA has to say no', refused.name, refused.key));
         RETURN;
     END IF;
-    charged := csrq.by_turns(names, keys);
+    charged := csrq.interleaved(names, keys);
 END $$;
 COMMENT ON FUNCTION csrq.charge_order(bigint, bigint, text[], text[])
     IS 'Takes what a new order costs from the buckets, or says until when to wait, and why. charged: what is given back if no certificate comes of it.';
@@ -830,7 +830,7 @@ BEGIN
      WHERE EXISTS (SELECT FROM csrq.limit_for(ca_directory, w.name, w.key));
     IF names IS NOT NULL THEN
         PERFORM csrq.spend(ca_directory, names, keys);
-        UPDATE csrq.acme_order SET charged = csrq.by_turns(names, keys) WHERE id = p_order;
+        UPDATE csrq.acme_order SET charged = csrq.interleaved(names, keys) WHERE id = p_order;
     END IF;
 END $$;
 COMMENT ON FUNCTION csrq.charge_adopted(bigint, bigint, text[], text[])

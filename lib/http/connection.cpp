@@ -136,9 +136,9 @@ void Connection::parse() {
 void Connection::on_request() {
   const auto& request = parser_->get();
   const bool keep_alive = peer_.is_front_end() && request.keep_alive();
-  if (const auto refusal = refusal_of(request))
-    return answer(plain_text(refusal->status), keep_alive && !refusal->closes,
-                  refusal->status == 405 ? "Allow: GET, HEAD\r\n" : "");
+  if (const auto rejection = rejection_of(request))
+    return answer(plain_text(rejection->status), keep_alive && !rejection->closes,
+                  rejection->status == 405 ? "Allow: GET, HEAD\r\n" : "");
   const auto text = [](beast::string_view view) { return std::string(view.data(), view.size()); };
   Target target = *target_of(text(request.target()));
   request_.method = text(request.method_string());

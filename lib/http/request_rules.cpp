@@ -68,13 +68,13 @@ bool has_body(const RequestHeader& request) {
 
 }  // namespace
 
-std::optional<Refusal> refusal_of(const RequestHeader& request) {
-  if (!has_sound_framing(request) || !has_sound_host(request)) return Refusal{.status = 400};
+std::optional<Rejection> rejection_of(const RequestHeader& request) {
+  if (!has_sound_framing(request) || !has_sound_host(request)) return Rejection{.status = 400};
   const bool body = has_body(request);
   if (request.method() != verb::get && request.method() != verb::head)
-    return Refusal{.status = 405, .closes = body};
-  if (body) return Refusal{.status = 413};
-  if (!target_of(view(request.target()))) return Refusal{.status = 400};
+    return Rejection{.status = 405, .closes = body};
+  if (body) return Rejection{.status = 413};
+  if (!target_of(view(request.target()))) return Rejection{.status = 400};
   return std::nullopt;
 }
 

@@ -11,13 +11,13 @@ namespace csrq::http {
 using RequestHeader = boost::beast::http::request_header<>;
 
 /// How a request is answered that no handler gets to see.
-struct Refusal {
+struct Rejection {
   int status{};
   bool closes{true};  ///< where the next request begins is not known, or not to be trusted
 };
 
 /// Nothing: a GET or HEAD without a body whose framing leaves no doubt (RFC 9112 §3.2, §6).
-std::optional<Refusal> refusal_of(const RequestHeader& request);
+std::optional<Rejection> rejection_of(const RequestHeader& request);
 
 struct Target {
   std::string path{};       ///< with its query

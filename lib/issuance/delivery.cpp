@@ -53,7 +53,7 @@ bool is_below_root(const Certificate& certificate, const std::vector<Certificate
 
 }  // namespace
 
-Delivery Issuance::deliver(Task& task, acme::Session& session, const acme::Order& order) {
+DeliveredChain Issuance::deliver(Task& task, acme::Session& session, const acme::Order& order) {
   const crypto::ChainDemand demand{
       .spki_sha256 = task.csr->spki_sha256, .names = task.csr->names, .at = clock_.now()};
   const acme::ChainPreference preference = preference_of(task);
@@ -65,21 +65,22 @@ Delivery Issuance::deliver(Task& task, acme::Session& session, const acme::Order
 
 /// With the issuers that this CA has sent before, where they have signed it. A root may issue directly; only
 /// where it is known is that certain.
-Delivery Issuance::completed(const Task& task, const crypto::ChainDemand& demand,
-                             std::vector<Certificate> alone) {
+DeliveredChain Issuance::completed(const Task& task, const crypto::ChainDemand& demand,
+                                   std::vector<Certificate> alone) {
   // First what is at hand: the issuers that were sent before are in the database, and many.
   if (is_below_root(alone.back(), task.ca->roots.all())) return {.chain = std::move(alone)};
-  Delivery delivery{.chain = crypto::continued_chain(
-                        std::move(alone), former_issuers(database_, task.ca->config.directory), demand.at)};
-  const Certificate& top = delivery.chain.back();
+  DeliveredChain delivered{
+      .chain = crypto::continued_chain(std::move(alone), former_issuers(database_, task.ca->config.directory),
+                                       demand.at)};
+  const Certificate& top = delivered.chain.back();
   const bool is_below_known_root = std::ranges::any_of(
       task.ca->roots.all(), [&](const Certificate& root) { return top.is_issued_by(root); });
-  if (delivery.chain.size() == 1 && !is_below_known_root)
-    delivery.warning =
+  if (delivered.chain.size() == 1 && !is_below_known_root)
+    delivered.warning =
         "the CA sent the certificate without its issuer, \"" + top.issuer() +
         "\", and csrq knows none that has signed it: whoever does not trust that one itself, as a root, will "
         "not trust the certificate";
-  return delivery;
+  return delivered;
 }
 
 }  // namespace csrq::issuance

@@ -108,7 +108,7 @@ inline constexpr Duration longest_wait_before_fallback = std::chrono::hours(1);
 Duration with_fallback(const Task& task, Duration wait);
 
 /// A chain as it goes into the row.
-struct Delivery {
+struct DeliveredChain {
   std::vector<crypto::Certificate> chain{};
   std::string warning{};  ///< for the row's history; empty: none
 };
@@ -181,9 +181,9 @@ class Issuance {
   Progress revoke(Task& task);
 
   // delivery.cpp
-  Delivery deliver(Task& task, acme::Session& session, const acme::Order& order);
-  Delivery completed(const Task& task, const crypto::ChainDemand& demand,
-                     std::vector<crypto::Certificate> alone);
+  DeliveredChain deliver(Task& task, acme::Session& session, const acme::Order& order);
+  DeliveredChain completed(const Task& task, const crypto::ChainDemand& demand,
+                           std::vector<crypto::Certificate> alone);
 
   // authorize.cpp
   Progress authorize(Task& task, acme::Session& session, const acme::Order& order);
