@@ -1,5 +1,5 @@
 -- Whose rows are next. Rows that need no new order come first. The others are claimed by turns: each customer with due rows
--- is one line in csrq.turn, gets an equal share of a claim, and goes to the end. So a claim costs the same however many rows and
+-- is one row of csrq.turn, gets an equal share of a claim, and goes to the end. So a claim costs the same however many rows and
 -- customers wait, and a million rows of one customer stand beside another's single row, not before it.
 
 CREATE OR REPLACE FUNCTION csrq.job_becomes_ready() RETURNS trigger
@@ -77,7 +77,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION csrq.end_turns(bigint[], timestamptz[])
-    IS 'These customers were served: they go to the end (or wait until their account may go on), or, with nothing due, out of the line until their next row is.';
+    IS 'These customers were served: they go to the end (or wait until their account may go on), or, with nothing due, out of the round until their next row is.';
 
 CREATE OR REPLACE FUNCTION csrq.lease(p_worker bigint, p_requests bigint[], p_lease interval) RETURNS bigint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -126,7 +126,7 @@ BEGIN
     RETURN moved;
 END $$;
 COMMENT ON FUNCTION csrq.move_renewals(date, date, date, int, bigint)
-    IS 'Moves up to so many renewals from one day to an earlier one, at the same time of the day: a line of csrq.spread_plan(p_days), or a part of it. Returns how many.';
+    IS 'Moves up to so many renewals from one day to an earlier one, at the same time of the day: a row of csrq.spread_plan(p_days), or a part of it. Returns how many.';
 
 CREATE OR REPLACE FUNCTION csrq.spread_renewals(p_days int) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

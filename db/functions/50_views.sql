@@ -18,7 +18,7 @@ SELECT r.id, r.customer, r.names,
        r.updated_at, r.replaces_id, r.replaced_by, r.issued_by
   FROM csrq.request r LEFT JOIN csrq.job j ON j.request_id = r.id
   LEFT JOIN csrq.turn t ON t.lane = j.lane AND t.customer = j.customer;
-COMMENT ON VIEW csrq.status IS 'A line for each request: where it stands, when it is tried next, what went wrong.';
+COMMENT ON VIEW csrq.status IS 'A row for each request: where it stands, when it is tried next, what went wrong.';
 COMMENT ON COLUMN csrq.status.id IS 'The request.';
 COMMENT ON COLUMN csrq.status.customer IS 'Its customer.';
 COMMENT ON COLUMN csrq.status.names IS 'Its names, once the CSR was read.';
@@ -130,7 +130,7 @@ scoped AS (
                ('failed_validations_per_identifier', 'identifier')) v(name, scope) WHERE v.name = s.name), s.name) AS scope,
            s.name IN ('account', 'new_orders_per_account') AS is_of_account
       FROM spent s
-     -- A held scope whose limit is known is one line, the limit's.
+     -- A scope on hold whose limit is known is one row, the limit's.
      WHERE NOT EXISTS (SELECT FROM csrq.rate_limit l WHERE l.directory = s.directory AND l.key IN ('', s.key)
                           AND (s.name, l.name) IN (('address', 'new_accounts_per_address'), ('account', 'new_orders_per_account'),
                               ('registered_domain', 'certificates_per_registered_domain'), ('name_set', 'certificates_per_name_set'),
@@ -157,7 +157,7 @@ SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period,
                    WHEN a.policy = 'per_customer'
                    THEN (SELECT count(*) FROM csrq.job j WHERE j.customer = a.owner AND j.status = 'ready' AND NOT j.started AND j.kind = 'issue')
                    ELSE 0 END AS waiting) w;
-COMMENT ON VIEW csrq.rate_limits IS 'What each CA allows and what is left of it: a line for each limit (key empty), each bucket that is not full, and each wait that a CA asked for.';
+COMMENT ON VIEW csrq.rate_limits IS 'What each CA allows and what is left of it: a row for each limit (key empty), each bucket that is not full, and each wait that a CA asked for.';
 COMMENT ON COLUMN csrq.rate_limits.ca IS 'Configured name of the CA.';
 COMMENT ON COLUMN csrq.rate_limits.directory IS 'Directory URL of the CA.';
 COMMENT ON COLUMN csrq.rate_limits.name IS 'Which limit (csrq.rate_limit.name); or the scope of a wait that no known limit explains: ca, address, account, registered_domain, identifier, name_set.';
@@ -197,7 +197,7 @@ SELECT w.id, w.host, w.pid, w.version, w.started_at, w.heartbeat_at, w.stopped_a
        CASE WHEN w.stopped_at IS NOT NULL THEN 'stopped' WHEN w.heartbeat_at > now() - interval '90 seconds' THEN 'running' ELSE 'dead' END AS state,
        (SELECT count(*) FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = w.id) AS leases
   FROM csrq.worker w;
-COMMENT ON VIEW csrq.workers IS 'Worker processes and what they hold.';
+COMMENT ON VIEW csrq.workers IS 'Worker processes and their leases.';
 COMMENT ON COLUMN csrq.workers.id IS 'One run of a process.';
 COMMENT ON COLUMN csrq.workers.host IS 'Machine.';
 COMMENT ON COLUMN csrq.workers.pid IS 'Process.';
@@ -206,7 +206,7 @@ COMMENT ON COLUMN csrq.workers.started_at IS 'Start.';
 COMMENT ON COLUMN csrq.workers.heartbeat_at IS 'Last sign of life.';
 COMMENT ON COLUMN csrq.workers.stopped_at IS 'When it stopped by itself.';
 COMMENT ON COLUMN csrq.workers.state IS 'running, stopped or dead (silent for 90 s).';
-COMMENT ON COLUMN csrq.workers.leases IS 'Rows it holds.';
+COMMENT ON COLUMN csrq.workers.leases IS 'Rows that it has leased.';
 
 CREATE VIEW csrq.renewal_windows WITH (security_invoker = true) AS
 SELECT i.request_id AS id, r.customer, r.names, i.window_start, i.window_end, i.renew_at AS drawn_at, r.renew_at, r.not_after,

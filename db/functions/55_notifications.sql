@@ -427,7 +427,7 @@ SELECT n.id, n.created_at, n.kind, nullif(n.recipient, '') AS customer, n.count,
        d.attempts, CASE WHEN d.delivered_at IS NULL AND d.given_up_at IS NULL THEN d.next_attempt_at END AS next_attempt_at,
        d.delivered_at, d.last_error
   FROM csrq.notification n LEFT JOIN csrq.notification_delivery d ON d.notification_id = n.id;
-COMMENT ON VIEW csrq.notifications IS 'Messages to people and what became of them: a line for each message and channel.';
+COMMENT ON VIEW csrq.notifications IS 'Messages to people and what became of them: a row for each message and channel.';
 COMMENT ON COLUMN csrq.notifications.id IS 'The message.';
 COMMENT ON COLUMN csrq.notifications.created_at IS 'When it was made.';
 COMMENT ON COLUMN csrq.notifications.kind IS 'digest (failures), alarm, expiry, waiting or test.';

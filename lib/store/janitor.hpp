@@ -21,7 +21,7 @@ void set_ca_policies(Database& database, const std::vector<CaConfig>& cas);
 
 /// Closes orders, and writes off pending authorizations, whose time at the CA is over; makes the partitions
 /// of the next months' events; drops full rate buckets; gives back what cancelled orders were charged; tells
-/// accounts in line that their turn is sooner than they know. Returns how many orders were closed.
+/// waiting accounts that their turn is sooner than they know. Returns how many orders were closed.
 std::int64_t tidy(Database& database);
 
 /// An authorization whose deactivation has begun: the CA is to be asked, and settled() to be told.
