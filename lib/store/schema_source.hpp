@@ -34,7 +34,7 @@ struct TableLock {
 
 struct Migration {
   int version{};
-  std::string name{};  ///< "0001_roles_and_customers"
+  std::string name{};  ///< "0001_roles_and_schema"
   std::string sql{};
   /// What its head says: "-- Locks out readers of csrq.job, csrq.request." or "… writers of …". A test
   /// compares it with the locks that it takes.

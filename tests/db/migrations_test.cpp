@@ -19,7 +19,7 @@ TEST_CASE("an empty database is migrated once, and a second migrate does nothing
 
   const auto applied = store::migrate(database, {});
   REQUIRE_FALSE(applied.empty());
-  CHECK(applied.front() == "0001_roles_and_customers");
+  CHECK(applied.front() == "0001_roles_and_schema");
   CHECK(store::migrate(database, {}).empty());
 
   const auto status = store::schema_status(database);
@@ -67,7 +67,7 @@ TEST_CASE("changed functions are applied again, migrations are not") {
   CHECK(refusal_of([&] { store::require_schema(store.database); }).find("functions") != std::string::npos);
   const auto applied = store::migrate(store.database, {});
   CHECK(std::find(applied.begin(), applied.end(), "50_views") != applied.end());
-  CHECK(std::find(applied.begin(), applied.end(), "0001_roles_and_customers") == applied.end());
+  CHECK(std::find(applied.begin(), applied.end(), "0001_roles_and_schema") == applied.end());
   CHECK(store.sql.refusal("SELECT FROM csrq.workers").empty());
   CHECK_NOTHROW(store::require_schema(store.database));
 }

@@ -1,4 +1,5 @@
--- The moves that each state may make. A trigger refuses any other; ARCHITECTURE.md draws these rows.
+-- The moves that each state may make. A trigger refuses any other. ARCHITECTURE.md draws these
+-- rows.
 
 CREATE TABLE csrq.legal_move (
     subject    text NOT NULL,
@@ -7,7 +8,8 @@ CREATE TABLE csrq.legal_move (
     meaning    text NOT NULL,
     PRIMARY KEY (subject, from_state, to_state)
 );
-COMMENT ON TABLE csrq.legal_move IS 'Every move a row''s status may make, by table. Enforced by the trigger check_move.';
+COMMENT ON TABLE csrq.legal_move IS
+    'Every move a row''s status may make, by table. Enforced by the trigger check_move.';
 COMMENT ON COLUMN csrq.legal_move.subject IS 'Table of schema csrq.';
 COMMENT ON COLUMN csrq.legal_move.from_state IS 'Status before.';
 COMMENT ON COLUMN csrq.legal_move.to_state IS 'Status after.';
@@ -26,7 +28,8 @@ INSERT INTO csrq.legal_move (subject, from_state, to_state, meaning) VALUES
     ('job', 'leased', 'parked', 'failed for good, or rescued five times'),
     ('job', 'parked', 'ready', 'retried, or its customer was resumed'),
     ('acme_account', 'creating', 'valid', 'the CA has answered newAccount'),
-    ('acme_account', 'creating', 'deactivated', 'the CA says that this key''s account is deactivated'),
+    ('acme_account', 'creating', 'deactivated',
+     'the CA says that this key''s account is deactivated'),
     ('acme_account', 'creating', 'revoked', 'the CA says that this key''s account is revoked'),
     ('acme_account', 'valid', 'deactivated', 'by us or the CA'),
     ('acme_account', 'valid', 'revoked', 'by the CA'),
@@ -49,6 +52,7 @@ INSERT INTO csrq.legal_move (subject, from_state, to_state, meaning) VALUES
     ('acme_order', 'processing', 'ready', 'the CA could not issue and takes another CSR'),
     ('acme_order', 'processing', 'invalid', 'the CA could not issue'),
     ('acme_order', 'processing', 'lost', 'the CA no longer knows it'),
+    ('acme_order', 'valid', 'invalid', 'the CA took its word back'),
     ('acme_order', 'valid', 'lost', 'the CA no longer knows it'),
     ('acme_authorization', 'pending', 'valid', 'validated'),
     ('acme_authorization', 'pending', 'invalid', 'validation failed'),
