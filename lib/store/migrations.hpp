@@ -10,7 +10,7 @@
 
 namespace csrq::store {
 
-/// Waits for nothing and changes nothing.
+/// Waits for nothing and changes nothing. Throws as schema_version() does.
 SchemaStatus schema_status(Database& database);
 
 struct MigrateOptions {
@@ -25,20 +25,15 @@ struct MigrateOptions {
 /// customers.grants). Does nothing if
 /// all is there. Returns the names of what it applied. A lock that somebody else holds is waited for for a
 /// fraction of a second, since others queue behind whoever waits; then all is given up, and tried again after
-/// a pause. Throws UsageError if the schema is newer than this binary, or if the role lacks a privilege
-/// (naming which, and the remedy); TryAgain when its patience is over (naming who has the lock).
+/// a pause. Throws UsageError if the schema is newer than this binary or was made before 0.1.0, or if the
+/// role lacks a privilege (naming which, and the remedy); TryAgain when its patience is over (naming who has
+/// the lock).
 std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
                                  const MigrateOptions& options = {});
 
-/// The schema is not this binary's.
-class WrongSchema : public UsageError {
- public:
-  using UsageError::UsageError;
-};
-
 /// What every other command calls first: throws WrongSchema unless the schema is exactly this binary's ("… is
 /// at version 3, this csrq needs 5: run `csrq migrate`"; "… is newer than this csrq: install the csrq that
-/// migrated it"), UsageError if the login may not look.
+/// migrated it"; "… was made before 0.1.0 …: remove it"), UsageError if the login may not look.
 void require_schema(Database& database);
 
 /// The schema is no longer this binary's: another csrq has migrated it under a running process.

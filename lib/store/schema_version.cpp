@@ -1,8 +1,9 @@
 #include "store/schema_version.hpp"
 
+#include <algorithm>
 #include <string_view>
+#include <vector>
 
-#include "base/error.hpp"
 #include "store/schema_source.hpp"
 #include "store/sql.hpp"
 
@@ -23,13 +24,28 @@ bool functions_are_current(pqxx::transaction_base& transaction) {
   return !rows.empty() && text(rows[0][0]) == functions_sha256(transaction);
 }
 
+/// The migrations up to then were made anew as whole tables: the same numbers stand for others.
+void refuse_schema_from_before_0_1_0(const pqxx::result& applied) {
+  const std::vector<Migration> known = migrations();
+  for (const auto& row : applied) {
+    const auto mine = std::ranges::find(known, row[0].as<int>(), &Migration::version);
+    if (mine == known.end() || mine->name == text(row[1])) continue;
+    throw WrongSchema("the schema csrq was made before 0.1.0 (by migration " + text(row[1]) +
+                      ", which is now " + mine->name + "), and nothing brings it up to date: " +
+                      "remove it with all its rows (DROP SCHEMA csrq CASCADE), then run `csrq migrate`");
+  }
+}
+
 int installed_version(pqxx::transaction_base& transaction) {
   if (!has_schema(transaction)) return 0;
   if (!execute(transaction, "SELECT has_schema_privilege('csrq', 'USAGE')")[0][0].as<bool>())
     throw UsageError(login_of(transaction) +
                      " may not use the schema csrq: make it a member of one of the csrq roles, " +
                      "for example with GRANT csrq_worker TO it");
-  return execute(transaction, "SELECT coalesce(max(version), 0) FROM csrq.schema_version")[0][0].as<int>();
+  const pqxx::result applied =
+      execute(transaction, "SELECT version, name FROM csrq.schema_version ORDER BY version");
+  refuse_schema_from_before_0_1_0(applied);
+  return applied.empty() ? 0 : applied.back()[0].as<int>();
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "base/error.hpp"
 #include "store/database.hpp"
 
 /// How far a database is, compared with this binary.
@@ -13,7 +14,13 @@ struct SchemaVersion {
   bool functions_current{};  ///< functions and views are this binary's
 };
 
-/// Throws UsageError if the login may not look.
+/// The schema is not this binary's.
+class WrongSchema : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
+/// Throws UsageError if the login may not look, WrongSchema if the schema was made before 0.1.0.
 SchemaVersion schema_version(pqxx::transaction_base& transaction);
 
 bool has_schema(pqxx::transaction_base& transaction);

@@ -203,6 +203,9 @@ TEST_CASE("a process that goes on for long hears of a changed schema") {
   SUBCASE("a newer one") {
     store.sql.run("INSERT INTO csrq.schema_version (version, name) VALUES (999, 'from the future')");
   }
+  SUBCASE("one from before 0.1.0") {
+    store.sql.run("UPDATE csrq.schema_version SET name = '0001_roles_and_customers' WHERE version = 1");
+  }
   SUBCASE("other functions") {
     store.sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
   }

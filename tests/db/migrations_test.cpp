@@ -60,6 +60,34 @@ TEST_CASE("an older schema is refused until it is migrated") {
         std::string::npos);
 }
 
+TEST_CASE("a schema from before 0.1.0 is refused, however far it was migrated, and can be made anew") {
+  Store store;
+  const std::string newest = store.sql.value("SELECT max(version) FROM csrq.schema_version");
+  store.sql.run("TRUNCATE csrq.schema_version");
+  store.sql.run("INSERT INTO csrq.schema_version (version, name) VALUES (1, '0001_roles_and_customers')");
+  SUBCASE("to fewer migrations than there are now") {}
+  SUBCASE("to as many") {
+    store.sql.run(
+        "INSERT INTO csrq.schema_version (version, name) SELECT n, 'former ' || n FROM "
+        "generate_series(2, " +
+        newest + ") n");
+  }
+  SUBCASE("to more") {
+    store.sql.run("INSERT INTO csrq.schema_version (version, name) VALUES (31, '0031_wishes')");
+  }
+  for (const auto& command : std::vector<std::function<void()>>{
+           [&] { store::migrate(store.database, {}); }, [&] { store::schema_status(store.database); },
+           [&] { store::require_schema(store.database); }}) {
+    const std::string refusal = refusal_of(command);
+    CAPTURE(refusal);
+    CHECK(refusal.find("made before 0.1.0 (by migration 0001_roles_and_customers") != std::string::npos);
+    CHECK(refusal.find("DROP SCHEMA csrq CASCADE") != std::string::npos);
+  }
+  store.sql.run("DROP SCHEMA csrq CASCADE");
+  CHECK_FALSE(store::migrate(store.database, {}).empty());
+  CHECK_NOTHROW(store::require_schema(store.database));
+}
+
 TEST_CASE("changed functions are applied again, migrations are not") {
   Store store;
   store.sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
