@@ -72,7 +72,7 @@ constexpr auto steps_sql = R"sql(
 )sql";
 
 constexpr auto open_orders_sql = R"sql(
-    SELECT u.place - 1, o.leased, o.order_id, o.url IS NULL AND NOT o.fresh, (o.wait_seconds * 1000000)::bigint, o.wait_error
+    SELECT u.place - 1, o.leased, o.order_id, o.url IS NULL AND NOT o.fresh, (o.wait_seconds * 1000000)::bigint, o.wait_code, o.wait_error ->> 'detail'
       FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) WITH ORDINALITY u(request, lease, account, name, domain, place),
            LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain], $7) o
 )sql";
@@ -258,9 +258,8 @@ SimulatedWorker::Rows SimulatedWorker::open_orders(pqxx::work& transaction, cons
     Row row = rows[answer[0].as<std::size_t>()];
     if (!answer[1].as<bool>()) throw std::runtime_error("a lease was lost, and there is but one worker");
     if (answer[2].is_null()) {
-      const json document = json::parse(store::text(answer[5]));
-      put_off(std::move(row), Duration(answer[4].as<std::int64_t>()), document.value("hold_code", "on_hold"),
-              document.value("detail", ""));
+      put_off(std::move(row), Duration(answer[4].as<std::int64_t>()), store::text(answer[5]),
+              store::text(answer[6]));
     } else if (answer[3].as<bool>()) {
       lost.push_back(std::move(row));
     } else {

@@ -181,7 +181,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.others_come(int) IS 'Whether at least so many customers have due rows and no account anywhere, so that they are about to want one.';
 
-CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, p_url text, OUT wait_seconds double precision, OUT why text, OUT hold_code text)
+CREATE OR REPLACE FUNCTION csrq.take_account_token(p_directory text, p_account bigint, p_url text,
+    OUT wait_seconds double precision, OUT wait_code text, OUT why text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     account csrq.acme_account;
@@ -243,14 +244,14 @@ BEGIN
     END IF;
     DELETE FROM csrq.goes_first g WHERE g.request_id = 0 AND g.account_id = p_account;
     wait_seconds := extract(epoch FROM coalesce(wait_until, its_turn) - now());
-    hold_code := CASE WHEN held_until IS NULL THEN 'rate_limit' END;
+    wait_code := CASE WHEN held_until IS NULL THEN 'rate_limit' ELSE 'on_hold' END;
     why := CASE WHEN held_until IS NOT NULL THEN 'the CA has asked to wait'
                 WHEN is_decided THEN format('no new account may be registered yet (new_accounts_per_address); as things stand, this one may at %s UTC',
                                             to_char(its_turn AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'))
                 ELSE 'more customers come at once than accounts may be registered (new_accounts_per_address); whose turn it is, is seen in some seconds' END;
 END $$;
 COMMENT ON FUNCTION csrq.take_account_token(text, bigint, text)
-    IS 'Before newAccount is sent for the key of an account, which had this URL (null: none) when it was read: how long to wait, and why (hold_code: csrq waits by itself); no wait_seconds: go ahead, the token is taken.';
+    IS 'Before newAccount is sent for the key of an account, which had this URL (null: none) when it was read: how long to wait, and why (wait_code: csrq.error_code); no wait_seconds: go ahead, the token is taken.';
 
 CREATE OR REPLACE FUNCTION csrq.look_for_accounts_again(p_customers text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -262,7 +263,7 @@ DECLARE
                 WHERE k.status = 'ready' AND NOT k.started AND k.lane = l.lane AND k.customer = c AND k.run_at > now() AND k.attempt > 0
                 ORDER BY k.run_at LIMIT 10000 FOR NO KEY UPDATE SKIP LOCKED) j
           JOIN csrq.request r ON r.id = j.request_id
-         WHERE r.error ->> 'code' IN ('rate_limit', 'on_hold') AND NOT r.error ? 'limit' AND (r.run_after IS NULL OR r.run_after <= now()));
+         WHERE r.error_code IN ('rate_limit', 'on_hold') AND NOT r.error ? 'limit' AND (r.run_after IS NULL OR r.run_after <= now()));
 BEGIN
     UPDATE csrq.job j SET run_at = now() WHERE j.request_id = ANY (asked);
     INSERT INTO csrq.wakeup (lane, customer, run_at)
@@ -436,7 +437,7 @@ BEGIN
     PERFORM csrq.give_back(a.directory, array_agg(c.name), array_agg(c.key))
        FROM csrq.acme_account a, LATERAL (SELECT NEW.charged[i] AS name, NEW.charged[i + 1] AS key FROM generate_series(1, cardinality(NEW.charged), 2) i) c
       WHERE a.id = NEW.account_id
-        AND (c.name <> 'new_orders_per_account' OR OLD.status = 'creating' AND NEW.error IS NOT NULL AND NEW.error ->> 'code' IS DISTINCT FROM 'answer_lost')
+        AND (c.name <> 'new_orders_per_account' OR OLD.status = 'creating' AND NEW.error IS NOT NULL AND NEW.error_code IS DISTINCT FROM 'answer_lost')
       GROUP BY a.directory;
     UPDATE csrq.acme_order SET charged = '{}' WHERE id = NEW.id;
     RETURN NULL;
@@ -491,12 +492,12 @@ COMMENT ON FUNCTION csrq.limit_of_scope(text)
     IS 'Which limit (csrq.rate_limit.name) is used up where a CA refuses within a scope of '
        'csrq.rate_hold. Null: none that csrq counts.';
 
-CREATE OR REPLACE FUNCTION csrq.is_pause(p_error jsonb) RETURNS boolean
+-- Whether an error of this code (csrq.error_code) says that the CA has paused the name that it refused:
+-- no limit, and only a person ends it.
+CREATE OR REPLACE FUNCTION csrq.is_pause(p_code text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT coalesce(p_error ->> 'code' = 'name_paused', false)
+    SELECT coalesce(p_code = 'name_paused', false)
 $$;
-COMMENT ON FUNCTION csrq.is_pause(jsonb)
-    IS 'Whether the CA has paused the name that it refused: no limit, and only a person ends it.';
 
 CREATE OR REPLACE FUNCTION csrq.wait_without_time(p_refill interval, p_is_pause boolean, p_refusals int)
 RETURNS interval
@@ -538,7 +539,7 @@ DECLARE
     took CONSTANT double precision :=
         coalesce((p_error #>> '{request,milliseconds}')::double precision, 0) / 1000;
     sent_at CONSTANT timestamptz := now() - make_interval(secs => took);
-    is_pause CONSTANT boolean := csrq.is_pause(p_error);
+    is_pause CONSTANT boolean := csrq.is_pause(p_error ->> 'code');
     -- A wait that the CA has not asked for is csrq's own guess: nothing is learnt from it, and no
     -- bucket corrected.
     is_learnt CONSTANT boolean := p_scope NOT IN ('ca', 'identifier') AND p_asked IS NOT NULL;
@@ -691,7 +692,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
     -- Whoever retries a row of a paused name has perhaps just ended the pause.
     RETURN p_hold.until > now()
-       AND NOT (csrq.is_pause(p_hold.error)
+       AND NOT (p_hold.is_pause
                 AND EXISTS (SELECT FROM csrq.job j
                              WHERE j.request_id = p_request AND j.retried_at > p_hold.refused_at));
 END $$;
@@ -716,50 +717,47 @@ $$;
 COMMENT ON FUNCTION csrq.is_own_hold(bigint, csrq.rate_hold, bigint)
     IS 'Whether what the CA said when it asked to wait was said of the customer whose request this is.';
 
+-- What a request for these names under this account is told that has to wait: csrq's own code
+-- (csrq.error_code), and an error document, in the CA's words only where they were about its customer.
 CREATE OR REPLACE FUNCTION csrq.told_of_hold(p_request bigint, p_hold csrq.rate_hold, p_account bigint,
-    p_names text[]) RETURNS jsonb
+    p_names text[], OUT code text, OUT error jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    -- hold_code: csrq's own word, which a CA may have sent.
-    told CONSTANT jsonb := CASE
-        WHEN csrq.is_own_hold(p_request, p_hold, p_account) THEN p_hold.error - 'hold_code'
+BEGIN
+    code := 'on_hold';
+    error := CASE
+        WHEN csrq.is_own_hold(p_request, p_hold, p_account) THEN p_hold.error
         ELSE jsonb_build_object('detail', format(
             'the CA has asked to wait with new orders (%s); csrq.rate_limits tells administrators more',
             p_hold.scope)) END;
-BEGIN
-    IF p_hold.scope <> 'identifier' OR NOT csrq.is_pause(p_hold.error) THEN
-        RETURN told;
+    IF p_hold.scope = 'identifier' AND p_hold.is_pause THEN
+        code := 'name_paused';
+        error := (error - 'request') || jsonb_build_object(
+            'failed_names', (SELECT jsonb_agg(n) FROM unnest(p_names) n
+                              WHERE csrq.identifier_key(p_account, n) = p_hold.key));
     END IF;
-    RETURN (told - 'request') || jsonb_build_object(
-        'hold_code', 'name_paused',
-        'failed_names', (SELECT jsonb_agg(n) FROM unnest(p_names) n
-                          WHERE csrq.identifier_key(p_account, n) = p_hold.key));
 END $$;
-COMMENT ON FUNCTION csrq.told_of_hold(bigint, csrq.rate_hold, bigint, text[])
-    IS 'What a request for these names under this account is told that has to wait: an error, with '
-       'hold_code where it is not merely on hold; in the CA''s words only where they were about its customer.';
 
+-- As csrq.hold_on(), of waits that were looked up already (csrq.holds_of_order).
 CREATE OR REPLACE FUNCTION csrq.longest_hold(p_request bigint, p_account bigint, p_names text[],
-    p_holds csrq.rate_hold[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
+    p_holds csrq.rate_hold[], OUT until timestamptz, OUT code text, OUT error jsonb)
+RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT h.until, csrq.told_of_hold(p_request, h, p_account, p_names) FROM unnest(p_holds) h
+    SELECT h.until, t.code, t.error
+      FROM unnest(p_holds) h
+     CROSS JOIN LATERAL csrq.told_of_hold(p_request, h, p_account, p_names) t
      WHERE csrq.is_bound(p_request, h) ORDER BY h.until DESC LIMIT 1;
 END $$;
-COMMENT ON FUNCTION csrq.longest_hold(bigint, bigint, text[], csrq.rate_hold[])
-    IS 'As csrq.hold_on(), of waits that were looked up already (csrq.holds_of_order).';
 
+-- Until when the CA has asked to wait with an order of this request for these names; no row: it has not.
 CREATE OR REPLACE FUNCTION csrq.hold_on(p_request bigint, p_account bigint, p_names text[],
-    p_domains text[], OUT until timestamptz, OUT error jsonb) RETURNS SETOF record
+    p_domains text[], OUT until timestamptz, OUT code text, OUT error jsonb) RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT * FROM csrq.longest_hold(p_request, p_account, p_names,
         array(SELECT h FROM csrq.holds_of_order(p_request, p_account, p_names, p_domains) h))
 $$;
-COMMENT ON FUNCTION csrq.hold_on(bigint, bigint, text[], text[])
-    IS 'Until when the CA has asked to wait with an order of this request for these names; no row: it '
-       'has not.';
 
 CREATE OR REPLACE FUNCTION csrq.certificate_costs(p_names text[], p_domains text[]) RETURNS TABLE (name text, key text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -777,7 +775,7 @@ END $$;
 COMMENT ON FUNCTION csrq.interleaved(text[], text[]) IS 'Names and keys of buckets as csrq.acme_order.charged keeps them.';
 
 CREATE OR REPLACE FUNCTION csrq.charge_order(p_request bigint, p_account bigint, p_names text[], p_domains text[],
-    OUT until timestamptz, OUT error jsonb, OUT charged text[])
+    OUT until timestamptz, OUT code text, OUT error jsonb, OUT charged text[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     ca_directory text := (SELECT a.directory FROM csrq.acme_account a WHERE a.id = p_account);
@@ -809,14 +807,15 @@ BEGIN
     END IF;
     IF refused.at IS NOT NULL THEN
         until := refused.at;
-        error := jsonb_build_object('hold_code', 'rate_limit', 'limit', refused.name, 'key', refused.key,
+        code := 'rate_limit';
+        error := jsonb_build_object('limit', refused.name, 'key', refused.key,
             'detail', format('the CA''s limit %s is used up for %s; csrq waits before the CA has to say no', refused.name, refused.key));
         RETURN;
     END IF;
     charged := csrq.interleaved(names, keys);
 END $$;
 COMMENT ON FUNCTION csrq.charge_order(bigint, bigint, text[], text[])
-    IS 'Takes what a new order costs from the buckets, or says until when to wait, and why. charged: what is given back if no certificate comes of it.';
+    IS 'Takes what a new order costs from the buckets, or says until when to wait, and why (code: csrq.error_code). charged: what is given back if no certificate comes of it.';
 
 CREATE OR REPLACE FUNCTION csrq.charge_adopted(p_order bigint, p_account bigint, p_names text[], p_domains text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

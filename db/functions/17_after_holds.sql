@@ -63,12 +63,12 @@ BEGIN
     RETURN EXISTS (
         SELECT FROM csrq.rate_hold h
          WHERE h.directory = p_directory AND h.scope = 'identifier'
-           AND split_part(h.key, ' ', 2) = p_name AND csrq.is_pause(h.error)
+           AND split_part(h.key, ' ', 2) = p_name AND h.is_pause
            AND (h.until > now() OR h.may_go IS NOT NULL))
     AND EXISTS (
         SELECT FROM csrq.requests_of(p_name) n(id)
           JOIN csrq.job j ON j.request_id = n.id JOIN csrq.request r ON r.id = n.id
-         WHERE csrq.is_pause(r.error) AND r.names && ARRAY[p_name, '*.' || p_name]);
+         WHERE csrq.is_pause(r.error_code) AND r.names && ARRAY[p_name, '*.' || p_name]);
 END $$;
 COMMENT ON FUNCTION csrq.is_name_paused(text, text)
     IS 'Whether rows wait since a CA has paused this name, under whatever account.';
@@ -89,10 +89,10 @@ BEGIN
     LOOP
         UPDATE csrq.rate_hold h
            SET refusals = 0, until = least(h.until, now()),
-               may_go = CASE WHEN h.may_go < csrq.enough_accepted() AND NOT csrq.is_pause(h.error)
+               may_go = CASE WHEN h.may_go < csrq.enough_accepted() AND NOT h.is_pause
                              THEN h.may_go + 1 END
          WHERE h.directory = passed.directory AND h.scope = passed.scope AND h.key = passed.key;
-        IF csrq.is_pause(passed.error) THEN
+        IF passed.is_pause THEN
             its_name := split_part(passed.key, ' ', 2);
             -- Other accounts may wait for the same name still.
             IF NOT csrq.is_name_paused(passed.directory, its_name) THEN
@@ -122,7 +122,7 @@ CREATE OR REPLACE TRIGGER order_is_answered AFTER UPDATE OF url, closed_at ON cs
     WHEN (OLD.url IS NULL AND OLD.closed_at IS NULL
           AND (NEW.url IS NOT NULL
                OR NEW.closed_at IS NOT NULL
-                  AND NEW.error ->> 'class' NOT IN ('limited', 'administrative')))
+                  AND NEW.error_class NOT IN ('limited', 'administrative')))
     EXECUTE FUNCTION csrq.order_is_answered();
 
 CREATE OR REPLACE FUNCTION csrq.registration_is_answered() RETURNS trigger
@@ -136,11 +136,13 @@ COMMENT ON FUNCTION csrq.registration_is_answered()
 CREATE OR REPLACE TRIGGER registration_is_answered AFTER UPDATE OF url ON csrq.acme_account
     FOR EACH ROW WHEN (NEW.url IS NOT NULL) EXECUTE FUNCTION csrq.registration_is_answered();
 
-CREATE OR REPLACE FUNCTION csrq.waits_for_hold(p_error jsonb, p_scope text, p_key text)
-RETURNS boolean
+-- Whether an error of a request (its code, its class, itself) may be a wait of this scope and key
+-- (csrq.rate_hold).
+CREATE OR REPLACE FUNCTION csrq.waits_for_hold(p_code text, p_class text, p_error jsonb, p_scope text,
+    p_key text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(
-        CASE p_error ->> 'code'
+        CASE p_code
         WHEN 'on_hold' THEN true
         WHEN 'name_paused' THEN p_scope = 'identifier'
         WHEN 'rate_limit' THEN
@@ -149,10 +151,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                       AND p_error ->> 'key' = p_key
                  ELSE p_scope = 'address' END
         -- It was refused itself.
-        ELSE p_error ->> 'class' = 'limited' AND p_error ? 'request' END, false)
+        ELSE p_class = 'limited' AND p_error ? 'request' END, false)
 $$;
-COMMENT ON FUNCTION csrq.waits_for_hold(jsonb, text, text)
-    IS 'Whether this error of a request may be a wait of this scope and key (csrq.rate_hold).';
 
 CREATE OR REPLACE FUNCTION csrq.waiting_for(p_scope text, p_key text) RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -169,7 +169,7 @@ BEGIN
         RETURN QUERY
         SELECT j.request_id FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
          WHERE j.status = 'ready' AND j.run_at > now()
-           AND csrq.waits_for_hold(r.error, p_scope, p_key)
+           AND csrq.waits_for_hold(r.error_code, r.error_class, r.error, p_scope, p_key)
            AND (its_owner IS NULL OR j.customer = its_owner);
     ELSE
         RETURN QUERY
@@ -177,7 +177,7 @@ BEGIN
           FROM csrq.requests_of(its_name) n(id)
           JOIN csrq.job j ON j.request_id = n.id JOIN csrq.request r ON r.id = n.id
          WHERE j.status = 'ready' AND j.run_at > now()
-           AND csrq.waits_for_hold(r.error, p_scope, p_key)
+           AND csrq.waits_for_hold(r.error_code, r.error_class, r.error, p_scope, p_key)
            AND (its_owner IS NULL OR j.customer = its_owner)
            AND (p_scope <> 'name_set' OR csrq.name_set_key(r.names) = p_key)
            AND (p_scope <> 'identifier' OR r.names && ARRAY[its_name, '*.' || its_name]);

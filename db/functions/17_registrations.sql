@@ -99,16 +99,6 @@ END $$;
 COMMENT ON FUNCTION csrq.account_ended(bigint, text, jsonb)
     IS 'The CA says that an account was deactivated or revoked, which is final (RFC 8555 §7.3.6).';
 
--- Rows name the account that they wait for in their error, so that they are found whatever the
--- policy of accounts.
-CREATE OR REPLACE FUNCTION csrq.waits_for_account(p_request csrq.request) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT p_request.error ->> 'class' = 'administrative' AND p_request.error ? 'account'
-       AND (p_request.run_after IS NULL OR p_request.run_after <= now())
-$$;
-COMMENT ON FUNCTION csrq.waits_for_account(csrq.request)
-    IS 'Whether a request waits for its account, and for nothing else.';
-
 CREATE OR REPLACE FUNCTION csrq.wake_refused(p_account bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -122,13 +112,15 @@ BEGIN
         waiting := array(
             SELECT j.request_id FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
              WHERE j.status = 'ready' AND j.run_at > now()
-               AND csrq.waits_for_account(r) AND r.error -> 'account' = to_jsonb(p_account)
+               AND r.waits_for_account = p_account
+               AND (r.run_after IS NULL OR r.run_after <= now())
                FOR NO KEY UPDATE OF j SKIP LOCKED);
     ELSE
         waiting := array(
             SELECT j.request_id FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
              WHERE j.status = 'ready' AND j.run_at > now() AND j.customer = its_customer
-               AND csrq.waits_for_account(r) AND r.error -> 'account' = to_jsonb(p_account)
+               AND r.waits_for_account = p_account
+               AND (r.run_after IS NULL OR r.run_after <= now())
                FOR NO KEY UPDATE OF j SKIP LOCKED);
     END IF;
     UPDATE csrq.job j SET run_at = now() WHERE j.request_id = ANY (waiting);
@@ -143,7 +135,7 @@ CREATE OR REPLACE FUNCTION csrq.account_is_ready(p_error jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its_account CONSTANT bigint :=
-        CASE WHEN p_error ->> 'class' = 'administrative' AND NOT csrq.is_pause(p_error)
+        CASE WHEN p_error ->> 'class' = 'administrative' AND NOT csrq.is_pause(p_error ->> 'code')
               AND jsonb_typeof(p_error -> 'account') = 'number'
              THEN (p_error ->> 'account')::numeric::bigint END;
 BEGIN
@@ -163,8 +155,8 @@ CREATE OR REPLACE FUNCTION csrq.settings_in_force(p_ca text, p_directory text, p
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    accounts CONSTANT jsonb[] := array(
-        SELECT to_jsonb(g.account_id)
+    accounts CONSTANT bigint[] := array(
+        SELECT g.account_id
           FROM csrq.registration g JOIN csrq.acme_account a ON a.id = g.account_id
          WHERE g.refusals > 0
            AND CASE a.directory WHEN p_directory THEN p_settings <> ALL (g.settings)
@@ -177,8 +169,8 @@ BEGIN
     waiting := array(
         SELECT j.request_id
           FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
-          JOIN unnest(accounts) g(account) ON g.account = r.error -> 'account'
-         WHERE j.status = 'ready' AND j.run_at > now() AND csrq.waits_for_account(r)
+         WHERE j.status = 'ready' AND j.run_at > now() AND r.waits_for_account = ANY (accounts)
+           AND (r.run_after IS NULL OR r.run_after <= now())
            FOR NO KEY UPDATE OF j SKIP LOCKED);
     UPDATE csrq.job j SET run_at = now() WHERE j.request_id = ANY (waiting);
     RETURN cardinality(waiting);

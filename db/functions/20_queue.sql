@@ -28,14 +28,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.worker_stop(bigint) IS 'A worker stops: gives back what it still holds and nobody has locked, without counting an attempt. Returns how many rows.';
 
-CREATE OR REPLACE FUNCTION csrq.waits_for_ca(p_error jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT coalesce(p_error ->> 'code' IN ('account_busy', 'ca_full', 'ca_out_of_reach', 'name_paused',
-        'on_hold', 'paced', 'rate_limit', 'recent_failure', 'same_request_under_way', 'split_waits',
-        'suspended')
-        OR p_error ->> 'class' = 'administrative' AND p_error ? 'account' AND NOT p_error ? 'request', false)
-$$;
-COMMENT ON FUNCTION csrq.waits_for_ca(jsonb) IS 'Whether this error of a request is a wait in which the CA is not asked.';
+-- Whether a request only waits, by its error, so that its CA was not asked.
+CREATE OR REPLACE FUNCTION csrq.only_waits(p_request bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM csrq.request r LEFT JOIN csrq.error_code e ON e.code = r.error_code
+         WHERE r.id = p_request
+           AND (e.is_wait OR r.waits_for_account IS NOT NULL AND NOT r.error ? 'request'));
+END $$;
 
 -- An app, or anybody else, may keep a row locked for as long as it likes. No worker waits for it: it
 -- hears that the row is locked, has written nothing, and comes back when the lock is gone.
@@ -332,7 +333,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
     waiting csrq.job;
-    goes_on boolean := NOT p_error ? 'request' AND (SELECT r.error ->> 'code' = p_error ->> 'code' FROM csrq.request r WHERE r.id = p_request);
+    goes_on boolean := NOT p_error ? 'request' AND (SELECT r.error_code = p_error ->> 'code' FROM csrq.request r WHERE r.id = p_request);
     its_wait CONSTANT interval := CASE WHEN csrq.account_is_ready(p_error) THEN interval '0'
                                        ELSE p_wait END;
 BEGIN

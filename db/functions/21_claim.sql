@@ -275,9 +275,9 @@ BEGIN
     WITH told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         SELECT j.request_id, j.customer, 'claimed', p_worker, j.lease_number, jsonb_build_object('attempt', j.attempt, 'kind', j.kind)
-          FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
+          FROM csrq.job j
          -- Whoever waits for his CA may well go on waiting: csrq.open_order() tells of the claim if he does not.
-         WHERE j.request_id = ANY (leased) AND (j.kind = 'revoke' OR NOT csrq.waits_for_ca(r.error)))
+         WHERE j.request_id = ANY (leased) AND (j.kind = 'revoke' OR NOT csrq.only_waits(j.request_id)))
     SELECT j.request_id, j.lease_number, j.customer, j.kind, j.attempt, j.failures::int, j.revoke_reason::int, r.csr,
            coalesce(r.ca, c.ca), coalesce(r.profile, c.profile), coalesce(r.challenge, c.challenge),
            coalesce(r.preferred_chain, c.preferred_chain), r.names

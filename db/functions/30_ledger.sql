@@ -57,7 +57,7 @@ $$;
 COMMENT ON FUNCTION csrq.is_account_key(bytea) IS 'True if a public key (SHA-256 of its SubjectPublicKeyInfo) is any account''s, retired ones included.';
 
 CREATE OR REPLACE FUNCTION csrq.open_order(p_worker bigint, p_request bigint, p_lease bigint, p_account bigint, p_names text[], p_domains text[], p_most_in_flight int)
-RETURNS TABLE (leased boolean, order_id bigint, url text, fresh boolean, charged boolean, wait_seconds double precision, wait_error jsonb)
+RETURNS TABLE (leased boolean, order_id bigint, url text, fresh boolean, charged boolean, wait_seconds double precision, wait_code text, wait_error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -68,7 +68,7 @@ DECLARE
     is_leased CONSTANT boolean := csrq.still_leased(p_worker, p_request, p_lease);
 BEGIN
     IF is_leased IS NOT TRUE THEN
-        RETURN QUERY SELECT is_leased, NULL::bigint, NULL::text, false, false, NULL::double precision, NULL::jsonb;
+        RETURN QUERY SELECT is_leased, NULL::bigint, NULL::text, false, false, NULL::double precision, NULL::text, NULL::jsonb;
         RETURN;
     END IF;
     UPDATE csrq.request SET names = p_names WHERE id = p_request AND names <> p_names;
@@ -81,10 +81,10 @@ BEGIN
         IF EXISTS (SELECT FROM csrq.request r JOIN csrq.customer c ON c.name = r.customer
                     WHERE r.id = p_request AND c.status = 'suspended') THEN
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, 60::double precision,
-                jsonb_build_object('hold_code', 'suspended', 'detail', 'the customer is suspended; csrq.resume() lets its rows go on');
+                'suspended', jsonb_build_object('detail', 'the customer is suspended; csrq.resume() lets its rows go on');
             RETURN;
         END IF;
-        RETURN QUERY SELECT w.seconds IS NOT NULL, NULL::bigint, NULL::text, false, false, w.seconds, w.error
+        RETURN QUERY SELECT w.seconds IS NOT NULL, NULL::bigint, NULL::text, false, false, w.seconds, w.code, w.error
           FROM (SELECT * FROM csrq.split_wait(p_request) UNION ALL SELECT * FROM csrq.recent_failure(p_request, p_account, p_names)) w LIMIT 1;
         IF FOUND THEN
             RETURN;
@@ -101,7 +101,7 @@ BEGIN
             SELECT h FROM csrq.holds_of_order(p_request, p_account, p_names, p_domains) h);
         SELECT * INTO limited FROM csrq.longest_hold(p_request, p_account, p_names, its_holds);
         IF FOUND THEN
-            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.code, limited.error;
             RETURN;
         END IF;
     END IF;
@@ -113,15 +113,14 @@ BEGIN
                       AND a.deactivation_at > now() - interval '3 minutes'
                       AND (a.identifier IS NULL OR p_names && ARRAY[a.identifier, '*.' || a.identifier])) THEN
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, 2::double precision,
-                jsonb_build_object('detail', 'an authorization for one of the names is being deactivated at this moment');
+                'on_hold', jsonb_build_object('detail', 'an authorization for one of the names is being deactivated at this moment');
             RETURN;
         END IF;
         IF NOT csrq.has_room(p_account, p_most_in_flight) THEN
             -- Claims see to it that hardly any come too many, but for those whose accounts they do not know yet.
             RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false,
                 CASE a.policy WHEN 'per_registered_domain' THEN 60 + 240 * random() ELSE 2 + 3 * random() END,
-                jsonb_build_object('hold_code', 'account_busy',
-                'detail', format('%s orders are in flight under this account, as many as the workers allow (accounts.in_flight)', p_most_in_flight))
+                'account_busy', jsonb_build_object('detail', format('%s orders are in flight under this account, as many as the workers allow (accounts.in_flight)', p_most_in_flight))
                 FROM csrq.acme_account a WHERE a.id = p_account;
             RETURN;
         END IF;
@@ -129,7 +128,7 @@ BEGIN
     IF found_order.url IS NULL AND NOT csrq.sets_out(p_request, p_account, its_holds) THEN
         RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false,
             extract(epoch FROM csrq.wait_for_first())::double precision,
-            jsonb_build_object('detail', 'the CA had asked to wait; another order goes first, to see '
+            'on_hold', jsonb_build_object('detail', 'the CA had asked to wait; another order goes first, to see '
                                          'whether it accepts again');
         RETURN;
     END IF;
@@ -137,7 +136,7 @@ BEGIN
         SELECT * INTO limited FROM csrq.charge_order(p_request, p_account, p_names, p_domains);
         IF limited.until IS NOT NULL THEN
             PERFORM csrq.first_is_answered(p_request, p_account, false);
-            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.error;
+            RETURN QUERY SELECT true, NULL::bigint, NULL::text, false, false, extract(epoch FROM limited.until - now())::double precision, limited.code, limited.error;
             RETURN;
         END IF;
         is_fresh := true;
@@ -145,16 +144,16 @@ BEGIN
             SELECT r.id, p_account, r.customer, p_worker, p_lease, limited.charged FROM csrq.request r WHERE r.id = p_request
             RETURNING * INTO found_order;
     END IF;
-    UPDATE csrq.request SET error = NULL WHERE id = p_request AND csrq.waits_for_ca(error);
+    UPDATE csrq.request SET error = NULL WHERE id = p_request AND csrq.only_waits(id);
     IF FOUND THEN
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
             SELECT j.request_id, j.customer, 'claimed', p_worker, p_lease, jsonb_build_object('attempt', j.attempt, 'kind', j.kind)
               FROM csrq.job j WHERE j.request_id = p_request;
     END IF;
-    RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, found_order.charged <> '{}', NULL::double precision, NULL::jsonb;
+    RETURN QUERY SELECT true, found_order.id, found_order.url, is_fresh, found_order.charged <> '{}', NULL::double precision, NULL::text, NULL::jsonb;
 END $$;
 COMMENT ON FUNCTION csrq.open_order(bigint, bigint, bigint, bigint, text[], text[], int)
-    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted; charged: the CA has limits). Not leased: the lease was lost. A wait: the CA asked for it, or, with a hold_code, csrq waits by itself, be it for a limit of the CA.';
+    IS 'The open order of a request, or the written intent of a new one (fresh: of this call; one of an earlier call without a URL may exist at the CA, a fresh one with a URL is adopted; charged: the CA has limits). Not leased: the lease was lost. A wait: the CA asked for it, or csrq waits by itself, be it for a limit of the CA (wait_code: csrq.error_code).';
 
 CREATE OR REPLACE FUNCTION csrq.asked(p_order bigint) RETURNS TABLE (seconds double precision, anew boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -345,10 +344,11 @@ BEGIN
     IF is_leased IS NOT TRUE THEN
         RETURN is_leased;
     END IF;
-    -- An order that nobody could find may exist at the CA all the same: RFC 8555 sets no time, a week is usual.
-    UPDATE csrq.acme_order SET status = p_status, closed_at = now(), updated_at = now(), error = p_error,
-           expires_at = CASE WHEN url IS NULL AND p_error ->> 'code' = 'answer_lost' THEN created_at + interval '7 days' ELSE expires_at END
+    UPDATE csrq.acme_order SET status = p_status, closed_at = now(), updated_at = now(), error = p_error
      WHERE id = p_order AND (closed_at IS NULL OR error IS NULL);
+    -- An order that nobody could find may exist at the CA all the same: RFC 8555 sets no time, a week is usual.
+    UPDATE csrq.acme_order SET expires_at = created_at + interval '7 days'
+     WHERE id = p_order AND url IS NULL AND error_code = 'answer_lost';
     PERFORM csrq.remove_responses(p_order);
     RETURN true;
 END $$;
@@ -387,7 +387,7 @@ BEGIN
           JOIN csrq.job j ON j.request_id = r.id
          WHERE t.account_id = p_order.account_id AND t.status = 'lost'
            AND t.names_sha256 IS NOT NULL AND t.names_sha256 = its_names
-           AND r.error ->> 'code' = 'order_taken' AND j.status = 'ready' AND j.run_at > now()
+           AND r.error_code = 'order_taken' AND j.status = 'ready' AND j.run_at > now()
          ORDER BY t.id LIMIT 1 FOR NO KEY UPDATE OF j SKIP LOCKED);
 END $$;
 COMMENT ON FUNCTION csrq.call_next_for(csrq.acme_order)

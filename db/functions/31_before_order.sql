@@ -122,10 +122,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     -- One that waits itself is not under way; one that has failed is csrq.recent_failure()'s.
     SELECT s.id FROM csrq.request r JOIN csrq.job mine ON mine.request_id = r.id
       JOIN csrq.request s ON s.customer = r.customer AND s.demand_sha256 = r.demand_sha256 AND s.id <> r.id
-      JOIN csrq.job j ON j.request_id = s.id
+      JOIN csrq.job j ON j.request_id = s.id LEFT JOIN csrq.error_code e ON e.code = s.error_code
      WHERE r.id = p_request AND mine.retried_at IS NULL AND greatest(mine.created_at, r.run_after) > now() - interval '1 day'
        AND j.kind IN ('issue', 'renew') AND j.status IN ('ready', 'leased') AND j.failures = 0 AND NOT j.cancel_requested
-       AND coalesce(s.error ->> 'code', '') NOT IN ('same_request_under_way', 'split_waits', 'recent_failure')
+       AND NOT coalesce(e.is_wait AND e.ended_by = 'another_row', false)
      ORDER BY s.id LIMIT 1
 $$;
 COMMENT ON FUNCTION csrq.other_under_way(bigint)
@@ -139,7 +139,7 @@ BEGIN
      WHERE request_id IN (
         SELECT j.request_id FROM csrq.request r JOIN csrq.request s ON s.customer = r.customer AND s.demand_sha256 = r.demand_sha256
           JOIN csrq.job j ON j.request_id = s.id
-         WHERE r.id = p_request AND s.error ->> 'code' = 'same_request_under_way' AND j.status = 'ready' AND j.run_at > now()
+         WHERE r.id = p_request AND s.error_code = 'same_request_under_way' AND j.status = 'ready' AND j.run_at > now()
          FOR NO KEY UPDATE OF j SKIP LOCKED);
 END $$;
 COMMENT ON FUNCTION csrq.wake_sharers(bigint) IS 'A request has its chain: those for the same certificate that wait for it look again.';
@@ -156,14 +156,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.wait_for_other(bigint, bigint, bigint, bigint) IS 'Puts a row off while another one for the same certificate is under way. The sentence that says so.';
 
-CREATE OR REPLACE FUNCTION csrq.is_trouble_of_ca(p_error jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(p_error ->> 'class' IN ('transient', 'limited')
-                    AND p_error ->> 'code' NOT IN ('internal', 'paced', 'ca_busy', 'order_taken', 'recent_failure', 'split_waits', 'same_request_under_way', 'account_busy',
-                                                    'ca_full', 'self_check_waits', 'suspended'), false)
-$$;
-COMMENT ON FUNCTION csrq.is_trouble_of_ca(jsonb)
-    IS 'Whether this error of a request is its CA''s doing, not its names'' or csrq''s own: no answer, 5xx, a limit, an order that it does not finish with.';
+-- Whether an error of a request is its CA's doing, not its names' or csrq's own: no answer, 5xx, a
+-- limit, an order that it does not finish with.
+CREATE OR REPLACE FUNCTION csrq.is_trouble_of_ca(p_class text, p_code text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- What a fallback refuses for good is transient: that is trouble of the fallback, whatever its code.
+    RETURN coalesce(p_class IN ('transient', 'limited'), false)
+       AND NOT EXISTS (SELECT FROM csrq.error_code e
+                        WHERE e.code = p_code AND e.class IN ('transient', 'limited')
+                          AND NOT e.trouble_of_ca);
+END $$;
 
 CREATE OR REPLACE FUNCTION csrq.falls_back(p_request bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -179,7 +182,7 @@ BEGIN
            least(r.not_after,
                  (SELECT min(i.deadline) FROM csrq.incident_request k JOIN csrq.incident i ON i.id = k.incident_id WHERE k.request_id = r.id AND k.done_at IS NULL),
                  (SELECT w.window_end FROM csrq.renewal_info w WHERE w.request_id = r.id AND w.window_end > r.renew_at)) AS not_after,
-           csrq.is_trouble_of_ca(r.error) AS is_trouble, r.updated_at > coalesce(j.ca_chosen_at, '-infinity') AS is_news,
+           csrq.is_trouble_of_ca(r.error_class, r.error_code) AS is_trouble, r.updated_at > coalesce(j.ca_chosen_at, '-infinity') AS is_news,
            EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = r.id AND o.closed_at IS NULL AND o.created_at >= j.ca_chosen_at) AS has_order
       INTO its
       FROM csrq.request r JOIN csrq.job j ON j.request_id = r.id WHERE r.id = p_request;
@@ -222,7 +225,7 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    SELECT r.demand_sha256 IS DISTINCT FROM p_demand OR r.error ->> 'code' IS NOT DISTINCT FROM 'same_request_under_way' AS is_new,
+    SELECT r.demand_sha256 IS DISTINCT FROM p_demand OR r.error_code IS NOT DISTINCT FROM 'same_request_under_way' AS is_new,
            j.kind = 'issue' AND r.split_of IS NULL AND coalesce(r.reuse_chain, c.reuse_chain) AS may_share, j.kind = 'renew' AS is_renewal, r.customer,
            o.id IS NOT NULL AS has_order, a.directory
       INTO its
@@ -239,7 +242,7 @@ BEGIN
     -- Of several that come at once, one after the other; whoever keeps the lock keeps nobody for longer than one wait.
     IF its.is_new AND its.may_share AND NOT its.has_order
        AND NOT csrq.may_go_first(its.customer, p_demand)
-       AND NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = p_request AND r.error ->> 'code' = 'same_request_under_way') THEN
+       AND NOT EXISTS (SELECT FROM csrq.request r WHERE r.id = p_request AND r.error_code = 'same_request_under_way') THEN
         detail := csrq.wait_for_other(p_worker, p_request, p_lease, NULL);
         verdict := 'wait';
         RETURN NEXT;

@@ -24,7 +24,7 @@ COMMENT ON FUNCTION csrq.remember_failure(bigint) IS 'A row has failed and backs
 -- Only a row that has not failed itself waits, and only for one that has: no two wait for each other.
 -- And not for ever: what fails for a reason of its own (its challenge type, its profile) would take others with it.
 CREATE OR REPLACE FUNCTION csrq.recent_failure(p_request bigint, p_account bigint, p_names text[])
-RETURNS TABLE (seconds double precision, error jsonb)
+RETURNS TABLE (seconds double precision, code text, error jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -52,7 +52,7 @@ BEGIN
          WHERE n.failed_at > now() - interval '25 hours'
            AND coalesce(r.challenge, c.challenge) IS NOT DISTINCT FROM f.challenge AND coalesce(r.profile, c.profile) IS NOT DISTINCT FROM f.profile)
     SELECT extract(epoch FROM least(w.until, w.patience) - now())::double precision,
-           jsonb_build_object('hold_code', 'recent_failure', 'other_request', w.id,
+           'recent_failure', jsonb_build_object('other_request', w.id,
                'detail', format('request %s failed for the same names under the same account a short time ago%s; '
                                 'this one waits for its next attempt (csrq.retry starts it at once)',
                                 w.id, coalesce(' (' || left(w.error ->> 'detail', 500) || ')', '')))

@@ -21,7 +21,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION csrq.wake_splits(bigint) IS 'Something has become of a request or of one that stands in for it: those that wait look whether it is their turn.';
 
-CREATE OR REPLACE FUNCTION csrq.split_wait(p_request bigint) RETURNS TABLE (seconds double precision, error jsonb)
+CREATE OR REPLACE FUNCTION csrq.split_wait(p_request bigint)
+RETURNS TABLE (seconds double precision, code text, error jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -43,7 +44,7 @@ BEGIN
         UPDATE csrq.job j SET cancel_requested = true WHERE j.request_id = p_request;
         INSERT INTO csrq.event (request_id, customer, what, detail)
             VALUES (p_request, its.customer, 'cancelled', jsonb_build_object('by', 'csrq', 'reason', format('request %s, for which it stood in, is %s', whole.id, whole.status)));
-        RETURN QUERY SELECT NULL::double precision, NULL::jsonb;
+        RETURN QUERY SELECT NULL::double precision, NULL::text, NULL::jsonb;
         RETURN;
     END IF;
     bad := csrq.failed_names(whole.error)
@@ -66,8 +67,8 @@ BEGIN
         UPDATE csrq.job j SET retried_at = now() WHERE j.request_id = p_request;
         RETURN;
     END IF;
-    RETURN QUERY SELECT pause, jsonb_build_object('hold_code', 'split_waits', 'split_of', whole.id,
-                                                                   'detail', format('it stands in for request %s, %s', whole.id, reason));
+    RETURN QUERY SELECT pause, 'split_waits', jsonb_build_object(
+        'split_of', whole.id, 'detail', format('it stands in for request %s, %s', whole.id, reason));
 END $$;
 COMMENT ON FUNCTION csrq.split_wait(bigint)
     IS 'Whether a request that stands in for another one has to wait still; no row: it goes on. A row of nulls: it is not needed any more and was cancelled.';

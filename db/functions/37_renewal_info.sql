@@ -124,7 +124,7 @@ CREATE OR REPLACE FUNCTION csrq.certificate_to_replace(p_request bigint, p_accou
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.renewal_info_id FROM csrq.request r JOIN csrq.certificate c ON c.request_id = coalesce(r.chain_from, r.id) AND c.serial = r.serial
      WHERE r.id = p_request AND c.account_id = p_account AND c.not_after > now() AND c.revoked_at IS NULL
-       AND NOT EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = p_request AND o.created_at >= c.issued_at AND o.error ->> 'code' = 'replaces_refused')
+       AND NOT EXISTS (SELECT FROM csrq.acme_order o WHERE o.request_id = p_request AND o.created_at >= c.issued_at AND o.error_code = 'replaces_refused')
      ORDER BY c.id DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION csrq.certificate_to_replace(bigint, bigint)

@@ -78,7 +78,7 @@ BEGIN
      WHERE j.request_id IN (
         SELECT q.request_id FROM csrq.incident_request k JOIN csrq.job q ON q.request_id = k.request_id JOIN csrq.request r ON r.id = k.request_id
          WHERE k.incident_id = p_incident AND k.planned_at IS NULL AND q.kind = 'renew' AND q.status = 'parked' AND q.parked_because = 'failed'
-           AND r.error ->> 'code' = 'fresh_csr_wanted' FOR NO KEY UPDATE OF q SKIP LOCKED);
+           AND r.error_code = 'fresh_csr_wanted' FOR NO KEY UPDATE OF q SKIP LOCKED);
     -- Nobody is waited for: whom somebody else has at this moment is planned at the next call.
     WITH pick AS MATERIALIZED (
         SELECT k.request_id, least(n.renew_at, now()) AS renew_at
@@ -94,7 +94,7 @@ BEGIN
         SELECT q.request_id FROM csrq.incident_request q LEFT JOIN csrq.job j ON j.request_id = q.request_id
          WHERE q.incident_id = p_incident AND q.planned_at IS NULL AND NOT EXISTS (SELECT FROM csrq.renewal n WHERE n.request_id = q.request_id)
            AND NOT coalesce(j.kind = 'renew' AND j.parked_because = 'failed'
-                            AND (SELECT r.error ->> 'code' = 'fresh_csr_wanted' FROM csrq.request r WHERE r.id = q.request_id), false)
+                            AND (SELECT r.error_code = 'fresh_csr_wanted' FROM csrq.request r WHERE r.id = q.request_id), false)
          FOR NO KEY UPDATE OF q SKIP LOCKED);
     GET DIAGNOSTICS under_way = ROW_COUNT;
     IF looked_at = 0 AND NOT EXISTS (SELECT FROM csrq.incident_request k WHERE k.incident_id = p_incident AND k.planned_at IS NULL) THEN

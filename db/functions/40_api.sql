@@ -73,11 +73,11 @@ BEGIN
            AND (retry_rows.id IS NULL OR j.request_id = retry_rows.id)
            AND (retry_rows.customer IS NULL OR j.customer = retry_rows.customer)
            AND (below IS NULL OR j.request_id = ANY (below))
-           AND (retry_rows.class IS NULL OR r.error ->> 'class' = retry_rows.class)
-           AND (retry_rows.code IS NULL OR r.error ->> 'code' = retry_rows.code)
+           AND (retry_rows.class IS NULL OR r.error_class = retry_rows.class)
+           AND (retry_rows.code IS NULL OR r.error_code = retry_rows.code)
            -- What the app wants later, or only in case something fails, is not waiting for another try.
-           AND (retry_rows.id IS NOT NULL OR coalesce(r.run_after <= now(), true) AND r.error ->> 'code' IS DISTINCT FROM 'split_waits'
-                AND (r.error ->> 'code' IS DISTINCT FROM 'fresh_csr_wanted' OR retry_rows.code = 'fresh_csr_wanted'))
+           AND (retry_rows.id IS NOT NULL OR coalesce(r.run_after <= now(), true) AND r.error_code IS DISTINCT FROM 'split_waits'
+                AND (r.error_code IS DISTINCT FROM 'fresh_csr_wanted' OR retry_rows.code = 'fresh_csr_wanted'))
            AND (everyone OR j.customer = ANY (mine))
          FOR NO KEY UPDATE OF j SKIP LOCKED),
     placed AS (
@@ -102,8 +102,7 @@ BEGIN
     asked AS (
         UPDATE csrq.registration g SET ask_again_at = now()
           FROM due JOIN csrq.request r ON r.id = due.request_id
-         WHERE is_staff AND g.refusals > 0 AND r.error ->> 'class' = 'administrative'
-           AND r.error -> 'account' = to_jsonb(g.account_id)),
+         WHERE is_staff AND g.refusals > 0 AND r.waits_for_account = g.account_id),
     told AS (INSERT INTO csrq.event (request_id, customer, what, detail)
              SELECT request_id, customer, 'retry', jsonb_build_object('by', session_user, 'next_attempt_at', csrq.rfc3339(run_at)) FROM retried)
     SELECT request_id FROM retried;
@@ -248,7 +247,7 @@ BEGIN
     -- Whoever asks by hand wants it from this CSR, however old; also if csrq has asked for a new one.
     INSERT INTO csrq.job AS j (request_id, customer, lane, kind, retried_at) VALUES (its.id, its.customer, 2 /* renewals */, 'renew', now())
         ON CONFLICT (request_id) DO UPDATE SET status = 'ready', parked_because = NULL, run_at = now(), retried_at = now()
-            WHERE j.status = 'parked' AND its.error ->> 'code' = 'fresh_csr_wanted' AND j.parked_because <> 'suspended';
+            WHERE j.status = 'parked' AND its.error_code = 'fresh_csr_wanted' AND j.parked_because <> 'suspended';
     IF NOT FOUND THEN
         RETURN 'open already';
     END IF;

@@ -57,13 +57,13 @@ COMMENT ON COLUMN csrq.backlog.longest_due IS 'How long the oldest due one has b
 COMMENT ON COLUMN csrq.backlog.next_run_at IS 'When the next one is due.';
 
 CREATE VIEW csrq.failures WITH (security_invoker = true) AS
-SELECT r.error ->> 'class' AS class, r.error ->> 'code' AS code, count(*) AS requests, count(DISTINCT r.customer) AS customers,
+SELECT r.error_class AS class, r.error_code AS code, count(*) AS requests, count(DISTINCT r.customer) AS customers,
        count(*) FILTER (WHERE j.parked_because IN ('failed', 'rescued')) AS need_a_person,
        min(j.run_at) FILTER (WHERE j.status = 'ready') AS next_attempt_at, max(r.updated_at) AS last_at,
        (array_agg(r.id ORDER BY r.updated_at DESC))[1] AS example_id,
        (array_agg(r.error ->> 'detail' ORDER BY r.updated_at DESC))[1] AS example
   FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id WHERE r.error IS NOT NULL
- GROUP BY r.error ->> 'class', r.error ->> 'code';
+ GROUP BY r.error_class, r.error_code;
 COMMENT ON VIEW csrq.failures IS 'What goes wrong at present, grouped by cause.';
 COMMENT ON COLUMN csrq.failures.class IS 'transient, limited, validation, permanent or administrative.';
 COMMENT ON COLUMN csrq.failures.code IS 'Stable short code of the cause.';

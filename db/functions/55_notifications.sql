@@ -290,10 +290,10 @@ BEGIN
     FOR its IN
         WITH waiting AS (
             -- Those that fail are told of when they do; those of a suspended customer are parked.
-            SELECT r.id, r.customer, r.names, r.error, w.since, coalesce(r.error ->> 'class', 'none') AS class, left(coalesce(r.error ->> 'code', 'not_started'), 100) AS code
+            SELECT r.id, r.customer, r.names, r.error, w.since, coalesce(r.error_class, 'none') AS class, left(coalesce(r.error_code, 'not_started'), 100) AS code
               FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
              CROSS JOIN LATERAL (SELECT greatest(j.created_at, r.run_after) AS since) w
-             WHERE j.kind <> 'renew' AND j.status <> 'parked' AND (j.failures = 0 OR r.error ->> 'class' = 'limited') AND j.created_at <= now() - told_after[1]
+             WHERE j.kind <> 'renew' AND j.status <> 'parked' AND (j.failures = 0 OR r.error_class = 'limited') AND j.created_at <= now() - told_after[1]
                AND EXISTS (SELECT FROM unnest(told_after) t WHERE w.since > checked_at - t AND w.since <= now() - t)),
         recipients AS MATERIALIZED (
             SELECT c.customer, csrq.notify_recipient(c.customer, p_can) AS recipient FROM (SELECT DISTINCT w.customer FROM waiting w) c),

@@ -10,8 +10,8 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA csrq
 ALTER DEFAULT PRIVILEGES IN SCHEMA csrq REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 GRANT USAGE ON SCHEMA csrq TO csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
 
--- Everybody who connects: the version.
-GRANT SELECT ON csrq.schema_version, csrq.legal_move
+-- Everybody who connects: the version, the moves, what codes of errors mean.
+GRANT SELECT ON csrq.schema_version, csrq.legal_move, csrq.error_code
     TO csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
 
 -- Apps: insert the columns that are theirs, read their own rows.

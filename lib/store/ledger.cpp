@@ -13,7 +13,7 @@ namespace {
 
 constexpr auto open_order_sql = R"sql(
     SELECT leased, order_id, url, fresh, charged, (wait_seconds * 1000000)::bigint, wait_error ->> 'detail',
-           coalesce(wait_error ->> 'hold_code', 'on_hold'), (wait_error - 'hold_code')::text, wait_error -> 'failed_names'
+           wait_code, wait_error::text, wait_error -> 'failed_names'
       FROM csrq.open_order($1, $2, $3, $4, $5, $6, $7)
 )sql";
 

@@ -15,7 +15,7 @@ constexpr auto rate_limits_sql = R"sql(
 )sql";
 
 constexpr auto take_account_token_sql = R"sql(
-    SELECT (wait_seconds * 1000000)::bigint, why, coalesce(hold_code, 'on_hold') FROM csrq.take_account_token($1, $2, $3)
+    SELECT (wait_seconds * 1000000)::bigint, why, wait_code FROM csrq.take_account_token($1, $2, $3)
 )sql";
 
 constexpr auto write_hold_sql = R"sql(
