@@ -35,6 +35,11 @@ CREATE TABLE csrq.request (
                     CHECK (status IN ('pending', 'issued', 'failed', 'cancelled')),
     attempts        int NOT NULL DEFAULT 0,
     error           jsonb,
+    error_code      text GENERATED ALWAYS AS (error ->> 'code') STORED,
+    error_class     text GENERATED ALWAYS AS (error ->> 'class') STORED,
+    waits_for_account bigint GENERATED ALWAYS AS (
+        CASE WHEN error ->> 'class' = 'administrative' AND jsonb_typeof(error -> 'account') = 'number'
+             THEN (error -> 'account')::bigint END) STORED,
     chain           text,
     serial          text CHECK (serial ~ '^[0-9a-f]+$'),
     not_before      timestamptz,
@@ -114,6 +119,12 @@ COMMENT ON COLUMN csrq.request.status IS
 COMMENT ON COLUMN csrq.request.attempts IS 'How often the last finished piece of work was started.';
 COMMENT ON COLUMN csrq.request.error IS
     'The last problem document, with class and code; null when all is well.';
+COMMENT ON COLUMN csrq.request.error_code IS
+    'The code of error: csrq.error_code says what it means.';
+COMMENT ON COLUMN csrq.request.error_class IS 'The class of error.';
+COMMENT ON COLUMN csrq.request.waits_for_account IS
+    'The account (csrq.acme_account) whose registration or repair it waits for, whatever the policy '
+    'of accounts.';
 COMMENT ON COLUMN csrq.request.chain IS
     'The issued chain, PEM (RFC 7468): end-entity certificate first, then each issuer, root left '
     'out.';

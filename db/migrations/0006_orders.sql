@@ -23,6 +23,8 @@ CREATE TABLE csrq.acme_order (
     finalize_url    text,
     certificate_url text,
     error           jsonb,
+    error_code      text GENERATED ALWAYS AS (error ->> 'code') STORED,
+    error_class     text GENERATED ALWAYS AS (error ->> 'class') STORED,
 
     charged         text[] NOT NULL DEFAULT '{}',
     names_sha256    bytea CHECK (octet_length(names_sha256) = 32),
@@ -83,6 +85,8 @@ COMMENT ON COLUMN csrq.acme_order.url IS 'Order URL.';
 COMMENT ON COLUMN csrq.acme_order.finalize_url IS 'Where the CSR goes.';
 COMMENT ON COLUMN csrq.acme_order.certificate_url IS 'Where the certificate is, once valid.';
 COMMENT ON COLUMN csrq.acme_order.error IS 'Problem document of a failed order.';
+COMMENT ON COLUMN csrq.acme_order.error_code IS 'The code of error (csrq.error_code).';
+COMMENT ON COLUMN csrq.acme_order.error_class IS 'The class of error.';
 COMMENT ON COLUMN csrq.acme_order.charged IS
     'Tokens that its certificate would cost, as name and key by turns; given back when there is '
     'none.';

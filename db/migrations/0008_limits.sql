@@ -81,6 +81,8 @@ CREATE TABLE csrq.rate_hold (
     refusals       int NOT NULL DEFAULT 1 CHECK (refusals >= 0),
     request_id     bigint,
     error          jsonb NOT NULL,
+    is_pause       boolean NOT NULL GENERATED ALWAYS AS (
+        coalesce(error ->> 'code' = 'name_paused', false)) STORED,
     binds_renewals boolean NOT NULL DEFAULT true,
     may_go         int CHECK (may_go > 0),
     counted_from   timestamptz NOT NULL DEFAULT 'infinity',
@@ -105,6 +107,8 @@ COMMENT ON COLUMN csrq.rate_hold.refusals IS
 COMMENT ON COLUMN csrq.rate_hold.request_id IS
     'The request whose order was refused; null: it was an account, or is not known.';
 COMMENT ON COLUMN csrq.rate_hold.error IS 'The CA''s problem document.';
+COMMENT ON COLUMN csrq.rate_hold.is_pause IS
+    'Whether the CA has paused the name: no limit, and only a person ends it.';
 COMMENT ON COLUMN csrq.rate_hold.binds_renewals IS
     'False: what was refused is no renewal, and renewals are exempt from the limit '
     '(csrq.rate_limit.renewals): their orders go on.';
