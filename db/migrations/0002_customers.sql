@@ -99,8 +99,8 @@ CREATE TABLE csrq.name_grant (
         AND length(pattern) <= 255)
 );
 COMMENT ON TABLE csrq.name_grant IS
-    'For which names a customer may ask; customers.grants says whose rows are held against it, '
-    'before any account is used.';
+    'For which names a customer may ask; customers.grants says whose rows are checked against '
+    'it, before any account is used.';
 COMMENT ON COLUMN csrq.name_grant.customer IS 'The customer, registered or not yet.';
 COMMENT ON COLUMN csrq.name_grant.pattern IS
     'A DNS name or IP address, lower case; *.example.org stands for every name below example.org, '

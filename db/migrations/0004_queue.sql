@@ -85,16 +85,16 @@ COMMENT ON COLUMN csrq.job.request_id IS 'The request it is for.';
 COMMENT ON COLUMN csrq.job.created_at IS 'When the work came up.';
 COMMENT ON COLUMN csrq.job.run_at IS 'Not to be claimed earlier.';
 COMMENT ON COLUMN csrq.job.retried_at IS
-    'When somebody last asked for another try at once: from then on it is not held back behind a '
+    'When somebody last asked for another try at once: from then on it does not wait behind a '
     'failing row for the same names.';
 COMMENT ON COLUMN csrq.job.ca_chosen_at IS
     'When that was decided last: what went wrong before does not count again.';
 COMMENT ON COLUMN csrq.job.ca_trouble_at IS
     'Since when it has waited for reasons of its CA; null: it does not.';
-COMMENT ON COLUMN csrq.job.worker_id IS 'Who holds it (csrq.worker).';
+COMMENT ON COLUMN csrq.job.worker_id IS 'Which worker has its lease (csrq.worker).';
 COMMENT ON COLUMN csrq.job.lease_number IS
     'Fencing token: a write under another number changes nothing.';
-COMMENT ON COLUMN csrq.job.lease_until IS 'A worker holds it until then (and prolongs).';
+COMMENT ON COLUMN csrq.job.lease_until IS 'Until then the worker has its lease, and prolongs it.';
 COMMENT ON COLUMN csrq.job.attempt IS 'Times claimed.';
 COMMENT ON COLUMN csrq.job.failures IS 'Failures in a row; the back-off follows it.';
 COMMENT ON COLUMN csrq.job.rescues IS 'Times its lease ran out; parked at five.';

@@ -174,7 +174,7 @@ COMMENT ON COLUMN csrq.account_in_line.let_go_at IS
     'When a worker took its token: it is being registered. Since when it has waited is known '
     'until the CA has answered.';
 
--- A row says only where to look. Whether it still holds anybody back is in the job, which it ends
+-- A row says only where to look. Whether anybody still waits for it is in the job, which it ends
 -- with.
 CREATE TABLE csrq.name_set_failure (
     request_id   bigint PRIMARY KEY REFERENCES csrq.job ON DELETE CASCADE,

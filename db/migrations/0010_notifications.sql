@@ -10,7 +10,7 @@ CREATE TABLE csrq.notifier (
     waiting_checked_at timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE csrq.notifier IS
-    'One row: how far the workers'' notifiers have read csrq.event. Whoever holds its lock makes '
+    'One row: how far the workers'' notifiers have read csrq.event. Whoever has its lock makes '
     'the messages.';
 COMMENT ON COLUMN csrq.notifier.id IS 'Always true.';
 COMMENT ON COLUMN csrq.notifier.cursor IS
