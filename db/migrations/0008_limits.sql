@@ -82,7 +82,7 @@ CREATE TABLE csrq.rate_hold (
     request_id     bigint,
     error          jsonb NOT NULL,
     is_pause       boolean NOT NULL GENERATED ALWAYS AS (
-        coalesce(error ->> 'code' = 'name_paused', false)) STORED,
+                       coalesce(error ->> 'code' = 'name_paused', false)) STORED,
     binds_renewals boolean NOT NULL DEFAULT true,
     may_go         int CHECK (may_go > 0),
     counted_from   timestamptz NOT NULL DEFAULT 'infinity',
