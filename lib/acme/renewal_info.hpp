@@ -22,8 +22,8 @@ struct RenewalInfo {
 /// The resource of a certificate. Needs no account. Waits for the network. Throws
 /// - Error{permanent, "not_offered"} if the directory has no renewalInfo,
 /// - Error{permanent, "bad_renewal_info_id"} if `id` is none (Certificate::renewal_info_id()),
-/// - Error{transient, "bad_renewal_info"} if the answer is none. §4.2 says the same of a window that ends
-///   before it begins.
+/// - Error{transient, "bad_renewal_info"} if the answer is none, or has a window that ends before it begins
+///   (§4.2).
 RenewalInfo renewal_info(Ca& ca, std::string_view id);
 
 /// The document alone; `ask_again` is left at its default.
