@@ -19,7 +19,7 @@ class LeaseBook {
 
   void add(const store::Fence& fence);
   void remove(const store::Fence& fence);
-  /// The database says that these are lost or their rows cancelled.
+  /// The database says that these leases are lost, or that their rows were cancelled.
   void mark_dropped(const std::vector<store::Fence>& fences);
   bool is_dropped(const store::Fence& fence) const;
   /// csrq.retry() was called for these.
@@ -33,7 +33,7 @@ class LeaseBook {
   std::vector<store::Fence> locked_without_task() const;
   std::vector<store::Fence> leases() const;
   std::size_t size() const;
-  /// Those whose rows have been locked for so long.
+  /// The leases whose rows have been locked for this long.
   std::size_t count_locked(Duration at_least = {}) const;
 
  private:

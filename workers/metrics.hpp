@@ -32,7 +32,7 @@ std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatist
                                    const store::DatabaseStatistics& database,
                                    const std::optional<store::QueueDepth>& queue);
 
-/// What it tells while no worker can be started.
+/// What `csrq work` tells while it cannot start a worker.
 std::vector<Metric> metrics_without_worker();
 
 /// For each CA and class of endpoints: time that requests waited for their turn, and answers 429 and 503.

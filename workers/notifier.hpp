@@ -26,11 +26,11 @@ class Notifier {
   Notifier(const NotifyConfig& config, store::DatabaseOptions database, const issuance::CaPool& cas,
            NotifierPace pace = {});
 
-  /// Begins to do rounds on a thread of its own. The destructor ends one under way; a request that waits for
-  /// its answer is waited for, some seconds.
+  /// Begins to do rounds on a thread of its own. The destructor ends a round under way; it waits some seconds
+  /// for a request that has no answer yet.
   void start();
-  /// One round, on the caller's thread, until `stopped` says so. What it does not get sent is left to the
-  /// next one: recipients that are dead keep nobody from being told of what is new. Throws Unreachable.
+  /// One round, on the caller's thread, until `stopped` says so. It leaves to the next round what it could
+  /// not send, so dead recipients keep nobody from being told of what is new. Throws Unreachable.
   void round(const std::function<bool()>& stopped = [] { return false; });
 
  private:

@@ -7,8 +7,8 @@
 
 namespace csrq::workers {
 
-/// Plans renewals, every half minute: asks CAs when they want their certificates renewed, makes those due
-/// that an incident is about, and levels spikes. Any number of workers may have one.
+/// Plans renewals, every half minute: asks CAs when they want their certificates renewed, makes the
+/// certificates of incidents due, and levels spikes. Any number of workers may have one.
 class Renewer {
  public:
   /// All must outlive this.

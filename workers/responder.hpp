@@ -19,7 +19,7 @@ class Responder {
 
   std::string address() const { return server_.address(); }
 
-  /// Throws store::SchemaChanged. While the database is away, or refuses to tell, nothing.
+  /// Throws store::SchemaChanged. Does nothing while the database is away, or refuses to tell.
   void require_same_schema();
 
  private:

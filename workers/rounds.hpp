@@ -12,7 +12,7 @@
 
 namespace csrq::workers {
 
-/// What a round consists of: one after the other. One that fails is logged by its name, and keeps no other
+/// Does the parts of a round one after the other. A part that fails is logged by its name, and keeps no other
 /// back. Throws Unreachable if the database or a CA is away.
 struct Chore {
   std::string_view name;

@@ -10,7 +10,7 @@ namespace csrq::workers {
 /// are then left to other workers.
 class Signals {
  public:
-  /// Either may be empty: then that signal is passed over.
+  /// Either may be empty; its signal is then ignored.
   Signals(std::function<void()> on_stop, std::function<void()> on_reload);
   ~Signals();
   Signals(const Signals&) = delete;

@@ -13,8 +13,8 @@
 
 namespace csrq::workers {
 
-/// Tasks by due time. Of those that are due each customer's have their turn, so that a customer's thousand do
-/// not stand before another's one. Thread-safe.
+/// Tasks by due time. Customers with due tasks take turns, so that a thousand tasks of one do not stand
+/// before the single task of another. Thread-safe.
 class TaskQueue {
  public:
   using Clock = std::chrono::steady_clock;
@@ -22,9 +22,9 @@ class TaskQueue {
   /// After close(), the task is dropped: its lease is given back with the others.
   void put(std::unique_ptr<issuance::Task> task, Clock::time_point due);
   std::vector<store::Fence> waiting();
-  /// Those of these tasks that wait here are due at once.
+  /// Makes those of these tasks that wait here due at once.
   void hasten(const std::vector<store::Fence>& fences);
-  /// Waits for a task to become due; of a customer the first due first. Null once closed.
+  /// Waits for a task to become due. Of one customer's tasks the first due comes first. Null once closed.
   std::unique_ptr<issuance::Task> take();
   /// Ends every take(), now and later. What is still in here is dropped.
   void close();

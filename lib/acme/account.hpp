@@ -31,11 +31,11 @@ struct NewAccount {
   const ExternalAccountBinding* eab{};  ///< not owned; null: none
 };
 
-/// §7.3: creates the account of this key, or returns the one it already has: safe to repeat after a lost
-/// answer. Throws Error{administrative, "terms_not_agreed"} naming the CA's terms before anything is sent if
-/// the directory has terms and they are not agreed, and {administrative, "externalAccountRequired"} if it
-/// wants a binding and none is given. A CA that is "not awaiting external account binding" has the account
-/// already: then it is found by its key.
+/// §7.3: creates the account of this key, or returns the one that the key has already. Safe to repeat after a
+/// lost answer. If the CA is "not awaiting external account binding", it has the account already, and this
+/// finds it by its key. Throws before anything is sent:
+/// - Error{administrative, "terms_not_agreed"}, naming the CA's terms, if they are not agreed to;
+/// - Error{administrative, "externalAccountRequired"} if the CA wants a binding and none is given.
 Account new_account(Ca& ca, const crypto::PrivateKey& key, const NewAccount& wanted);
 /// §7.3.1: onlyReturnExisting; nothing if the CA knows no account of this key.
 std::optional<Account> find_account(Ca& ca, const crypto::PrivateKey& key);

@@ -11,8 +11,8 @@
 
 namespace csrq::acme {
 
-/// RFC 8555 §7.1.5 and §8. Types are kept as they come; those that csrq does not know are passed over by
-/// whoever picks.
+/// RFC 8555 §7.1.5 and §8. The type is kept as it came. Whoever picks a challenge passes over types that csrq
+/// does not know.
 struct Challenge {
   std::string type{};
   std::string url{};
@@ -32,12 +32,12 @@ struct Authorization {
   std::optional<Duration> retry_after{};
 };
 
-/// Throws Error{transient, authorization_lost_code} when the CA itself says that it no longer knows it, or
-/// that it is another account's (Refusal::says_gone).
+/// Throws Error{transient, authorization_lost_code} when the CA itself says that it no longer knows the
+/// authorization, or that another account has it (Refusal::says_gone).
 Authorization get_authorization(Session& session, const std::string& url);
 inline constexpr std::string_view authorization_lost_code = "authorization_lost";
-/// §7.5.1: tells the CA that the response is in place. Safe to repeat: after a refusal, or an answer that is
-/// no challenge, the challenge is read again, and one that is no longer pending is success.
+/// §7.5.1: tells the CA that the response is in place. Safe to repeat. After a refusal, or an answer that is
+/// no challenge, this reads the challenge again: if it is no longer pending, the call has succeeded.
 void respond(Session& session, const Challenge& challenge);
 /// §7.5.2. Returns what the CA says the authorization is now.
 Authorization deactivate_authorization(Session& session, const std::string& url);

@@ -19,9 +19,9 @@ struct Signer {
   std::string account_url{};  ///< empty: the JWS carries the public key (`jwk`), as newAccount wants
 };
 
-/// One ACME server: its directory, its pool of nonces (RFC 8555 §6.5) and signed requests. Thread-safe;
-/// callers wait for the network, and for the CA's pace: a request whose turn is too far away (pacer.hpp) is
-/// not sent, Error{limited, "paced"}.
+/// One ACME server: its directory, its pool of nonces (RFC 8555 §6.5) and signed requests. Thread-safe.
+/// Callers wait for the network, and for the CA's pace. If the turn of a request is too far away (pacer.hpp),
+/// it is not sent: Error{limited, "paced"}.
 class Ca {
  public:
   /// `client` must outlive the Ca. `limits`: what the CA takes from one address. Nothing is requested yet.
@@ -35,10 +35,10 @@ class Ca {
   std::shared_ptr<const Directory> directory();
 
   /// POST with a JWS (§6.2). Retries badNonce at once with the answer's own nonce, five times at most, then
-  /// drops the pool. A request that may have been carried out unanswered is not repeated: Error{transient,
-  /// "connection"}. Returns answers below 300; throws a Refusal (problem.hpp) for any other, which is judged
-  /// by `request`. Refuses (permanent, "foreign_url") URLs of another origin than the directory's own or one
-  /// it names.
+  /// drops the pool. Does not repeat a request that the CA may have carried out without an answer:
+  /// Error{transient, "connection"}. Returns answers below 300. Throws a Refusal (problem.hpp) for any other;
+  /// `request` says how to judge it. Refuses (permanent, "foreign_url") a URL whose origin is neither the
+  /// directory's own nor one that the directory names.
   http::Response post(const Signer& signer, const std::string& url, std::string_view payload,
                       RequestKind request);
   /// POST-as-GET (§6.3). `accept`: media types for the Accept header.
@@ -47,7 +47,7 @@ class Ca {
   /// Plain GET under the same origin rule (issuer certificates behind `up` links of some CAs are not ACME
   /// resources).
   http::Response plain_get(const std::string& url, RequestKind request);
-  /// The origin rule by itself, for URLs that are kept to be asked later.
+  /// The origin rule by itself, for URLs that are kept for a later request.
   void refuse_foreign(const std::string& url, RequestKind request);
 
   http::Client& client();

@@ -11,7 +11,7 @@ namespace csrq::acme {
 /// Which of several chains to take.
 struct ChainPreference {
   std::string issuer{};  ///< an issuer's common name, or a certificate's SHA-256 fingerprint; empty: none
-  std::vector<crypto::Certificate> roots{};  ///< that are known, to tell a fingerprint by
+  std::vector<crypto::Certificate> roots{};  ///< known ones, in which a fingerprint is looked for
 
   /// Lower-case hexadecimal without colons; empty if `issuer` is no SHA-256 fingerprint.
   std::string fingerprint() const;
@@ -24,15 +24,20 @@ struct ChosenChain {
 };
 
 /// RFC 8555 §7.4.2: downloads the certificate and makes it a whole, checked chain (crypto::checked_chain).
-/// - `application/pem-certificate-chain` is taken as it is;
-/// - a single certificate (`application/pkix-cert` DER, or PEM with one block) is completed by following
-/// `Link: rel="up"` of
-///   each answer, issuer by issuer: PEM or DER, relative URLs, several links tried in turn, eight levels at
-///   most, loops refused;
-/// - a preference makes it look at the `rel="alternate"` chains when the default chain does not end below the
-///   preferred issuer; one that has it further down is second best; one that fails or does not fit never
-///   loses the good chain. A fingerprint is told by the roots that are known, and by what the CA sends: in
-///   the chain, or behind an `up` link.
+///
+/// `application/pem-certificate-chain` is taken as it is. A single certificate (`application/pkix-cert` DER,
+/// or PEM with one block) is completed issuer by issuer over the `Link: rel="up"` of each answer:
+/// - PEM or DER, relative URLs;
+/// - several links are tried in turn;
+/// - eight levels at most, loops are refused.
+///
+/// If there is a preference, and the default chain does not end below the preferred issuer, this looks at the
+/// `rel="alternate"` chains, too:
+/// - a chain that ends below the preferred issuer is best, one that has it further down is second best;
+/// - a chain that fails or does not fit never costs the good one;
+/// - a fingerprint is looked for in the known roots and in what the CA sends (in the chain, or behind an `up`
+///   link).
+///
 /// Throws Error{transient, "bad_chain" | "bad_certificate"} when no chain passes.
 ChosenChain download_chain(Session& session, const std::string& url, const crypto::ChainDemand& demand,
                            const ChainPreference& preference);

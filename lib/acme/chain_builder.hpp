@@ -22,14 +22,15 @@ struct CertificateSource {
 inline constexpr std::size_t max_issuer_levels = 8;
 inline constexpr std::size_t max_certificate_octets = 256 << 10;
 
-/// The certificates of an answer: PEM (one or many) or DER, by media type, or by looks where that says
-/// neither. Throws Error{transient, "bad_certificate"} naming `url`.
+/// The certificates of an answer: PEM (one or many) or DER. The media type decides; where it says neither,
+/// the content does. Throws Error{transient, "bad_certificate"} naming `url`.
 std::vector<crypto::Certificate> read_certificates(const http::Response& response, const std::string& url);
 
-/// The certificates of an answer; one that came alone is followed by its issuers, found behind the `up` links
-/// of each answer. A link that fails or leads to no issuer is passed over for the next. Throws
-/// Error{transient, "bad_chain"}, or what the last link ended in, when a certificate that came with links
-/// stays alone, or when another try may find an issuer that this one could not.
+/// The certificates of an answer. If one came alone, its issuers follow, found behind the `up` links of each
+/// answer. If a link fails or leads to no issuer, the next one is tried.
+/// Throws Error{transient, "bad_chain"}, or what the last link ended in,
+/// - when a certificate that came with links stays alone,
+/// - when another try may find an issuer that this one could not find.
 std::vector<crypto::Certificate> complete_chain(const http::Response& response, const std::string& url,
                                                 const Fetch& fetch_issuer);
 

@@ -20,7 +20,8 @@ class DirectoryCache {
   /// `read` throws Error if the directory cannot be had. It is called without a lock.
   explicit DirectoryCache(std::function<Directory()> read) : read_(std::move(read)) {}
 
-  /// Read again when a day old. If that fails the old one serves on, and is read again five minutes later.
+  /// Reads the directory again when it is a day old. If this fails, the old one serves on for five minutes
+  /// more.
   std::shared_ptr<const Directory> current(Time at);
   /// Read again, unless that has happened since `seen` was current. Throws what `read` throws.
   std::shared_ptr<const Directory> renewed(const std::shared_ptr<const Directory>& seen, Time at);

@@ -36,14 +36,15 @@ struct OrderOptions {
 Order new_order(Session& session, const std::vector<Identifier>& identifiers, const OrderOptions& options);
 /// True if the order is for exactly these identifiers, in whatever order and case.
 bool is_for(const Order& order, const std::vector<Identifier>& identifiers);
-/// POST-as-GET. Throws Error{transient, order_lost_code} when the CA itself says that it no longer knows it,
-/// or that it is another account's (Refusal::says_gone).
+/// POST-as-GET. Throws Error{transient, order_lost_code} when the CA itself says that it no longer knows the
+/// order, or that another account has it (Refusal::says_gone).
 Order get_order(Session& session, const std::string& url);
 inline constexpr std::string_view order_lost_code = "order_lost";
-/// Sends the CSR. After a refusal, whatever it says, the order is read again: one that is `processing` or
-/// `valid` is returned, since a repeated finalize is success; so is a dead one, with the refusal as its
-/// `error` if it has none. Of one that is ready the refusal is about the CSR, and is thrown; of one that is
-/// pending again it passes.
+/// Sends the CSR. After a refusal, whatever it says, this reads the order again. If the order is
+/// - `processing` or `valid`, it is returned: a repeated finalize is success;
+/// - dead, it is returned, with the refusal as its `error` if it has none;
+/// - ready, the refusal is about the CSR, and is thrown;
+/// - pending again, the refusal is thrown as one that passes.
 Order finalize(Session& session, const Order& order, std::string_view csr_der);
 
 /// §7.1.2.1: the URLs of the account's orders as far as the CA lists them, page by page (`Link: rel="next"`),

@@ -14,8 +14,8 @@ namespace csrq::acme {
 /// Requests a second that a CA takes from one address; 0: no limit.
 using RequestRates = ByEndpoint<double>;
 
-/// What is published of the CA with that directory: those of Let's Encrypt, production and staging; of any
-/// other, no limits.
+/// What the CA with this directory has published: Let's Encrypt's figures, production and staging; no limits
+/// for any other CA.
 RequestRates known_rates(std::string_view directory_url);
 
 /// The code of the Error (limited) of a request that was not sent because its turn is too far away.
@@ -23,7 +23,7 @@ constexpr std::string_view paced_code = "paced";
 
 /// Of one class of endpoints, since the process started.
 struct PaceStatistics {
-  Duration waited{};          ///< that requests waited for their turn, all together
+  Duration waited{};          ///< how long requests waited for their turn, all together
   std::uint64_t sent_away{};  ///< requests whose turn was too far away
   std::uint64_t busy{};       ///< answers with status 503
   std::uint64_t too_many{};   ///< answers with status 429
@@ -44,14 +44,14 @@ class Pacer {
 
   explicit Pacer(const RequestRates& limits = {}) : limits_(limits) {}
 
-  /// Takes the next turn, if it is at most `longest_wait` away. Those that are sent away are told times to
-  /// come back at that spread them out.
+  /// Takes the next turn, if it is at most `longest_wait` away. Callers that are sent away are told to come
+  /// back at different times.
   Turn take_turn(EndpointClass endpoint, Clock::time_point at);
   static constexpr Duration longest_wait = std::chrono::seconds(5);
 
-  /// What came of a request that was sent at `sent`. `asks_to_slow_down`: with a Retry-After, say, and not
-  /// about an account or a name. Slows down once for all requests that were under way, or followed within a
-  /// second.
+  /// What came of a request that was sent at `sent`. `asks_to_slow_down`: the answer does so, with a
+  /// Retry-After, say, and is not about an account or a name. Slows down once for all requests that were
+  /// under way, or followed within a second.
   void answered(EndpointClass endpoint, int status, bool asks_to_slow_down, Clock::time_point sent,
                 Clock::time_point at);
 

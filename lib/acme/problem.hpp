@@ -28,10 +28,10 @@ struct Problem {
 
   bool is(std::string_view short_type) const;  ///< is("badNonce"), with or without the urn: prefix
   std::string short_type() const;              ///< "badNonce"; the whole type if it is not an ACME type
-  /// It has a type of ACME's: the CA's word, not that of something in front of it.
+  /// It has a type of ACME's, so the CA has said it, and not something in front of the CA.
   bool is_acme() const;
-  /// What failures are counted by: short_type() of a known ACME type; empty if it is none, since a CA may
-  /// make up a new one for each answer, or one that is a code of csrq's own.
+  /// What failures are counted by: short_type() of a known ACME type. Empty for any other type: a CA may make
+  /// up a new one for each answer, or one that is a code of csrq's own.
   std::string code() const;
 };
 
@@ -45,10 +45,10 @@ Problem parse_problem(std::string_view json);
 /// worst of its parts (RFC 8555 §6.7.1).
 FailureClass classify(const Problem& problem, RequestKind request);
 
-/// The code where it is the account that is refused, since it was deactivated or revoked: RFC 8555 §7.3.6 has
-/// no type of its own for it.
+/// The code when the CA refuses an account that was deactivated or revoked. RFC 8555 §7.3.6 has no type of
+/// its own for this.
 inline constexpr std::string_view ended_account_code = "account_deactivated";
-/// What a challenge or an order quotes may be anybody's words, and is never about the account.
+/// A challenge or an order may quote anybody's words. These are never about the account.
 bool is_of_ended_account(const Problem& problem, RequestKind request);
 
 /// The failure of an unsuccessful answer: class, code, detail, document, Retry-After. `action` begins the

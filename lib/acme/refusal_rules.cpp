@@ -17,18 +17,19 @@ using enum FailureClass;
 constexpr std::optional<RequestKind> any;
 
 constexpr auto rules = std::to_array<RefusalRule>({
-    {any, "503 with Retry-After", limited, "the whole CA is left alone until then"},
-    {any, "429 without an ACME problem", limited, "something in front of the CA: as long as it says"},
+    {any, "503 with Retry-After", limited, "csrq leaves the whole CA alone until then"},
+    {any, "429 without an ACME problem", limited,
+     "something in front of the CA: csrq waits as long as it says"},
     {any, "no ACME problem", transient,
      "somebody else's page: it ends no order, account or authorization, and is no success either"},
     {any, "badNonce, serverInternal", transient, "tried again"},
     {any, "rateLimited for a paused name", administrative,
      "code `name_paused`: the name waits until a person unpauses it"},
-    {any, "rateLimited", limited, "whatever else would be told the same waits, too"},
+    {any, "rateLimited", limited, "rows that would be told the same wait, too"},
     {any, "unauthorized for an account that has ended", administrative,
-     "code `account_deactivated`: the CA is asked once more by the key, then the account's status is "
-     "written and its rows wait"},
-    {any, "accountDoesNotExist", administrative, "its key is registered again, once; then as newAccount"},
+     "code `account_deactivated`: csrq asks the CA once more by the key, then writes the account's status; "
+     "its rows wait"},
+    {any, "accountDoesNotExist", administrative, "csrq registers its key again, once; then as newAccount"},
     {any,
      "userActionRequired, agreementRequired, externalAccountRequired, invalidContact, unsupportedContact",
      administrative, "a person has to act: the sentence says how"},
@@ -39,7 +40,7 @@ constexpr auto rules = std::to_array<RefusalRule>({
     {RequestKind::account_lookup, "anything else", administrative, "as newAccount"},
 
     {RequestKind::new_order, "dns, connection, tls, caa, incorrectResponse", validation,
-     "about the names: looked at again by the schedule"},
+     "about the names: tried again by the schedule"},
     {RequestKind::new_order, "unauthorized, badPublicKey, badSignatureAlgorithm", administrative,
      "about the account: a person has to act"},
     {RequestKind::new_order, "alreadyReplaced", transient, "ordered again without `replaces`"},
@@ -47,24 +48,24 @@ constexpr auto rules = std::to_array<RefusalRule>({
     {RequestKind::new_order, "anything else", permanent, "about the names or the profile"},
 
     {RequestKind::order, "malformed, unauthorized, 404, 410", transient,
-     "code `order_lost`: the CA no longer has it, the next attempt opens another"},
+     "code `order_lost`: the CA no longer has the order, the next attempt opens another"},
     {RequestKind::authorization, "malformed, unauthorized, 404, 410", transient,
      "code `authorization_lost`: its order is closed, the next attempt opens another"},
 
     {RequestKind::challenge_response, "unauthorized, dns, connection, tls, caa, incorrectResponse",
-     validation, "if the challenge, read again, is still pending; else it was answered"},
+     validation, "if the challenge, read again, is still pending; else the CA has our answer"},
     {RequestKind::challenge_response, "anything else", transient,
-     "if the challenge, read again, is still pending; else it was answered"},
+     "if the challenge, read again, is still pending; else the CA has our answer"},
     {RequestKind::challenge_error, "rejectedIdentifier, unsupportedIdentifier", permanent,
      "the CA's last word"},
     {RequestKind::challenge_error, "anything else", validation, "the next attempt opens another order"},
 
     {RequestKind::finalize, "dns, connection, tls, caa, incorrectResponse", validation,
-     "about the names: looked at again by the schedule"},
+     "about the names: tried again by the schedule"},
     {RequestKind::finalize, "orderNotReady, malformed, 404, 409, 410, 5xx", transient,
-     "if the order, read again, goes on; else it says what became of it"},
+     "if the order, read again, goes on; else the order says what became of it"},
     {RequestKind::finalize, "anything else", permanent,
-     "about the CSR, if the order, read again, is ready; else it says what became of it"},
+     "about the CSR, if the order, read again, is ready; else the order says what became of it"},
     {RequestKind::order_error, "dns, connection, tls, caa, incorrectResponse", validation,
      "the next attempt opens another order"},
     {RequestKind::order_error,
@@ -80,7 +81,7 @@ constexpr auto rules = std::to_array<RefusalRule>({
     {RequestKind::deactivation, "404, 410", transient, "the authorization is over"},
     {RequestKind::deactivation, "409, 5xx", transient, "tried again"},
     {RequestKind::deactivation, "anything else", permanent,
-     "if the authorization, read again, is still pending: written down and not repeated"},
+     "if the authorization, read again, is still pending: csrq writes this down and does not ask again"},
 
     {any, "anything else", transient, "tried again"},
 });

@@ -10,8 +10,8 @@
 
 namespace csrq::acme {
 
-/// One case: which answer to which request is of which class. docs/operating.md prints these lines, and a
-/// test holds both together.
+/// One case: which answer to which request is of which class. docs/operating.md prints these lines; a test
+/// compares the two.
 struct RefusalRule {
   std::optional<RequestKind> request{};  ///< nothing: any
   /// Separated by commas: ACME types, statuses ("404", "5xx"), or one of the phrases that refusal_rules.cpp

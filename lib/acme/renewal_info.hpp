@@ -19,19 +19,19 @@ struct RenewalInfo {
   Duration ask_again{std::chrono::hours(6)};
 };
 
-/// The resource of a certificate. Needs no account. Waits for the network. Throws Error{permanent,
-/// "not_offered"} if the directory has no renewalInfo, {permanent, "bad_renewal_info_id"} for an `id` that is
-/// none (Certificate::renewal_info_id()), {transient, "bad_renewal_info"} for an answer that is none, one
-/// whose window ends before it begins included: §4.2 wants that taken as no answer.
+/// The resource of a certificate. Needs no account. Waits for the network. Throws
+/// - Error{permanent, "not_offered"} if the directory has no renewalInfo,
+/// - Error{permanent, "bad_renewal_info_id"} if `id` is none (Certificate::renewal_info_id()),
+/// - Error{transient, "bad_renewal_info"} if the answer is none, or has a window that ends before it begins
+///   (§4.2).
 RenewalInfo renewal_info(Ca& ca, std::string_view id);
 
 /// The document alone; `ask_again` is left at its default.
 RenewalInfo parse_renewal_info(std::string_view json, std::string_view url);
 
-/// The instant at `share` (0 to 1) of the window as far as the certificate lives, to be drawn once for each
-/// window and kept: drawn anew at each look it would come too early on average. Nothing if the window is of
-/// no use to a certificate that ends at `not_after`: it begins after that, so the certificate's own rule must
-/// do.
+/// The instant at `share` (0 to 1) of the window, as far as the certificate lives. Draw it once for each
+/// window and keep it: drawn anew at each look, it would come too early on average. Nothing if the window
+/// begins after the certificate's end (`not_after`); the certificate's own rule must do then.
 std::optional<Time> instant_in(const RenewalInfo& info, double share, Time not_after);
 
 }  // namespace csrq::acme

@@ -19,8 +19,8 @@ IpOctets ip_prefix(IpOctets address, int bits);
 /// Addresses with a common prefix (RFC 4632). "::/0" holds no IPv4 address.
 class Network {
  public:
-  /// "192.0.2.0/24", "2001:db8::/32" or a single address. Nothing if it is anything else, or if bits behind
-  /// the prefix are set: then one of the two numbers is a mistake.
+  /// "192.0.2.0/24", "2001:db8::/32" or a single address. Nothing if `text` is anything else. Nothing, too,
+  /// if bits behind the prefix are set: one of the two numbers is then a mistake.
   static std::optional<Network> parse(std::string_view text);
 
   bool contains(const IpOctets& address) const;

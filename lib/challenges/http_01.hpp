@@ -19,9 +19,9 @@ class Http01 final : public Solver {
                   const std::string& key_authorization) const override;
 };
 
-/// Fetches `url`, following redirects to the same path, and compares what is there; takes 5 s at most, all
-/// redirects together. Throws as Solver::self_check does. A redirect to https whose certificate does not
-/// verify passes: a CA would not mind, and csrq cannot look further.
+/// Fetches `url`, follows redirects to the same path, and compares what is there. Takes 5 s at most, all
+/// redirects together. A redirect to https passes if the certificate there does not verify: a CA would not
+/// mind, and csrq cannot look further. Throws as Solver::self_check does.
 void check_answer(http::Client& client, const std::string& url, const std::string& key_authorization);
 
 /// The token in a request target ("/.well-known/acme-challenge/TOKEN", a query is ignored), or nothing for

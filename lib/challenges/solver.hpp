@@ -24,10 +24,10 @@ class Solver {
   /// Empty if this type can prove control of `identifier` (wildcards with their "*."); else the reason, a
   /// sentence for people.
   virtual std::string why_not(const Identifier& identifier) const = 0;
-  /// Asks for the response as the CA will, before the CA is told to look: what fails here costs no
+  /// Asks for the response as the CA will, before the CA is told to look. What fails here costs no
   /// validation. `client` may use plain HTTP. Waits for the network, for a few seconds. Throws
-  /// Error{validation, "self_check"} with one sentence for whatever is wrong: what was found is for the log,
-  /// since the row's owner could learn from it what else can be reached from here.
+  /// Error{validation, "self_check"} with the same sentence whatever is wrong. What was found goes into the
+  /// log only: the row's owner could learn from it what else can be reached from here.
   virtual void self_check(http::Client& client, const Identifier& identifier, const std::string& token,
                           const std::string& key_authorization) const = 0;
 };
@@ -41,7 +41,7 @@ std::vector<std::string> solver_types();
 std::string key_authorization(std::string_view token, std::string_view thumbprint);
 
 /// True for a token as RFC 8555 §8 describes it: base64url characters only. csrq takes at most 256 of them.
-/// What is not a token is never stored or served: it would end up in paths.
+/// Never store or serve anything else as a token: it would end up in paths.
 bool is_token(std::string_view text);
 
 }  // namespace csrq::challenges

@@ -14,19 +14,19 @@ struct ChainDemand {
   Time at{};                         ///< now; validity must cover it with five minutes of tolerance
 };
 
-/// Puts a CA's certificates into order and checks them: the first is the end-entity certificate; each
-/// following one is the issuer of the one before (strangers, repetitions and a self-signed root are left out,
-/// wrong order is mended); the key is the CSR's; the names are exactly the order's; the end-entity
-/// certificate does not say CA:TRUE; every certificate in the
-/// result covers `at`, give or take 5 minutes. Throws Error{transient, "bad_chain"} with a sentence saying
-/// what does not fit. The result has at least the end-entity certificate, which alone is accepted only if it
-/// is self-contained: issued directly by a root that was among `certificates`, or `certificates` had nothing
-/// else to offer.
+/// Puts a CA's certificates into order and checks them. Strangers, repetitions and a self-signed root are
+/// left out, wrong order is mended. In the result
+/// - the first is the end-entity certificate, and each following one is the issuer of the one before;
+/// - the end-entity certificate has the CSR's key and exactly the order's names, and does not say CA:TRUE;
+/// - every certificate covers `at`, give or take 5 minutes.
+/// The end-entity certificate may stand alone only if a root among `certificates` has issued it directly, or
+/// if `certificates` had nothing else to offer. Throws Error{transient, "bad_chain"} with a sentence saying
+/// what does not fit.
 std::vector<Certificate> checked_chain(const std::vector<Certificate>& certificates,
                                        const ChainDemand& demand);
 
-/// `chain` with the issuers above its end that are among `known` and valid at `at`; a self-signed root is
-/// left out.
+/// `chain`, followed by the issuers above its end that are among `known` and valid at `at`. A self-signed
+/// root is left out.
 std::vector<Certificate> continued_chain(std::vector<Certificate> chain,
                                          const std::vector<Certificate>& known, Time at);
 

@@ -33,15 +33,16 @@ struct Csr {
   std::vector<std::string> uris{};
   bool other_names{};  ///< the SAN has names of another kind (otherName, directoryName, …)
   bool must_staple{};  ///< TLS feature extension (RFC 7633)
-  /// A SAN that the CSR's own extension request (PKCS #9) does not have stands under Microsoft's identifier.
+  /// The CSR has its SAN under Microsoft's identifier only, and none in an extension request of PKCS #9.
   bool microsoft_names{};
 };
 
 /// PEM ("CERTIFICATE REQUEST" or "NEW CERTIFICATE REQUEST", LF or CRLF, text around the block ignored) or
-/// DER. It is read as CAs read it: extensions from each extension request of PKCS #9 (RFC 2985 §5.4.2), from
-/// no other attribute. Throws Error{permanent} naming what is wrong: "bad_string", a string of the subject
-/// has characters that its type cannot hold; else "unreadable", no PEM block, more than one, not base64, NUL
-/// octets, trailing data, not PKCS#10, an extension that stands there twice, larger than `max_csr_octets`.
+/// DER. It is read as CAs read it: extensions from each extension request of PKCS #9 (RFC 2985 §5.4.2), and
+/// from no other attribute. Throws Error{permanent} naming what is wrong:
+/// - "bad_string": a string of the subject has characters that its type cannot hold;
+/// - "unreadable": anything else. No PEM block, or more than one, not base64, NUL octets, trailing data, not
+///   PKCS#10, the same extension twice, larger than `max_csr_octets`.
 Csr read_csr(std::string_view pem_or_der);
 inline constexpr std::size_t max_csr_octets = 65536;
 

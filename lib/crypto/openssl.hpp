@@ -57,7 +57,7 @@ inline const unsigned char* octets_of(std::string_view octets) {
 /// The first error OpenSSL has noted on this thread, for people; the notes are cleared.
 std::string take_openssl_error();
 
-/// Throws std::runtime_error naming `what` if `result` is not 1: for calls that fail only when the library
+/// Throws std::runtime_error naming `what` if `result` is not 1. For calls that fail only when the library
 /// does.
 void check(int result, const char* what);
 
@@ -80,8 +80,8 @@ auto from_der(std::string_view der) {
   return std::pair{object, end == octets_of(der) + der.size()};
 }
 
-/// As from_der(), for a CSR or a certificate. Its public key stays undecoded, for with it OpenSSL 3.0 takes
-/// forty times as long: public_key() decodes it, X509_get0_pubkey() and its kin find none.
+/// As from_der(), for a CSR or a certificate. Its public key stays undecoded, since decoding takes OpenSSL
+/// 3.0 forty times as long. public_key() decodes it; X509_get0_pubkey() and its kin find none.
 void* from_der_without_key(std::string_view der, const ASN1_ITEM* kind, bool& whole);
 
 /// Null if it cannot be decoded; OpenSSL's errors say why.

@@ -12,9 +12,9 @@ struct PemBlock {
   std::string der{};
 };
 
-/// Every block, in order; text around and between them is passed over, white space inside them too. A block
-/// begins where a line does, so that a text may speak of one. Throws std::invalid_argument with a sentence
-/// about a block that does not end, or is not base64, or if there are more than `most`.
+/// Every block, in order. Text around the blocks is passed over, and so is white space inside them. A block
+/// begins at the beginning of a line, so text may speak of one. Throws std::invalid_argument with a sentence
+/// if a block does not end, or is not base64, or if there are more than `most`.
 std::vector<PemBlock> read_pem(std::string_view text, std::size_t most);
 
 /// RFC 7468 §3, strict: 64 columns, LF.

@@ -9,8 +9,8 @@ namespace csrq::crypto {
 /// a common name of a type that CAs do not read.
 void check_strings(const X509_NAME* subject);
 
-/// Why OpenSSL could not read a CSR: a string that has no form in UTF-8, in which it compares subjects, or of
-/// a type that no subject has. Takes OpenSSL's errors away.
+/// Why OpenSSL could not read a CSR. OpenSSL compares subjects in UTF-8, so a string without such a form, or
+/// of a type that no subject has, stops it. Takes OpenSSL's errors away.
 bool take_string_error();
 
 }  // namespace csrq::crypto

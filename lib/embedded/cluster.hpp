@@ -20,9 +20,9 @@ enum class Shutdown {
 };
 
 /// A private PostgreSQL cluster that lives as long as this object. Whoever may enter its socket folder (the
-/// user it runs as, and root) is trusted there under any role. PostgreSQL refuses to run as root: then it
-/// runs as user `postgres`, or `nobody` where that is missing, and the folder becomes that user's. Make and
-/// start it from a long-living thread (see Process).
+/// user it runs as, and root) is trusted there under any role. PostgreSQL refuses to run as root. For root it
+/// runs as user `postgres`, or as `nobody` if there is no such user, and the folder becomes this user's. Make
+/// and start it from a long-living thread (see Process).
 class Cluster {
  public:
   /// Runs initdb if need be, starts the server and waits until it accepts connections. Throws UsageError

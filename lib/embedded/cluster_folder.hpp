@@ -8,9 +8,9 @@
 
 namespace csrq::embedded {
 
-/// The files of a cluster, the user they belong to, and how the server calls them: where that user may not
-/// enter a folder on the way (/root, say), the server inherits the folder as an open descriptor, by whose
-/// name in /proc it gets in.
+/// The files of a cluster, the user they belong to, and how the server calls them. If this user may not enter
+/// a folder on the way (/root, say), the server inherits the folder as an open descriptor, and gets in by the
+/// descriptor's name in /proc.
 class ClusterFolder {
  public:
   /// Makes the folder and, as root, hands it to the user. Throws UsageError naming folder and remedy.
@@ -51,9 +51,9 @@ class ClusterFolder {
   std::optional<int> descriptor_{};  ///< of folder_, where the server cannot get there by its path
 };
 
-/// Waits until no process has its working directory in `data`, as every PostgreSQL process of that cluster
-/// has; then removes a postmaster.pid that a crash left, which could name a process that has nothing to do
-/// with it by now. Throws UsageError if a server still runs there after some seconds.
+/// Every PostgreSQL process of a cluster has its working directory in `data`. Waits until no process has;
+/// then removes a postmaster.pid that a crash left, since another program may have the number in it by now.
+/// Throws UsageError if a server still runs there after some seconds.
 void wait_until_unused(const std::filesystem::path& data);
 
 }  // namespace csrq::embedded

@@ -30,11 +30,11 @@ struct ProcessOptions {
   int death_signal{SIGKILL};        ///< what the child gets when its parent dies
 };
 
-/// A child process in a process group of its own (a terminal's Ctrl-C does not reach it), with no descriptor
-/// of ours but standard input (/dev/null), output and the one that the options name. It does not outlive us:
-/// the kernel sends it `death_signal` when the *thread* that made it ends, however it ends. So make it from a
-/// thread that lives as long as the child shall: main's. Not thread-safe; different objects may be used by
-/// different threads.
+/// A child process in a process group of its own, so a terminal's Ctrl-C does not reach it. It has no
+/// descriptor of ours but standard input (/dev/null), output and the one that the options name. It does not
+/// outlive us: when the *thread* that made it ends, however it ends, the kernel sends the child
+/// `death_signal`. So make it from a thread that lives as long as the child shall: main's. Not thread-safe;
+/// different threads may use different objects.
 class Process {
  public:
   /// Returns once the program runs. Throws UsageError naming the program and what is wrong (missing, not

@@ -27,8 +27,8 @@ struct Response {
   int status{};
   Headers headers{};
   std::string body{};
-  /// A kept connection ended before the answer, and the request was sent once more: the first one may have
-  /// been carried out, too.
+  /// A kept connection ended before the answer, and the request was sent once more. The server may have
+  /// carried out both.
   bool sent_again{};
 
   /// The first header of that name (lower case); empty if absent.
@@ -47,8 +47,9 @@ struct ClientOptions {
   std::size_t max_headers{64 << 10};
   bool plain_http{false};  ///< for self-checks of http-01, and to loopback
   bool head_only{false};   ///< an answer is complete with its status and headers; no body is read
-  /// For URLs that strangers choose: asked before each connection, for the address that a name was resolved
-  /// to. With it no proxy is used, and a name server that does not answer holds nobody up. Must not throw.
+  /// For URLs that strangers choose. It is asked before each connection whether this may go to the address
+  /// that a name was resolved to. If it is set, no proxy is used, and a name server that does not answer
+  /// holds nobody up. Must not throw.
   std::function<bool(const IpOctets&)> may_connect{};
 };
 
@@ -69,8 +70,8 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   /// Waits for the whole answer, whatever its status. Throws Error{transient, "connection" | "tls" |
-  /// "timeout" | "oversize"} naming host and cause; for a request that is not idempotent the outcome is then
-  /// unknown.
+  /// "timeout" | "oversize"} naming host and cause. It is then not known whether the server has carried out
+  /// the request.
   Response send(const Request& request);
 
   /// Ends requests under way and those to come: their callers get Error "connection". Does not wait.

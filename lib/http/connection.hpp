@@ -30,9 +30,9 @@ struct ConnectionContext {
   std::array<char, 4096> thrown_away{};   ///< what comes in after an answer, of all connections
 };
 
-/// One TCP connection: reads a request, has it handled, answers, and again if it is a front end's. Keeps
-/// itself alive by the operation it waits for, or by waiting in `turns`. Runs on the server's I/O thread;
-/// only the handler runs elsewhere.
+/// One TCP connection: reads a request, has it handled and answers. A front end's connection does so again
+/// and again. The operation that it waits for, or its place in `turns`, keeps it alive. Runs on the server's
+/// I/O thread; only the handler runs elsewhere.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(ConnectionContext& context, boost::asio::ip::tcp::socket socket,

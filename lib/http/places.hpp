@@ -28,11 +28,11 @@ class Places {
   Places(std::size_t all, std::size_t each) : all_(all), each_(each) {}
 
   bool is_full() const { return taken_ >= all_; }
-  /// Whether it has as many as one peer may have: where all places are taken, those divided by the peers.
+  /// Whether the peer has as many as one may have. While all places are taken, that is its equal share.
   bool has_used_its_share(const Peer& peer) const;
-  /// An idle one. `give_way` closes the connection and leaves the place.
+  /// Takes a place, which is idle at first. `give_way` closes the connection and leaves the place.
   Place take(const Peer& peer, std::function<void()> give_way);
-  /// The youngest of those in this state from now on.
+  /// The place is the youngest in this state from now on.
   void change(Place place, State state);
   void leave(Place place);
   /// Has one give way. False: all are being served.

@@ -39,8 +39,8 @@ struct ServerOptions {
 };
 
 /// A small HTTP/1.1 server for the http-01 responder and the metrics: GET and HEAD only, no request bodies,
-/// one request a connection, every connection bounded in size and time. Whoever opens many connections, or
-/// asks for much, keeps nobody else waiting: handlers take the peers in turn. Built on Boost.Beast.
+/// one request a connection, every connection bounded in size and time. Handlers take the peers in turn, so a
+/// peer that opens many connections, or asks for much, keeps nobody else waiting. Built on Boost.Beast.
 class Server {
  public:
   /// Listens before it returns. Throws UsageError naming the address and the cause (in use, not permitted).

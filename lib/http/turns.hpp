@@ -9,7 +9,8 @@
 
 namespace csrq::http {
 
-/// What waits for a thread, peer by peer in turn: whoever asks for much waits for it, and not the others.
+/// What waits for a thread. The peers have their turn one after the other, so whoever asks for much makes
+/// only itself wait.
 template <class Item>
 class Turns {
  public:

@@ -39,9 +39,8 @@ class Accounts {
   /// Whose account an order for `names` uses.
   store::AccountOwner owner_of(const PooledCa& ca, const std::string& customer,
                                const std::vector<std::string>& names) const;
-  /// The account that an order for `names` uses. Null: another thread is registering it this moment, come
-  /// back soon. Throws AccountRefused, or Error: what else the CA answered, or {administrative,
-  /// "sealed_key"}.
+  /// The account that an order for `names` uses. Null: another thread is registering it at this moment; come
+  /// back soon. Throws AccountRefused, Error{administrative, "sealed_key"}, or what else the CA answered.
   std::shared_ptr<const OpenAccount> find_or_register(PooledCa& ca, const std::string& customer,
                                                       const std::vector<std::string>& names);
   /// The account of an owner that certificates were ordered with. Throws Error{permanent, "unknown_account"}
@@ -49,14 +48,15 @@ class Accounts {
   std::shared_ptr<const OpenAccount> existing(PooledCa& ca, const store::AccountOwner& owner);
   /// The CA no longer knows the account: registers its key anew.
   std::shared_ptr<const OpenAccount> register_again(PooledCa& ca, const OpenAccount& account);
-  /// The CA has refused a request since the account has ended (acme::ended_account_code). It is asked once
-  /// more, by the key, since an end is final. Throws AccountRefused with the status written; the refusal, if
-  /// the CA says something else.
+  /// The CA has refused a request because the account has ended (acme::ended_account_code). An end is final,
+  /// so this asks the CA once more, by the key. Writes the status and throws AccountRefused; throws the
+  /// refusal if the CA says something else.
   [[noreturn]] void give_up(PooledCa& ca, const OpenAccount& account, Failure refusal);
-  /// The database may have lost accounts: each is looked up again before it is used. Those that this process
-  /// has made of late are saved again, so that the CA gives the same ones back, with their orders.
+  /// The database may have lost accounts. From now on each is looked up again before it is used. Accounts
+  /// that this process has made of late are saved again, so that the CA gives the same ones back, with their
+  /// orders.
   void look_up_again();
-  /// Rows that wait since their account was refused under another configuration are due.
+  /// Makes rows due that wait because the CA refused their account under another configuration.
   void put_in_force(const CaPool& cas);
 
  private:

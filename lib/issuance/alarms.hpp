@@ -10,9 +10,9 @@ namespace csrq::issuance {
 
 struct Task;
 
-/// A failure that a person must end, or hear of, and that stops more than this row: raises its alarm, one for
-/// each account, paused name, sealing key, or CA that does not finish with orders, however many rows and
-/// workers meet it.
+/// Raises the alarm of a failure that a person must end, or hear of, and that stops more than this row. There
+/// is one for each account, paused name, sealing key, or CA that does not finish with orders, however many
+/// rows and workers meet it.
 void raise_alarm(store::Database& database, const Accounts& accounts, const Task& task,
                  const Failure& failure);
 

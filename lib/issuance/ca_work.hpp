@@ -9,7 +9,7 @@
 
 namespace csrq::issuance {
 
-/// While a CA is at work on challenges, an order's authorizations are read again no more often than this.
+/// While a CA is at work on challenges, csrq reads an order's authorizations again no more often than this.
 inline constexpr Duration between_readings = std::chrono::seconds(30);
 
 /// What a CA is at work on for a row: the challenges of its order, or, once finalize was sent, the order.
@@ -28,9 +28,9 @@ struct CaWork {
   static Duration since(Clock::time_point at) { return std::chrono::floor<Duration>(Clock::now() - at); }
 };
 
-/// Whether the CA is told that the response to a challenge is in place: if it has not been told, may have
-/// lost that, or has found an error and goes by another answer (RFC 8555 §8.2). What it may be looking at
-/// just now is left alone.
+/// Whether to tell the CA that the response to a challenge is in place: it has not been told, may have lost
+/// what it was told, or has found an error and goes by another answer (RFC 8555 §8.2). A challenge that it
+/// may be looking at just now is left alone.
 bool wants_answer(const acme::Challenge& challenge, const CaWork& work);
 
 }  // namespace csrq::issuance

@@ -9,8 +9,9 @@
 
 namespace csrq::issuance {
 
-/// A few places that customers share, so that whoever stays long in his keeps nobody else from one. Nobody
-/// waits here: who gets none asks again within `still_waits`, or loses his turn. Thread-safe.
+/// A few places that customers share, so that a customer who stays long in his place keeps nobody else from
+/// one. Nobody waits here: whoever gets no place asks again within `still_waits`, or loses his turn.
+/// Thread-safe.
 class FairPlaces {
  public:
   using Clock = std::chrono::steady_clock;
@@ -35,7 +36,7 @@ class FairPlaces {
   /// `all`: places, at least 1. One customer gets half of them.
   explicit FairPlaces(int all);
 
-  /// None if the customer has his share, or the free ones are for others who were served longer ago.
+  /// None if the customer has his share, or if the free places are for others who were served longer ago.
   std::optional<Place> try_take(const std::string& customer, Clock::time_point now = Clock::now());
 
  private:

@@ -4,8 +4,8 @@
 
 namespace csrq::issuance {
 
-/// Writes down who issues certificates below each chain of issuers, where nobody has yet: the database cannot
-/// read certificates. Throws UsageError if the login may not.
+/// Writes down who issues certificates below each chain of issuers, where nobody has done so. (The database
+/// cannot read certificates.) Throws UsageError if the login may not.
 void name_issuers(store::Database& database);
 
 }  // namespace csrq::issuance

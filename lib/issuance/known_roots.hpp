@@ -9,9 +9,9 @@
 
 namespace csrq::issuance {
 
-/// The roots that a CA's chains may lead to, as far as the configuration says: those of its `roots_file`,
-/// else of the system; and of its `ca_file`, since a private CA's API and certificates are often below one
-/// root. Read when first asked for. Thread-safe.
+/// The roots that a CA's chains may lead to, as far as the configuration says: those of its `roots_file`, or
+/// of the system if there is none, and those of its `ca_file`, since a private CA often has API and
+/// certificates below one root. Read when first asked for. Thread-safe.
 class KnownRoots {
  public:
   /// Throws UsageError if `roots_file` cannot be read or holds no certificate.

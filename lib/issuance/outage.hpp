@@ -9,10 +9,9 @@
 
 namespace csrq::issuance {
 
-/// Whether a CA is out of reach, as this process has found: two requests in a row got no answer, the second
-/// of them sent after the first had failed (one cut connection may end many requests). While it is, nothing
-/// is sent there until a pause is over; the pause doubles from 5 s to 5 min as long as it stays away.
-/// Thread-safe.
+/// Whether a CA is out of reach, as this process has found: two requests in a row got no answer. The second
+/// was sent after the first had failed, since one cut connection may end many requests. While the CA is out
+/// of reach, nothing is sent there until a pause is over. The pause doubles from 5 s to 5 min. Thread-safe.
 class Outage {
  public:
   using Clock = std::chrono::steady_clock;

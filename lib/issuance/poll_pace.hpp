@@ -10,13 +10,13 @@
 
 namespace csrq::issuance {
 
-/// How long to wait before the first look at something a CA is working on. Learned: a first look that comes
-/// too early costs a request, one that comes late costs time; comes to rest where about one first look in ten
-/// is too early.
+/// How long to wait before the first look at something that a CA is working on. The wait is learned: a look
+/// that comes too early costs a request, one that comes late costs time. It comes to rest where about one
+/// first look in ten is too early.
 ///
-/// Each customer has a pace of its own, since its names may validate slowly, or never. Whoever has none yet
-/// begins with the common one, which hears of a customer again only when it has heard of 32 others: so no
-/// customer moves it alone. Thread-safe.
+/// Each customer has a pace of its own, since its names may validate slowly, or never. A customer without one
+/// begins with the common pace. The common pace hears of a customer again only when it has heard of 32
+/// others, so no customer moves it alone. Thread-safe.
 class PollPace {
  public:
   Duration first_wait(const std::string& customer) const;
@@ -41,8 +41,8 @@ class PollPace {
   Paces former_{};  ///< those that own_ held before it was full
 };
 
-/// The wait before the next look at something that a CA has been working on for so long: half as long again,
-/// an hour at most.
+/// The wait before the next look at something that a CA has been working on for `lasting`: `first_wait` and
+/// half of `lasting`, an hour at most.
 Duration next_wait(Duration first_wait, Duration lasting);
 
 }  // namespace csrq::issuance

@@ -10,8 +10,8 @@
 
 namespace csrq::issuance {
 
-/// An account cannot be used before a person acts, or its CA changes its mind. Rows that need it wait for
-/// `failure().retry_after`, and count no failure.
+/// An account cannot be used before a person acts, or its CA changes its mind. Rows that need the account
+/// wait for `failure().retry_after`, and count no failure.
 class AccountRefused : public Error {
  public:
   AccountRefused(store::AccountOwner owner, store::AccountId account, Failure failure)
@@ -27,10 +27,10 @@ class AccountRefused : public Error {
 /// What newAccount says.
 acme::NewAccount wanted_account(const PooledCa& ca);
 
-/// A digest of all in the configuration that newAccount depends on: another one may have another answer.
+/// A digest of all settings that newAccount depends on. With another digest the CA may answer otherwise.
 std::string registration_settings(const PooledCa& ca, const AccountsConfig& accounts);
 
-/// What in the configuration helps against this refusal of newAccount, which was sent for `key`: "check …".
+/// Which setting helps against this refusal of newAccount, which was sent for `key`: "check …".
 std::string registration_remedy(const Error& refusal, const PooledCa& ca, const crypto::PrivateKey& key,
                                 KeyType key_type);
 

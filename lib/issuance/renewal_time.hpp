@@ -5,10 +5,10 @@
 
 namespace csrq::issuance {
 
-/// When a certificate should be renewed: when `at_remaining` of its lifetime is left, half of it if it lives
-/// less than ten days; moved earlier by up to 5 % of the lifetime (`jitter` from 0 to 1), so that what was
-/// issued together is not renewed together. Never later than the rule; never in the first minute of an hour,
-/// when everybody's timers go off, for certificates that live longer than a day.
+/// When a certificate should be renewed. The rule: when `at_remaining` of its lifetime is left, or half of it
+/// if it lives less than ten days. `jitter` (0 to 1) moves this earlier by up to 5 % of the lifetime, so that
+/// certificates that were issued together are not renewed together. Never later than the rule. Never in the
+/// first minute of an hour, when everybody's timers go off, if the certificate lives longer than a day.
 Time renewal_time(Time not_before, Time not_after, double at_remaining, double jitter);
 
 /// From 0 to 1, always the same for a request, and even over requests with neighbouring ids.

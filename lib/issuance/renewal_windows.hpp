@@ -16,18 +16,18 @@ namespace csrq::issuance {
 /// What came of asking.
 struct WindowsTally {
   std::int64_t asked{};   ///< requests that got a window of use
-  std::int64_t failed{};  ///< that got none
+  std::int64_t failed{};  ///< requests that got none
   std::int64_t moved{};   ///< renewals that were planned anew
 };
 
 /// The window of a certificate, with the instant at `share` (0 to 1) of it, kept between the certificate's
-/// bounds; nothing if the window is absurd: it begins after the certificate's end, or ended a year or more
-/// before its beginning. One that is past means: renew now.
+/// bounds. A window that is past means: renew now. Nothing if the window is absurd: it begins after the
+/// certificate's end, or ended a year or more before the certificate began.
 std::optional<store::RenewalWindow> window_for(const acme::RenewalInfo& info,
                                                const store::CertificateToCheck& certificate, double share);
 
-/// Asks CAs when they want their certificates renewed (RFC 9773 §4). Of a CA that does not answer, or asks to
-/// wait, the others are left in peace too; that its answers here are amiss does not keep it from issuing.
+/// Asks CAs when they want their certificates renewed (RFC 9773 §4). If a CA does not answer, or asks to
+/// wait, it is not asked about its other certificates either. Trouble here does not keep the CA from issuing.
 class RenewalWindows {
  public:
   /// Both must outlive this.

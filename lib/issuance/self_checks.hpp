@@ -13,7 +13,7 @@
 
 namespace csrq::issuance {
 
-/// A response that is in place, and of which the CA was not told yet.
+/// A response that is in place. The CA has not been told of it yet.
 struct Response {
   Identifier identifier{};
   acme::Challenge challenge{};
@@ -21,17 +21,17 @@ struct Response {
   bool is_seen{};  ///< by csrq itself
 };
 
-/// Looks at responses as a CA will, before it is told to look. Names lead wherever their owners want: into
-/// tarpits, and inside. So this asks public addresses only, takes a few seconds for each, and keeps most
-/// threads free of it. Thread-safe.
+/// Looks at responses as a CA will, before the CA is told to look. A name leads wherever its owner wants:
+/// into a tarpit, or into our own network. So this asks public addresses only, takes a few seconds for each,
+/// and keeps most threads free of it. Thread-safe.
 class SelfChecks {
  public:
   /// `threads`: how many take steps.
   SelfChecks(const Http01Config& config, int threads);
 
-  /// Looks at those that were not seen yet. False: not all of them are seen, since others have the places, or
-  /// had to get this one; again after `pause`. Waits for the network, for some seconds. Throws as
-  /// challenges::Solver::self_check does.
+  /// Looks at the responses that were not seen yet. False: some are still unseen, since other rows have the
+  /// places, or this row had to leave its place to one; call again after `pause`. Waits for the network, for
+  /// some seconds. Throws as challenges::Solver::self_check does.
   bool have_seen(std::vector<Response>& responses, const challenges::Solver& solver,
                  const std::string& customer);
 

@@ -15,10 +15,10 @@ struct SweepTally {
   int left{};  ///< could not be deactivated; told in the ledger, and tried again if that may help
 };
 
-/// Deactivates (RFC 8555 §7.5.2) what `scope` says and is due within its budget. Each deactivation is written
-/// down before it is sent, so several may sweep at once. CAs that are out of reach are passed over. Waits for
-/// the network. Throws Unreachable if the database is away.
-/// `stopped` is asked before each: true ends the sweep.
+/// Deactivates (RFC 8555 §7.5.2) the authorizations of `scope` that are due, within the budget. Each
+/// deactivation is written down before it is sent, so several may sweep at once. CAs that are out of reach
+/// are passed over. `stopped` is asked before each: true ends the sweep. Waits for the network. Throws
+/// Unreachable if the database is away.
 SweepTally sweep(
     store::Database& database, CaPool& cas, Accounts& accounts, store::SweepScope scope,
     const std::function<bool()>& stopped = [] { return false; });

@@ -47,8 +47,8 @@ struct RegistrationWait {
   Duration wait{};
   std::optional<Failure> refusal{};  ///< of the CA, sent for another row; nothing: another worker asks now
 };
-/// Before newAccount is sent under a configuration with the digest `settings`; nothing: go ahead. Of several
-/// workers one goes ahead: the others wait for seconds, after a refusal for a minute at least.
+/// Called before newAccount is sent under a configuration with the digest `settings`. Nothing: go ahead. One
+/// of several workers goes ahead; the others wait for seconds, or after a refusal for a minute at least.
 std::optional<RegistrationWait> begin_registration(Database& database, AccountId account,
                                                    const std::string& settings);
 /// newAccount was not sent after all, or got no answer.
@@ -56,12 +56,13 @@ void registration_unanswered(Database& database, AccountId account);
 /// The CA refuses newAccount. Returns for how long nobody asks again, by `schedule`.
 Duration registration_refused(Database& database, AccountId account, const Failure& refusal,
                               const std::vector<Duration>& schedule);
-/// A worker starts with this CA under a configuration with the digest `settings`: rows that wait since their
-/// account was refused under others only, or at another directory, are due. Returns how many.
+/// A worker starts with this CA under a configuration with the digest `settings`. Rows wait because the CA
+/// has refused their account. If it did so only under other settings, or at another directory, the rows
+/// become due. Returns how many.
 std::int64_t settings_in_force(Database& database, const std::string& ca, const std::string& directory,
                                const std::string& settings);
-/// Gives an account that the CA has refused to make another key. False: it has been made, or has another key
-/// already.
+/// The CA has refused to make an account: gives it another key. False: the account has been made, or has
+/// another key already.
 [[nodiscard]] bool replace_refused_key(Database& database, AccountId account,
                                        const std::string& former_thumbprint, const SealedKey& key);
 /// The CA says that the account was deactivated or revoked, which is final.

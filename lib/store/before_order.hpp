@@ -32,11 +32,11 @@ struct Decision {
   std::string open_directory{};  ///< of the CA where the row has an open order; empty: it has none
 };
 
-/// Writes down what was read, and what becomes of the row (but for `not_granted`), in one transaction. Throws
+/// Writes down what was read, and what becomes of the row (except `not_granted`), in one transaction. Throws
 /// LeaseLost (ledger.hpp).
 Decision before_order(Database& database, const Fence& fence, const ReadRow& row);
 
-/// What `Verdict::wait` puts a row off for.
+/// For how long `Verdict::wait` puts a row off.
 inline constexpr auto wait_for_other_row = std::chrono::minutes(1);
 
 }  // namespace csrq::store

@@ -29,7 +29,7 @@ struct DatabaseOptions {
   /// How long run() keeps reconnecting before it throws Unreachable. Connecting in the constructor is tried
   /// once, or for as long while the server has no connection free.
   Duration patience{std::chrono::seconds(30)};
-  /// Some seconds after stop is asked for nobody waits for a connection any more.
+  /// Some seconds after stop was asked for, nobody waits for a connection any more.
   std::stop_token stop{};
 };
 
@@ -40,8 +40,8 @@ class WrongRow : public UsageError {
   using UsageError::UsageError;
 };
 
-/// Somebody's open transaction has the row locked: nothing was written, and nobody waits for that. The same
-/// may be done later.
+/// Somebody's open transaction has the row locked. Nothing was written, and nobody has waited for the lock.
+/// The same call may succeed later.
 class RowLocked : public TryAgain {
  public:
   using TryAgain::TryAgain;
@@ -53,9 +53,9 @@ struct DatabaseStatistics {
   std::uint64_t connections{};  ///< that were made: the first, and one after each loss
 };
 
-/// One connection on one thread of its own, which runs what the threads of the process hand in. What queued
-/// up while the last commit ran shares the next one; if that fails, its calls are replayed one by one, so
-/// that only the guilty one fails. Thread-safe.
+/// One connection on one thread of its own, which runs the calls that the threads of the process hand in.
+/// Calls that queued up while the last commit ran share the next commit. If it fails, its calls are replayed
+/// one by one, so that only the guilty one fails. Thread-safe.
 class Database {
  public:
   /// Waits for the connection. Throws Unreachable naming host and cause, or UsageError if the url cannot be
@@ -77,8 +77,9 @@ class Database {
 
   DatabaseStatistics statistics() const;
 
-  /// How long ago the database came from a server or timeline where something may have been committed that it
-  /// does not hold (csrq.since_promotion), as it said when the connection was made; nothing: it did not.
+  /// How long ago the database came from another server or timeline, where something may have been committed
+  /// that it does not hold (csrq.since_promotion). The database said so when the connection was made.
+  /// Nothing: it has not moved.
   std::optional<Duration> since_promotion() const;
 
  private:

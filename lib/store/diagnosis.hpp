@@ -19,8 +19,8 @@ struct ServerFacts {
 };
 ServerFacts server_facts(Database& database);
 
-/// Sentences naming what this login may not do but needs to as a worker (or only as a responder); empty: all
-/// is well.
+/// A sentence for each thing that this login needs to do as a worker (or only as a responder), and may not
+/// do. Empty: all is well.
 std::vector<std::string> missing_privileges(Database& database);
 std::vector<std::string> missing_responder_privileges(Database& database);
 

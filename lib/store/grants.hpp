@@ -18,10 +18,10 @@ bool put_grants_in_force(Database& database, Grants grants);
 
 struct GrantsReport {
   Grants in_force{};
-  std::int64_t app_logins{};          ///< that may log in as apps, and are nobody's else
-  std::int64_t limited_app_logins{};  ///< of these, by csrq.app_access, to named customers
-  std::int64_t refused_renewals{};    ///< of the next ones, as far as they were looked at
-  RequestId first_refused{};          ///< one of those
+  std::int64_t app_logins{};          ///< logins of apps only
+  std::int64_t limited_app_logins{};  ///< those that csrq.app_access limits to named customers
+  std::int64_t refused_renewals{};    ///< of the next renewals, as far as they were looked at
+  RequestId first_refused{};          ///< the first of them
 };
 GrantsReport grants_report(Database& database);
 

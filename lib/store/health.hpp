@@ -18,7 +18,8 @@ struct EndingSoon {
   std::string not_after{};  ///< as PostgreSQL prints it
 };
 
-/// What monitoring asks, from small tables only: it costs the same however many certificates there are.
+/// What monitoring asks. It reads small tables only, so it costs the same however many certificates there
+/// are.
 struct Health {
   EndingSoon critical{};
   EndingSoon warning{};        ///< those of `critical` not counted
@@ -28,8 +29,8 @@ struct Health {
   Duration longest_due{};  ///< how long the oldest of them has been due
 };
 
-/// `warning` and `critical`: before the end of a certificate, but at most a sixth and a thirtieth of its
-/// lifetime. `customer`: empty for all. Throws UsageError for a missing privilege or an unknown customer.
+/// `warning` and `critical`: how long before the end of a certificate, but at most a sixth and a thirtieth of
+/// its lifetime. `customer`: empty for all. Throws UsageError for a missing privilege or an unknown customer.
 Health health(Database& database, Duration warning, Duration critical, const std::string& customer);
 
 }  // namespace csrq::store

@@ -26,8 +26,8 @@ std::int64_t incident_size(Database& database, const IncidentScope& scope);
 /// Workers look for its certificates from now on. `deadline`: when the CA revokes them.
 IncidentId open_incident(Database& database, const IncidentScope& scope, std::optional<Time> deadline);
 
-/// Looks at the next `batch` requests, and makes so many renewals due, in one transaction; returns 0 when
-/// there is nothing more to do at present.
+/// Looks at the next `batch` requests and makes their renewals due, in one transaction. Returns how many; 0
+/// when there is nothing more to do at present.
 std::int64_t fill_incident(Database& database, IncidentId incident, int batch = 5'000);
 /// The same for those that nobody has filled.
 std::int64_t fill_incidents(Database& database, int batch = 5'000);
@@ -53,7 +53,7 @@ struct IncidentRow {
 /// The latest first; `incident`: only that one.
 std::vector<IncidentRow> incidents(Database& database, std::optional<IncidentId> incident = std::nullopt);
 
-/// A chain of issuers of which nobody has read yet who issues below it.
+/// A chain of issuers. Nobody has read yet who issues below it.
 struct UnnamedIssuer {
   std::int64_t chain_id{};
   std::string der{};  ///< of an end-entity certificate below it

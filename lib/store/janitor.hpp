@@ -19,9 +19,11 @@ namespace csrq::store {
 /// Tells the database what the configuration says about each CA.
 void set_ca_policies(Database& database, const std::vector<CaConfig>& cas);
 
-/// Closes orders, and writes off pending authorizations, whose time at the CA is over; makes the partitions
-/// of the next months' events; drops full rate buckets; gives back what cancelled orders were charged; tells
-/// waiting accounts that their turn is sooner than they know. Returns how many orders were closed.
+/// Returns how many orders were closed. Does these chores:
+/// - closes orders, and writes off pending authorizations, whose time at the CA is over;
+/// - makes the partitions of the next months' events;
+/// - drops full rate buckets, and gives back what cancelled orders were charged;
+/// - tells waiting accounts that their turn has become sooner.
 std::int64_t tidy(Database& database);
 
 /// An authorization whose deactivation has begun: the CA is to be asked, and settled() to be told.
@@ -39,7 +41,8 @@ struct SweepScope {
   std::string customer{};                  ///< empty: all
   bool valid{false};  ///< the customer's valid ones, since it leaves, instead of abandoned pending ones
 };
-/// Takes up to `limit` that are due within the budget. What is not settled is due again five minutes later.
+/// Takes up to `limit` authorizations that are due within the budget. One that is not settled is due again
+/// five minutes later.
 std::vector<AuthorizationToSettle> claim_to_settle(Database& database, const SweepScope& scope, int limit);
 
 /// What claim_to_settle() would take, and the rest of the scope's abandoned ones that are not due yet.
@@ -49,7 +52,7 @@ std::vector<AuthorizationToSettle> to_settle(Database& database, const SweepScop
 [[nodiscard]] bool begin_settling(Database& database, AuthorizationId authorization);
 
 /// What the CA says the authorization is now (nothing: unknown), or why it could not be deactivated. `again`:
-/// that may pass; it is tried three times in all.
+/// the trouble may pass, so it is tried again, three times in all.
 struct Settlement {
   std::optional<AuthorizationStatus> status{};
   std::optional<Failure> failure{};
@@ -83,8 +86,9 @@ struct HistoryRow {
 std::vector<HistoryRow> history(Database& database, RequestId request);
 
 using Pruned = std::vector<std::pair<std::string, std::int64_t>>;
-/// csrq.prune() until nothing is left to it, with at most `batch` rows of each kind in a transaction: what
-/// was removed, and how many of each. Throws UsageError for less than a day, or a missing privilege.
+/// Calls csrq.prune() until nothing is left to remove, with at most `batch` rows of each kind in a
+/// transaction. Returns what was removed, and how many of each. Throws UsageError for less than a day, or a
+/// missing privilege.
 Pruned prune(Database& database, Duration keep, int batch = 10'000);
 
 }  // namespace csrq::store

@@ -15,10 +15,8 @@
 /// Orders, authorizations and challenges as they are written down. Functions return after their commit.
 namespace csrq::store {
 
-/// Fenced writes throw RowLocked, too.
-///
-/// Thrown when a fenced ledger write found the lease gone (or its row cancelled): the step ends, nothing more
-/// is written.
+/// Thrown when a fenced ledger write found the lease gone (or its row cancelled). The step ends, and writes
+/// nothing more. Fenced writes throw RowLocked, too.
 class LeaseLost : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -30,13 +28,13 @@ class LeaseLost : public std::runtime_error {
 struct OpenOrder {
   OrderId id{};
   std::string url{};  ///< empty: newOrder was not answered, as far as we know
-  bool fresh{};       ///< its intent was written by this call: no newOrder was sent for it yet
+  bool fresh{};       ///< this call has written its intent: no newOrder was sent for it yet
   bool is_charged{};  ///< to limits of the CA
   /// How long ago the CA was asked to go on with it: to look at its challenges, or, after that, to finalize
   /// it.
   std::optional<Duration> asked_ago{};
-  bool asks_anew{};  ///< csrq.retry() wants that asked once more
-  /// A cancelled row had left it at the CA, and this call took it over: it may be dead by now.
+  bool asks_anew{};  ///< csrq.retry() wants the CA asked once more
+  /// A cancelled row had left the order at the CA, and this call took it over. It may be dead by now.
   bool is_adopted() const { return fresh && !url.empty(); }
 };
 
@@ -51,8 +49,8 @@ struct OrderRules {
   bool is_limited{
       false};  ///< the CA has limits: the call shares no transaction, for the buckets that it locks
 };
-/// The request's open order, or the committed intent of a new one, which then is charged to the CA's limits;
-/// writes down the names too. `domains`: whose limits the names draw on. Throws LeaseLost.
+/// The request's open order, or the committed intent of a new one, which is charged to the CA's limits.
+/// Writes down the names, too. `domains`: whose limits the names draw on. Throws LeaseLost.
 OpenOrderResult open_order(Database& database, const Fence& fence, AccountId account,
                            const std::vector<std::string>& names, const std::vector<std::string>& domains,
                            const OrderRules& rules = {});
@@ -66,13 +64,13 @@ struct OrderRecord {
   std::optional<Time> expires{};
   std::vector<std::string> authorizations{};
 };
-/// False: the CA handed out another request's order; ours is closed. Throws LeaseLost; the order is written
-/// down even then, closed, so that nothing at the CA is unknown.
+/// False: the CA handed out another request's order, and ours is closed. Throws LeaseLost. Even then the
+/// order is written down, closed, so that nothing at the CA is unknown.
 [[nodiscard]] bool record_order(Database& database, const Fence& fence, const OrderRecord& order);
 
 enum class WaitForOther { waits, over };
-/// After record_order() has said false: puts the row off until the order with this URL is closed; over: it
-/// is closed already, nothing was written. Throws LeaseLost.
+/// Called after record_order() has said false. Puts the row off until the order with this URL is closed;
+/// over: it is closed already, and nothing was written. Throws LeaseLost.
 [[nodiscard]] WaitForOther wait_for_order(Database& database, const Fence& fence, const std::string& url,
                                           const Failure& why);
 
@@ -99,15 +97,17 @@ void record_authorizations(Database& database, const Fence& fence,
 /// Which of these order URLs the ledger does not have, in their order.
 std::vector<std::string> unknown_orders(Database& database, const std::vector<std::string>& urls);
 
-/// The intent to finalize, which cannot be undone. Throws LeaseLost if the lease is gone or the row
-/// cancelled.
+/// Writes the intent to finalize, since finalize cannot be undone. Throws LeaseLost if the lease is gone or
+/// the row cancelled.
 void begin_finalize(Database& database, const Fence& fence, OrderId order);
 
-/// The CA has had an hour to forget the order, by its own `expires` and the database's clock, or has
-/// forgotten the account that the order was made under (its key has been registered anew since).
+/// Whether the order is certainly over. By the order's own `expires` and the database's clock the CA has had
+/// an hour to forget it; or the CA has forgotten the account of the order (its key has been registered anew
+/// since).
 bool has_run_out(Database& database, OrderId order);
 
-/// The order is dead (invalid, lost), or given up: the next attempt opens another. Throws LeaseLost.
+/// Closes an order that is dead (invalid, lost) or given up; the next attempt opens another. Throws
+/// LeaseLost.
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,
                  const Failure& why);
 

@@ -20,14 +20,16 @@ struct MigrateOptions {
       lookout{};  ///< a second connection, which sees whom the first one waits for; null: nobody is named
 };
 
-/// Applies what is pending in one transaction; then functions, views, triggers, policies and privileges, as
-/// far as they differ; then the settings that the database must know (customers.register,
-/// customers.grants). Does nothing if
-/// all is there. Returns the names of what it applied. A lock that somebody else holds is waited for for a
-/// fraction of a second, since others queue behind whoever waits; then all is given up, and tried again after
-/// a pause. Throws UsageError if the schema is newer than this binary or was made before 0.1.0, or if the
-/// role lacks a privilege (naming which, and the remedy); TryAgain when its patience is over (naming who has
-/// the lock).
+/// Applies in one transaction, and returns the names of what it applied (nothing if all is there):
+/// - pending migrations,
+/// - functions, views, triggers, policies and privileges, as far as they differ,
+/// - the settings that the database must know (customers.register, customers.grants).
+///
+/// If somebody else holds a lock, it waits for a fraction of a second only, since others queue behind whoever
+/// waits. Then it gives all up, and tries again after a pause.
+///
+/// Throws UsageError if the schema is newer than this binary or was made before 0.1.0, or if the role lacks a
+/// privilege (naming which, and the remedy); TryAgain when its patience is over (naming who has the lock).
 std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
                                  const MigrateOptions& options = {});
 

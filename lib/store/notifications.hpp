@@ -18,9 +18,8 @@ struct NotificationRules {
   Duration digest{};                            ///< between two messages about one cause
   Duration soon{};                              ///< from the first failure of a new cause to its message
 };
-/// Reads new events and makes the messages that are due, unless another process is just doing so. Returns how
-/// many. `database` must be used by nobody else meanwhile: a shared transaction would pass over its own
-/// events.
+/// Reads new events and makes the messages that are due, unless another process is doing so. Returns how
+/// many. Nobody else may use `database` meanwhile: a shared transaction would pass over its own events.
 int make_notifications(Database& database, const NotificationRules& rules);
 
 /// A message to be sent through one channel, claimed.
@@ -34,8 +33,8 @@ struct Delivery {
   std::string webhook{};             ///< the customer's, if it has one
   std::vector<std::string> email{};  ///< the customer's
 };
-/// Takes due deliveries for `claim`; at most one for each recipient and channel, so a dead one holds up no
-/// other.
+/// Takes due deliveries for `claim`: at most one for each recipient and channel, so a dead recipient holds up
+/// no other.
 std::vector<Delivery> claim_deliveries(Database& database, const std::vector<std::string>& can, int limit,
                                        Duration claim);
 /// What became of it; `error` empty: it was accepted. `final`: not to be tried again. True: it is given up.
@@ -56,7 +55,7 @@ struct Alarm {
 };
 /// As often as one likes. True: it is new.
 bool raise_alarm(Database& database, const Alarm& alarm);
-/// It is over, unless somebody has found it so within `unseen_for`.
+/// Ends the alarm, unless somebody has met its cause within `unseen_for`.
 bool clear_alarm(Database& database, const std::string& key, Duration unseen_for = {});
 
 /// Rows of csrq.notifications that are not delivered, and of csrq.alarms; times as PostgreSQL prints them,

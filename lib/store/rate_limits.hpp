@@ -24,7 +24,8 @@ struct CountedCertificate {
   std::vector<std::string> names{};
   std::string issued_at{};  ///< as PostgreSQL prints it
 };
-/// Those issued within its period, if the limit on registered domains is not in force yet; else none.
+/// The certificates issued within the period of the limit on registered domains, if this is not in force yet;
+/// else none.
 std::vector<CountedCertificate> certificates_to_seed(Database& database, const std::string& directory,
                                                      const RateLimit& limit);
 /// One certificate of `domains[i]` was issued at `issued_at[i]`.
@@ -43,8 +44,8 @@ struct NotYet {
   std::vector<std::string> failed_names{};  ///< of the row's names, those that it is about; empty: all
 };
 
-/// Before newAccount is sent for the key of `account`, which had this URL when it was read (empty: it is
-/// new); nothing: go ahead, its token is taken.
+/// Called before newAccount is sent for the key of `account`, which had this URL when it was read (empty: it
+/// is new). Nothing: go ahead, its token is taken.
 std::optional<NotYet> take_account_token(Database& database, const std::string& directory, AccountId account,
                                          const std::string& url = {});
 
@@ -57,8 +58,9 @@ struct RefusedByCa {
   std::vector<std::string> names{};    ///< of the row, for an answer that does not say which; so are its
   std::vector<std::string> domains{};  ///< registered domains
 };
-/// The CA has said that the limit is used up, for so long as it `asked` (nothing: it named no time): nothing
-/// more is sent that it would refuse, for `least` at least. How long the wait is.
+/// The CA has said that the limit is used up, and `asked` for a wait (nothing: it named no time). Until the
+/// wait is over, for `least` at least, nothing is sent that the CA would refuse. Returns how long the wait
+/// is.
 Duration write_hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
                     const Failure& why, Duration least = {});
 

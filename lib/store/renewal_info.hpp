@@ -26,8 +26,8 @@ struct CertificateToCheck {
   Time latest{};
 };
 
-/// Claims up to `limit` of those that are due, those first that are due longest. Whoever gets one asks within
-/// ten minutes; then it is anybody's again.
+/// Claims up to `limit` certificates that are due; those that have been due longest come first. Whoever gets
+/// one asks within ten minutes. After that it is anybody's again.
 std::vector<CertificateToCheck> claim_renewal_info(Database& database, int limit);
 
 /// In whole seconds.
@@ -44,17 +44,17 @@ struct RenewalAnswer {
   CertificateId certificate{};
   std::optional<RenewalWindow> window{};
   std::optional<Failure> failure{};
-  /// Not asked again before that; nothing after a failure: the wait doubles from failure to failure.
+  /// When to ask again. Nothing after a failure: the wait doubles from failure to failure.
   std::optional<Duration> again{};
 };
 
-/// Writes the answers down, and moves the renewals where the CA wants them; returns how many were moved.
-/// Answers about certificates that were replaced meanwhile are dropped.
+/// Writes the answers down and moves the renewals to where the CA wants them. Returns how many were moved.
+/// Drops answers about certificates that were replaced meanwhile.
 std::int64_t record_renewal_info(Database& database, const std::vector<RenewalAnswer>& answers);
 
 /// The identifier (RFC 9773 §4.1) of the certificate in the row, if a new order under this account may say
-/// that it replaces it (§5): the same account got it, it has not ended, and the CA has not refused such an
-/// order for it. Else empty.
+/// that it replaces this certificate (§5): the same account got it, it has not ended, and the CA has refused
+/// no such order. Else empty.
 std::string certificate_to_replace(Database& database, RequestId request, AccountId account);
 
 /// URLs of closed orders of the row, under this account and since its certificate was issued, that the CA may

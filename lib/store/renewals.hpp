@@ -26,7 +26,7 @@ struct RenewalMove {
   std::string earliest{};
   std::int64_t renewals{};
 };
-/// What levels the load by moving renewals ahead, by at most `days`. Changes nothing.
+/// The moves that level the load: they move renewals ahead, by at most `days`. Changes nothing.
 std::vector<RenewalMove> spread_plan(Database& database, int days);
 /// Makes the move of a plan for `days`, with at most `batch` rows in a transaction; returns how many rows
 /// were moved. Rows that somebody else has at the moment are left where they are.

@@ -96,7 +96,7 @@ struct RetryReport {
   std::string first_at{};
   std::string last_at{};
   std::string last_issue_at{};  ///< as the limits stand
-  std::int64_t limited{};       ///< of the rows: those that a limit of the CA lets go later only
+  std::int64_t limited{};       ///< those of the rows that a limit of the CA lets go later only
   std::string limited_until{};
 };
 RetryReport retry_report(Database& database, const RetrySelection& selection);

@@ -23,11 +23,11 @@ class Session {
   /// Throws Unreachable, or UsageError if the url cannot be read or csrq cannot use what is there.
   explicit Session(DatabaseOptions options);
 
-  /// Runs `works` in one transaction and commits it: when this returns, all is written. Rethrows what one of
-  /// them threw: nothing is written then. After a lost connection or a serialization failure they run again,
-  /// unless the database says that the commit whose answer was lost took place. A server that was promoted
-  /// meanwhile cannot say: there they run again, and all leases of before are over. Throws Unreachable after
-  /// options.patience.
+  /// Runs `works` in one transaction and commits it. When this returns, all is written. If one of them
+  /// throws, nothing is written, and this rethrows. After a lost connection or a serialization failure they
+  /// run again, unless the database says that the commit whose answer was lost took place. A server that was
+  /// promoted meanwhile cannot say so: they run again there, and all leases of before are over. Throws
+  /// Unreachable after options.patience.
   void transact(const std::vector<const Work*>& works);
 
   /// How many connections were made. Callable from any thread.

@@ -70,10 +70,9 @@ std::string jsonb_text(const nlohmann::json& value);
 /// A document from a CA as JSON; null if it is none, too deep to be honest, or empty.
 nlohmann::json parse_document(const std::string& document);
 
-/// The message of the server and its hint, without the labels and the call stack around them.
+/// The server's message and hint, without the labels and the call stack around them.
 std::string sentence_of(const std::string& server_message);
-/// database.run(); what the server refuses becomes a UsageError: a missing privilege, or, of its kind, a
-/// WrongRow.
+/// As database.run(). If the server refuses, throws UsageError for a missing privilege, else WrongRow.
 void run_or_refuse(Database& database, const std::function<void(pqxx::transaction_base&)>& work);
 /// As run_or_refuse(): the one number that a statement answers with.
 std::int64_t number_or_refuse(Database& database, const char* statement, Parameters parameters);
