@@ -177,22 +177,19 @@ const Command work_command{
     .name = "work",
     .synopsis = "",
     .summary = "keep issuing and renewing: the service",
-    .help =
-        "Takes due rows from the queue through their orders, renewals and revocations among them, until it "
-        "is told to "
-        "stop.\nStart as many as you like, on as many machines, with the same configuration and sealing key. "
-        "It answers "
-        "http-01\nchallenges itself if challenges.http-01.listen is set; else keep `csrq respond` running. "
-        "While the "
-        "database is away, it\nwaits.\n\n"
-        "SIGTERM, SIGINT  no new rows; what is under way at a CA is finished, the other rows are given back, "
-        "exit code "
-        "0.\n                 A second one ends at once: other workers take the rows over when their leases "
-        "run out.\n"
-        "SIGHUP           reads the configuration again and works on under it. If it has a mistake, or "
-        "cannot be put in "
-        "force\n                 (an address in use, say), the log says so and the old one stays.\n",
+    .help = R"(
+Takes due rows from the queue through their orders, renewals and revocations among them, until it is told to stop.
+Start as many as you like, on as many machines, with the same configuration and sealing key. It answers http-01
+challenges itself if challenges.http-01.listen is set; else keep `csrq respond` running. While the database is away, it
+waits.
+
+SIGTERM, SIGINT  no new rows; what is under way at a CA is finished, the other rows are given back, exit code 0.
+                 A second one ends at once: other workers take the rows over when their leases run out.
+SIGHUP           reads the configuration again and works on under it. If it has a mistake, or cannot be put in force
+                 (an address in use, say), the log says so and the old one stays.
+)",
     .describe = [](OptionsDescription&) {},
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app
