@@ -26,9 +26,8 @@ struct ChosenChain {
 /// RFC 8555 §7.4.2: downloads the certificate and makes it a whole, checked chain (crypto::checked_chain).
 /// - `application/pem-certificate-chain` is taken as it is;
 /// - a single certificate (`application/pkix-cert` DER, or PEM with one block) is completed by following
-/// `Link: rel="up"` of
-///   each answer, issuer by issuer: PEM or DER, relative URLs, several links tried in turn, eight levels at
-///   most, loops refused;
+///   `Link: rel="up"` of each answer, issuer by issuer: PEM or DER, relative URLs, several links tried in
+///   turn, eight levels at most, loops refused;
 /// - a preference makes it look at the `rel="alternate"` chains when the default chain does not end below the
 ///   preferred issuer; one that has it further down is second best; one that fails or does not fit never
 ///   loses the good chain. A fingerprint is told by the roots that are known, and by what the CA sends: in

@@ -15,13 +15,12 @@ struct ChainDemand {
 };
 
 /// Puts a CA's certificates into order and checks them: the first is the end-entity certificate; each
-/// following one is the issuer of the one before (strangers, repetitions and a self-signed root are left out,
-/// wrong order is mended); the key is the CSR's; the names are exactly the order's; the end-entity
-/// certificate does not say CA:TRUE; every certificate in the
-/// result covers `at`, give or take 5 minutes. Throws Error{transient, "bad_chain"} with a sentence saying
-/// what does not fit. The result has at least the end-entity certificate, which alone is accepted only if it
-/// is self-contained: issued directly by a root that was among `certificates`, or `certificates` had nothing
-/// else to offer.
+/// following one is the issuer of the one before (strangers, repetitions and a self-signed root are left
+/// out, wrong order is mended); the key is the CSR's; the names are exactly the order's; the end-entity
+/// certificate does not say CA:TRUE; every certificate in the result covers `at`, give or take 5 minutes.
+/// Throws Error{transient, "bad_chain"} with a sentence saying what does not fit. The result has at least
+/// the end-entity certificate, which alone is accepted only if it is self-contained: issued directly by a
+/// root that was among `certificates`, or `certificates` had nothing else to offer.
 std::vector<Certificate> checked_chain(const std::vector<Certificate>& certificates,
                                        const ChainDemand& demand);
 

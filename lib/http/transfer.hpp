@@ -19,8 +19,8 @@ using EasyHandle = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
 /// until libcurl is done with it. Belongs to its caller, except from the moment it is queued until `done`.
 class Transfer {
  public:
-  /// `request` and `trust_anchors` are not copied. Throws
-  /// std::invalid_argument for a header that would break the request apart.
+  /// `request` and `trust_anchors` are not copied. Throws std::invalid_argument for a header that would
+  /// break the request apart.
   Transfer(EasyHandle handle, const Request& request, const ClientOptions& options,
            const TrustAnchors& trust_anchors);
   Transfer(const Transfer&) = delete;

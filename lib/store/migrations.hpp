@@ -16,18 +16,16 @@ SchemaStatus schema_status(Database& database);
 struct MigrateOptions {
   Duration patience{std::chrono::minutes(2)};  ///< for locks that others hold
   bool repair{};                               ///< all functions, views, triggers, policies, privileges again
-  Database*
-      lookout{};  ///< a second connection, which sees whom the first one waits for; null: nobody is named
+  Database* lookout{};  ///< a second connection, to see whom the first one waits for; null: nobody is named
 };
 
 /// Applies what is pending in one transaction; then functions, views, triggers, policies and privileges, as
 /// far as they differ; then the settings that the database must know (customers.register,
-/// customers.grants). Does nothing if
-/// all is there. Returns the names of what it applied. A lock that somebody else holds is waited for for a
-/// fraction of a second, since others queue behind whoever waits; then all is given up, and tried again after
-/// a pause. Throws UsageError if the schema is newer than this binary or was made before 0.1.0, or if the
-/// role lacks a privilege (naming which, and the remedy); TryAgain when its patience is over (naming who has
-/// the lock).
+/// customers.grants). Does nothing if all is there. Returns the names of what it applied. A lock that
+/// somebody else holds is waited for for a fraction of a second, since others queue behind whoever waits;
+/// then all is given up, and tried again after a pause. Throws UsageError if the schema is newer than this
+/// binary or was made before 0.1.0, or if the role lacks a privilege (naming which, and the remedy);
+/// TryAgain when its patience is over (naming who has the lock).
 std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
                                  const MigrateOptions& options = {});
 
