@@ -116,13 +116,12 @@ const Command authz_command{
     .name = "authz",
     .synopsis = "list | sweep",
     .summary = "show pending authorizations, settle those that no order needs",
-    .help =
-        "list   what is pending at CAs, which requests need it, and what will happen to it; the same as\n"
-        "       SELECT * FROM csrq.pending_authorizations\n"
-        "sweep  deactivates the pending ones that no open order needs, within the hourly budget of each "
-        "identifier.\n"
-        "       Workers do that by themselves every half minute. With --valid: the valid ones of a customer "
-        "that leaves.\n",
+    .help = R"(
+list   what is pending at CAs, which requests need it, and what will happen to it; the same as
+       SELECT * FROM csrq.pending_authorizations
+sweep  deactivates the pending ones that no open order needs, within the hourly budget of each identifier.
+       Workers do that by themselves every half minute. With --valid: the valid ones of a customer that leaves.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("customer", "NAME", "only of this customer")
@@ -130,6 +129,7 @@ const Command authz_command{
                     "sweep: the customer's valid authorizations instead; they are free to deactivate")
               .flag("dry-run", "sweep: only say what would be deactivated");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

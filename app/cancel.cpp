@@ -20,14 +20,16 @@ Exit run(const Arguments& arguments) {
 
 }  // namespace
 
-const Command cancel_command{.name = "cancel",
-                             .synopsis = "ID…",
-                             .summary = "a certificate is no longer wanted: stop work and renewals",
-                             .help =
-                                 "Stops work on these requests and their renewals. A chain that was issued "
-                                 "stays in its row and is not revoked\n"
-                                 "(`csrq revoke` does that).\n",
-                             .describe = [](OptionsDescription&) {},
-                             .run = run};
+const Command cancel_command{
+    .name = "cancel",
+    .synopsis = "ID…",
+    .summary = "a certificate is no longer wanted: stop work and renewals",
+    .help = R"(
+Stops work on these requests and their renewals. A chain that was issued stays in its row and is not revoked
+(`csrq revoke` does that).
+)",
+    .describe = [](OptionsDescription&) {},
+    .run = run,
+};
 
 }  // namespace csrq::app

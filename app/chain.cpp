@@ -29,13 +29,15 @@ Exit run(const Arguments& arguments) {
 
 }  // namespace
 
-const Command chain_command{.name = "chain",
-                            .synopsis = "ID",
-                            .summary = "print the issued chain of a request",
-                            .help =
-                                "Prints the chain as PEM, end-entity certificate first, root left out: what "
-                                "a server wants beside its key.\n",
-                            .describe = [](OptionsDescription&) {},
-                            .run = run};
+const Command chain_command{
+    .name = "chain",
+    .synopsis = "ID",
+    .summary = "print the issued chain of a request",
+    .help = R"(
+Prints the chain as PEM, end-entity certificate first, root left out: what a server wants beside its key.
+)",
+    .describe = [](OptionsDescription&) {},
+    .run = run,
+};
 
 }  // namespace csrq::app

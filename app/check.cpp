@@ -182,22 +182,19 @@ const Command check_command{
     .name = "check",
     .synopsis = "[--warning 14d] [--critical 3d] [--customer NAME]",
     .summary = "answer a monitoring system as a Nagios plugin",
-    .help =
-        "Prints one line with performance data and ends with the exit code of a Nagios plugin, which is not "
-        "what the other\ncommands mean by theirs: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (a mistake in the "
-        "command or the configuration, or\nthe database is out of reach). Looks at the database alone; a "
-        "login in csrq_dba is enough.\n\n"
-        "  CRITICAL  a certificate whose renewal is due ends within --critical; no worker is alive; the "
-        "oldest "
-        "due row waits\n            longer than --due-critical; an alarm is open of an account, a sealing "
-        "key or "
-        "a CA out of reach\n"
-        "  WARNING   one ends within --warning; a row needs a person; the oldest due row waits longer than "
-        "--due-warning;\n            another alarm is open, such as a name that the CA has paused: `csrq "
-        "notify` tells more\n\n"
-        "Of a short-lived certificate a sixth and a thirtieth of its lifetime count, if they are less. Rows "
-        "of "
-        "suspended\ncustomers are left out, and bulk rows from the oldest due row.\n",
+    .help = R"(
+Prints one line with performance data and ends with the exit code of a Nagios plugin, which is not what the other
+commands mean by theirs: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (a mistake in the command or the configuration, or
+the database is out of reach). Looks at the database alone; a login in csrq_dba is enough.
+
+  CRITICAL  a certificate whose renewal is due ends within --critical; no worker is alive; the oldest due row waits
+            longer than --due-critical; an alarm is open of an account, a sealing key or a CA out of reach
+  WARNING   one ends within --warning; a row needs a person; the oldest due row waits longer than --due-warning;
+            another alarm is open, such as a name that the CA has paused: `csrq notify` tells more
+
+Of a short-lived certificate a sixth and a thirtieth of its lifetime count, if they are less. Rows of suspended
+customers are left out, and bulk rows from the oldest due row.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("warning", "DURATION", "before the end of a certificate (default 14d)")
@@ -208,6 +205,7 @@ const Command check_command{
               .flag("timer", "rows are worked on by `csrq run`: no worker need be alive");
         },
     .run = run,
-    .is_plugin = true};
+    .is_plugin = true,
+};
 
 }  // namespace csrq::app

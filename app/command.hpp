@@ -12,7 +12,7 @@ struct Command {
   const char* name;
   const char* synopsis;  ///< what follows the name: "FILE… --customer NAME"
   const char* summary;   ///< one line for `csrq --help`
-  const char* help;      ///< what `csrq NAME --help` says before the options
+  const char* help;  ///< what `csrq NAME --help` says between usage and options: begins with an empty line
   void (*describe)(OptionsDescription& options);
   Exit (*run)(const Arguments& arguments);
   bool is_plugin{false};  ///< answers a monitoring system: what goes wrong is its UNKNOWN, on standard output

@@ -194,9 +194,8 @@ Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   if (arguments.has("config"))
     throw UsageError(
-        "csrq dev writes a configuration of its own, csrq.yaml in its folder; for another one start `csrq "
-        "work "
-        "--config FILE`");
+        "csrq dev writes a configuration of its own, csrq.yaml in its folder; for another one start "
+        "`csrq work --config FILE`");
   log::configure(log::Level::info, arguments.json() ? log::Format::json : log::Format::text);
   StopSwitch stop_switch;
   const auto stop = [&] { stop_switch.stop(); };
@@ -209,25 +208,24 @@ Exit run(const Arguments& arguments) {
 
 }  // namespace
 
-const Command dev_command{.name = "dev",
-                          .synopsis = "[--folder DIR]",
-                          .summary = "try csrq: a private PostgreSQL, a test CA and a worker, until Ctrl-C",
-                          .help =
-                              "Starts everything that csrq needs, private to one folder (default ./var/dev): "
-                              "a PostgreSQL cluster with the "
-                              "schema\nand logins, Pebble (Let's Encrypt's small CA for tests) with its DNS "
-                              "server, the http-01 responder and a "
-                              "worker. It\nsays how to get in, and runs in the foreground until Ctrl-C or "
-                              "SIGTERM; then everything is stopped. "
-                              "The database is\nkept for the next time; the test CA forgets everything.\n\n"
-                              "The configuration it writes is csrq.yaml in the folder; config.example.yaml "
-                              "fits, too. The programs come from "
-                              "the\nDebian packages postgresql, pebble and openssl.\n",
-                          .describe =
-                              [](OptionsDescription& options) {
-                                options.text("folder", "DIR",
-                                             "where data, keys and logs are kept (default ./var/dev)");
-                              },
-                          .run = run};
+const Command dev_command{
+    .name = "dev",
+    .synopsis = "[--folder DIR]",
+    .summary = "try csrq: a private PostgreSQL, a test CA and a worker, until Ctrl-C",
+    .help = R"(
+Starts everything that csrq needs, private to one folder (default ./var/dev): a PostgreSQL cluster with the schema
+and logins, Pebble (Let's Encrypt's small CA for tests) with its DNS server, the http-01 responder and a worker. It
+says how to get in, and runs in the foreground until Ctrl-C or SIGTERM; then everything is stopped. The database is
+kept for the next time; the test CA forgets everything.
+
+The configuration it writes is csrq.yaml in the folder; config.example.yaml fits, too. The programs come from the
+Debian packages postgresql, pebble and openssl.
+)",
+    .describe =
+        [](OptionsDescription& options) {
+          options.text("folder", "DIR", "where data, keys and logs are kept (default ./var/dev)");
+        },
+    .run = run,
+};
 
 }  // namespace csrq::app

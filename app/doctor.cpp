@@ -158,19 +158,18 @@ const Command doctor_command{
     .name = "doctor",
     .synopsis = "[--name HOST]",
     .summary = "check database, keys, CAs and the challenge path",
-    .help =
-        "Looks at everything that issuing depends on: configuration, database, schema, privileges of the "
-        "login, sealing "
-        "key,\neach CA with its terms, clocks, and whether csrq's responder answers. Changes nothing. Each "
-        "line says ok, "
-        "WARN or\nFAIL and, below it, what to do.\n\n"
-        "--name goes the way of a CA to http://HOST/.well-known/acme-challenge/, redirects included, and "
-        "says who "
-        "answers.\n\n"
-        "Exit code: 0 no failure; 2 configuration, schema, privileges or challenge path; 3 database or CA "
-        "out of reach.\n",
+    .help = R"(
+Looks at everything that issuing depends on: configuration, database, schema, privileges of the login, sealing key,
+each CA with its terms, clocks, and whether csrq's responder answers. Changes nothing. Each line says ok, WARN or
+FAIL and, below it, what to do.
+
+--name goes the way of a CA to http://HOST/.well-known/acme-challenge/, redirects included, and says who answers.
+
+Exit code: 0 no failure; 2 configuration, schema, privileges or challenge path; 3 database or CA out of reach.
+)",
     .describe =
         [](OptionsDescription& options) { options.text("name", "HOST", "test the way to this name, too"); },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

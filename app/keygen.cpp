@@ -18,14 +18,16 @@ Exit run(const Arguments& arguments) {
 
 }  // namespace
 
-const Command keygen_command{.name = "keygen",
-                             .synopsis = "FILE",
-                             .summary = "make the key that seals account keys in the database",
-                             .help =
-                                 "Writes 32 random octets in base64 to a new file of mode 0600, for "
-                                 "accounts.sealing_key_file. Every worker of a\n"
-                                 "database needs the same file. An existing file is never overwritten.\n",
-                             .describe = [](OptionsDescription&) {},
-                             .run = run};
+const Command keygen_command{
+    .name = "keygen",
+    .synopsis = "FILE",
+    .summary = "make the key that seals account keys in the database",
+    .help = R"(
+Writes 32 random octets in base64 to a new file of mode 0600, for accounts.sealing_key_file. Every worker of a
+database needs the same file. An existing file is never overwritten.
+)",
+    .describe = [](OptionsDescription&) {},
+    .run = run,
+};
 
 }  // namespace csrq::app

@@ -114,32 +114,30 @@ const Command limits_command{
     .name = "limits",
     .synopsis = "[forget SCOPE KEY | forget --all]",
     .summary = "show what is left of each CA's rate limits; forget a wait",
-    .help =
-        "A line for each limit of each CA, for each account, domain, set of names or identifier that has "
-        "used some of\nit, and for each wait that a CA has asked for; the same as SELECT * FROM "
-        "csrq.rate_limits.\nWAITING counts the rows of an account that wait for a new order, LAST STARTS is "
-        "when the last of them can start\nat the rate of the limit. docs/limits.md explains the limits and "
-        "how to override them.\n\n"
-        "  csrq limits forget account 12\n"
-        "  csrq limits forget registered_domain example.org\n"
-        "  csrq limits forget identifier 12 www.example.org      a name, under account 12; or of all "
-        "accounts\n"
-        "  csrq limits forget ca letsencrypt\n"
-        "  csrq limits forget --all --ca letsencrypt\n\n"
-        "`forget` ends a wait that a CA has asked for, or a pause of a name, as if it had never been, and "
-        "what "
-        "csrq has learnt\nfrom such refusals. SCOPE is ca, address (new accounts), account, "
-        "registered_domain, "
-        "name_set or identifier, or the\nLIMIT shown; KEY is what stands below OF. Rows that waited look "
-        "again, more than 100 of them 600 a minute. If the CA\nstill refuses, it says so again. Needs a "
-        "login "
-        "in csrq_admin. Ends with 1 if there was nothing to forget.\n",
+    .help = R"(
+A line for each limit of each CA, for each account, domain, set of names or identifier that has used some of
+it, and for each wait that a CA has asked for; the same as SELECT * FROM csrq.rate_limits.
+WAITING counts the rows of an account that wait for a new order, LAST STARTS is when the last of them can start
+at the rate of the limit. docs/limits.md explains the limits and how to override them.
+
+  csrq limits forget account 12
+  csrq limits forget registered_domain example.org
+  csrq limits forget identifier 12 www.example.org      a name, under account 12; or of all accounts
+  csrq limits forget ca letsencrypt
+  csrq limits forget --all --ca letsencrypt
+
+`forget` ends a wait that a CA has asked for, or a pause of a name, as if it had never been, and what csrq has learnt
+from such refusals. SCOPE is ca, address (new accounts), account, registered_domain, name_set or identifier, or the
+LIMIT shown; KEY is what stands below OF. Rows that waited look again, more than 100 of them 600 a minute. If the CA
+still refuses, it says so again. Needs a login in csrq_admin. Ends with 1 if there was nothing to forget.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("ca", "NAME", "only of this CA")
               .text("customer", "NAME", "only of this customer's accounts")
               .flag("all", "forget whatever CAs have asked for");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

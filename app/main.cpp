@@ -40,7 +40,8 @@ Options of every command:
   --json             print JSON instead of text for people
   --help, --version
 
-Exit codes: 0 done; 1 some rows failed, or what was asked for is not there; 2 usage or configuration; 3 database or CA out of reach, or the schema has changed under a running process.
+Exit codes: 0 done; 1 some rows failed, or what was asked for is not there; 2 usage or configuration;
+3 database or CA out of reach, or the schema has changed under a running process.
 `csrq check` has those of a monitoring plugin.
 )";
 
@@ -77,7 +78,7 @@ Exit run_command(const Command& command, const std::vector<std::string>& words) 
   add_common_options(description);
   const Arguments arguments(words, description);
   if (arguments.has("help")) {
-    std::cout << "Usage: csrq " << command.name << " " << command.synopsis << "\n\n"
+    std::cout << "Usage: csrq " << command.name << " " << command.synopsis << "\n"
               << command.help << "\n"
               << description.options;
     return Exit::done;

@@ -39,12 +39,12 @@ void MetricsPort::stop_listening() {
 }
 
 void MetricsPort::change_to(Collect collect) {
-  const std::scoped_lock lock(collecting_);
+  const Lock lock(collecting_);
   collect_ = std::move(collect);
 }
 
 std::vector<workers::Metric> MetricsPort::metrics() {
-  const std::scoped_lock lock(collecting_);
+  const Lock lock(collecting_);
   return collect_ ? collect_() : workers::metrics_without_worker();
 }
 

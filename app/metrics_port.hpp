@@ -1,11 +1,11 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/mutex.hpp"
 #include "workers/metrics.hpp"
 
 namespace csrq::app {
@@ -30,8 +30,8 @@ class MetricsPort {
   void change_to(Collect collect);
   std::vector<workers::Metric> metrics();
 
-  std::mutex collecting_{};
-  Collect collect_{};
+  Mutex collecting_{};
+  Collect collect_ CSRQ_GUARDED_BY(collecting_){};
   std::string listens_at_{};
   std::optional<workers::MetricsServer> server_{};
 };

@@ -82,26 +82,27 @@ const Command migrate_command{
     .name = "migrate",
     .synopsis = "[--status | --repair] [--patience DURATION]",
     .summary = "create the schema csrq, or bring it up to date",
-    .help =
-        "Applies the migrations that the database lacks, and of this binary's functions, views, triggers and "
-        "policies those\nthat differ, in one transaction and under a lock. Safe to repeat. A schema that is "
-        "newer than this binary is left\nalone. The first migration also creates the group roles csrq_app, "
-        "csrq_worker, csrq_responder, csrq_admin and csrq_dba,\nso its login needs CREATEROLE.\n\n"
-        "A table that somebody's transaction holds is waited for for 0.2 seconds at a time, so that nobody "
-        "else queues for\nlonger, and tried again after a pause. The log says who it is. When the patience "
-        "is "
-        "over: exit code 3, nothing done.\n\n"
-        "--status says what is pending, changed or missing, and which tables readers or writers would be "
-        "locked out of.\nIt waits for nothing and changes nothing; exit code 1 if there is anything to "
-        "do.\n\n"
-        "--repair applies all functions, views, triggers, policies and privileges again, whatever the "
-        "database says it has.\n",
+    .help = R"(
+Applies the migrations that the database lacks, and of this binary's functions, views, triggers and policies those
+that differ, in one transaction and under a lock. Safe to repeat. A schema that is newer than this binary is left
+alone. The first migration also creates the group roles csrq_app, csrq_worker, csrq_responder, csrq_admin and csrq_dba,
+so its login needs CREATEROLE.
+
+A table that somebody's transaction holds is waited for for 0.2 seconds at a time, so that nobody else queues for
+longer, and tried again after a pause. The log says who it is. When the patience is over: exit code 3, nothing done.
+
+--status says what is pending, changed or missing, and which tables readers or writers would be locked out of.
+It waits for nothing and changes nothing; exit code 1 if there is anything to do.
+
+--repair applies all functions, views, triggers, policies and privileges again, whatever the database says it has.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.flag("status", "only say what is there and what would be done")
               .flag("repair", "apply everything again")
               .text("patience", "DURATION", "how long to try to get the locks (default 2m)");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

@@ -138,23 +138,22 @@ const Command notify_command{
     .name = "notify",
     .synopsis = "[--test | --signing-key] [--customer NAME]",
     .summary = "test the ways to people, list open alarms and undelivered messages",
-    .help =
-        "Lists the alarms that are open, and the messages that wait for their next attempt, were given up "
-        "after three days, or\nhad no channel to go through; the same as SELECT * FROM csrq.alarms and "
-        "csrq.notifications.\n\n"
-        "--test sends a message through every channel of the default recipient, or of a customer, and says "
-        "whether it was\naccepted. --signing-key prints the key that verifies webhooks, a customer's own "
-        "with "
-        "--customer.\n\n"
-        "Exit code: 0 done; 1 a channel did not accept the test; 2 configuration, or no channel; 3 database "
-        "out "
-        "of reach.\n",
+    .help = R"(
+Lists the alarms that are open, and the messages that wait for their next attempt, were given up after three days, or
+had no channel to go through; the same as SELECT * FROM csrq.alarms and csrq.notifications.
+
+--test sends a message through every channel of the default recipient, or of a customer, and says whether it was
+accepted. --signing-key prints the key that verifies webhooks, a customer's own with --customer.
+
+Exit code: 0 done; 1 a channel did not accept the test; 2 configuration, or no channel; 3 database out of reach.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.flag("test", "send a test message through every channel")
               .flag("signing-key", "print the key that signs webhooks")
               .text("customer", "NAME", "this customer instead of the default recipient");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

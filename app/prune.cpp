@@ -32,16 +32,16 @@ const Command prune_command{
     .name = "prune",
     .synopsis = "[--keep DURATION]",
     .summary = "remove old history",
-    .help =
-        "Removes events (by whole months), closed orders, settled authorizations and "
-        "replaced certificates that are\n"
-        "older, workers long gone, and incidents after 400 days. Never a request, the "
-        "chain in it, or anything open.\n"
-        "For a daily timer. Needs csrq_admin.\n",
+    .help = R"(
+Removes events (by whole months), closed orders, settled authorizations and replaced certificates that are
+older, workers long gone, and incidents after 400 days. Never a request, the chain in it, or anything open.
+For a daily timer. Needs csrq_admin.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("keep", "DURATION", "how much history stays (default 90d, at least 1d)");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

@@ -70,16 +70,14 @@ const Command renew_command{
     .name = "renew",
     .synopsis = "ID… | --issuer NAME | --all-issued-before TIME",
     .summary = "renew issued certificates now, from the same CSR",
-    .help =
-        "Puts a renewal of these requests into the queue. Their chains stay until "
-        "the new ones replace them.\n\n"
-        "With --issuer or --all-issued-before it is an incident: a CA will revoke these certificates, or "
-        "must not be trusted\n"
-        "any more. All of them become due, and are renewed within renewal.per_run, renewal.per_hour and the "
-        "CA's limits, those\n"
-        "first that are revoked or end first. It is written down in bounded transactions; if this command is "
-        "ended early, the\n"
-        "workers do the rest. `csrq renewals incidents` shows how far it is. Needs csrq_admin.\n",
+    .help = R"(
+Puts a renewal of these requests into the queue. Their chains stay until the new ones replace them.
+
+With --issuer or --all-issued-before it is an incident: a CA will revoke these certificates, or must not be trusted
+any more. All of them become due, and are renewed within renewal.per_run, renewal.per_hour and the CA's limits, those
+first that are revoked or end first. It is written down in bounded transactions; if this command is ended early, the
+workers do the rest. `csrq renewals incidents` shows how far it is. Needs csrq_admin.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("issuer", "NAME", "certificates from the issuing CA with this common name (\"R11\")")
@@ -88,6 +86,7 @@ const Command renew_command{
               .text("by", "TIME", "when the CA revokes them: the most urgent go first")
               .flag("dry-run", "say how many there are, and change nothing");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

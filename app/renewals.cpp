@@ -151,24 +151,22 @@ const Command renewals_command{
     .name = "renewals",
     .synopsis = "plan [--days N] | spread --days N | incidents",
     .summary = "show the coming renewals by day, level them, show how far incidents are",
-    .help =
-        "plan    how many renewals become due on each of the next days (default 60, days of UTC), as a bar "
-        "chart; today's\n"
-        "        line contains what is overdue. Those that are in the queue already are in `csrq status`.\n"
-        "spread  levels them: moves some 1 day ahead, some 2, and so on up to N, never later than the rule, "
-        "never into the\n"
-        "        first half of a certificate's time. Moves no more than that takes: a second run moves "
-        "nothing. "
-        "Needs\n"
-        "        csrq_admin. With --dry-run it shows the plan that would come out of it.\n\n"
-        "`csrq work` levels by itself what a bulk import would make a spike (renewal.level_days). "
-        "docs/renewals.md\n",
+    .help = R"(
+plan    how many renewals become due on each of the next days (default 60, days of UTC), as a bar chart; today's
+        line contains what is overdue. Those that are in the queue already are in `csrq status`.
+spread  levels them: moves some 1 day ahead, some 2, and so on up to N, never later than the rule, never into the
+        first half of a certificate's time. Moves no more than that takes: a second run moves nothing. Needs
+        csrq_admin. With --dry-run it shows the plan that would come out of it.
+
+`csrq work` levels by itself what a bulk import would make a spike (renewal.level_days). docs/renewals.md
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("days", "N", "plan: so many days (1 to 1000); spread: at most so many ahead (1 to 90)")
               .flag("svg", "plan: print an SVG picture")
               .flag("dry-run", "spread: change nothing");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

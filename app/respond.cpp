@@ -37,19 +37,19 @@ const Command respond_command{
     .name = "respond",
     .synopsis = "[--listen ADDRESS:PORT]",
     .summary = "answer http-01 challenges: the central validation server",
-    .help =
-        "Serves /.well-known/acme-challenge/ from the database, for all workers, "
-        "and 404 for everything else. Point your "
-        "front\nends at it by redirect or proxy (docs/http-01.md). Needs a login "
-        "with the role csrq_responder, nothing "
-        "more.\n\nWhoever floods the port with connections waits for his own: an "
-        "address has its share of them, and the oldest\nidle one gives way. Name "
-        "front ends in challenges.http-01.proxy_from. At most half of the limit of\nopen "
-        "files is used, which is raised to the hard one; below 16384 the log says so.\n",
+    .help = R"(
+Serves /.well-known/acme-challenge/ from the database, for all workers, and 404 for everything else. Point your front
+ends at it by redirect or proxy (docs/http-01.md). Needs a login with the role csrq_responder, nothing more.
+
+Whoever floods the port with connections waits for his own: an address has its share of them, and the oldest idle one
+gives way. Name front ends in challenges.http-01.proxy_from. At most half of the limit of open files is used, which is
+raised to the hard one; below 16384 the log says so.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("listen", "ADDRESS:PORT", "instead of challenges.http-01.listen");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

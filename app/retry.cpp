@@ -27,8 +27,7 @@ store::RetrySelection selection_of(const Arguments& arguments) {
   if (given > 1 || (given == 0 && !by_cause) || (selection.id && by_cause))
     throw UsageError(
         "say what to retry: an ID, --domain NAME, --customer NAME or --everything, and of those, if you "
-        "want, "
-        "only rows of a --class or --code");
+        "want, only rows of a --class or --code");
   return selection;
 }
 
@@ -77,13 +76,13 @@ const Command retry_command{
     .name = "retry",
     .synopsis = "ID | --domain NAME | --customer NAME | --class CLASS | --code CODE | --everything",
     .summary = "end the wait of failed or waiting rows now",
-    .help =
-        "Rows that wait for their next attempt, and rows that failed for good, are tried again at once; "
-        "more than 100 of them\n600 a minute, or as --spread says. A limit of the CA stays: you are told how "
-        "many rows it concerns and until when.\nA row that waits while a worker has it goes on within "
-        "seconds. An order that its CA does not finish with is closed, and\nanother one is ordered: at once "
-        "if you name the row or the code, else where the CA has had ten minutes.\n"
-        "A row whose run_after has not come is left alone, unless you name its ID.\n",
+    .help = R"(
+Rows that wait for their next attempt, and rows that failed for good, are tried again at once; more than 100 of them
+600 a minute, or as --spread says. A limit of the CA stays: you are told how many rows it concerns and until when.
+A row that waits while a worker has it goes on within seconds. An order that its CA does not finish with is closed, and
+another one is ordered: at once if you name the row or the code, else where the CA has had ten minutes.
+A row whose run_after has not come is left alone, unless you name its ID.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("domain", "NAME", "rows that name this domain or anything below it")
@@ -96,6 +95,7 @@ const Command retry_command{
               .text("spread", "DURATION",
                     "spread them evenly over this time, for example 2h; 0s: all at once");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

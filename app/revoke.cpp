@@ -40,14 +40,14 @@ const Command revoke_command{
     .name = "revoke",
     .synopsis = "ID… [--reason REASON]",
     .summary = "have the CA revoke issued certificates",
-    .help =
-        "Puts the revocation of these requests' certificates into the queue; a worker asks the CA with the "
-        "account that ordered\n"
-        "them. The requests are cancelled then: a certificate that is still wanted needs a new request.\n\n"
-        "CAs need not take every reason: Let's Encrypt refuses affiliationChanged and privilegeWithdrawn. A "
-        "refused certificate\ngoes on being renewed, unless the reason was keyCompromise; `csrq status ID` "
-        "has "
-        "the CA's words, and the command\nmay be repeated with another reason.\n",
+    .help = R"(
+Puts the revocation of these requests' certificates into the queue; a worker asks the CA with the account that ordered
+them. The requests are cancelled then: a certificate that is still wanted needs a new request.
+
+CAs need not take every reason: Let's Encrypt refuses affiliationChanged and privilegeWithdrawn. A refused certificate
+goes on being renewed, unless the reason was keyCompromise; `csrq status ID` has the CA's words, and the command
+may be repeated with another reason.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text(
@@ -55,6 +55,7 @@ const Command revoke_command{
               "unspecified (default), keyCompromise, affiliationChanged, superseded, cessationOfOperation or "
               "privilegeWithdrawn");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

@@ -73,21 +73,20 @@ const Command run_command{
     .name = "run",
     .synopsis = "[--renewals] [--limit N]",
     .summary = "work on one batch of due rows, then end",
-    .help =
-        "Takes up to N due rows, due renewals among them, and ends when each is "
-        "issued, failed or put off by more than a\n"
-        "minute. For a timer. Exit code 1 if a row failed, 3 if the database stayed "
-        "away. Ctrl-C lets the requests under way\n"
-        "finish and gives the other rows back.\n\n"
-        "With --renewals it takes nothing but renewals that have fallen due, the most urgent "
-        "first, at most renewal.per_run\n"
-        "and what renewal.per_hour leaves. Those asked for by `csrq renew` have the priority "
-        "of their row and are not among them.\n",
+    .help = R"(
+Takes up to N due rows, due renewals among them, and ends when each is issued, failed or put off by more than a
+minute. For a timer. Exit code 1 if a row failed, 3 if the database stayed away. Ctrl-C lets the requests under way
+finish and gives the other rows back.
+
+With --renewals it takes nothing but renewals that have fallen due, the most urgent first, at most renewal.per_run
+and what renewal.per_hour leaves. Those asked for by `csrq renew` have the priority of their row and are not among them.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("limit", "N", "at most so many rows (default 1000)")
               .flag("renewals", "only renewals that have fallen due");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

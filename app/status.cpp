@@ -201,7 +201,9 @@ const Command status_command{
     .name = "status",
     .synopsis = "[ID | --domain NAME | --customer NAME]",
     .summary = "show requests and what happens next with each",
-    .help = "Without arguments all requests, newest first. The same as SELECT * FROM csrq.status.\n",
+    .help = R"(
+Without arguments all requests, newest first. The same as SELECT * FROM csrq.status.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("domain", "NAME", "requests that name this domain or anything below it")
@@ -209,6 +211,7 @@ const Command status_command{
               .flag("history", "with an ID: all that has happened to it, in order")
               .text("limit", "N", "at most so many lines (default 1000)");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

@@ -2,10 +2,10 @@
 
 #include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <stop_token>
 #include <utility>
 
+#include "base/mutex.hpp"
 #include "base/time.hpp"
 
 namespace csrq::app {
@@ -14,35 +14,35 @@ namespace csrq::app {
 class StopSwitch {
  public:
   void stop() {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     stopped_ = true;
     source_.request_stop();
     news_.notify_all();
     if (action_) action_();
   }
   bool stopped() const {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     return stopped_;
   }
   std::stop_token token() const { return source_.get_token(); }
   /// `action` runs at stop(), at once if that has been. An empty one disconnects.
   void connect(std::function<void()> action) {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     action_ = std::move(action);
     if (stopped_ && action_) action_();
   }
   /// Returns after stop(), or `longest`: whether it is stopped.
   bool wait_for(Duration longest) {
-    std::unique_lock lock(mutex_);
-    return news_.wait_for(lock, longest, [this] { return stopped_; });
+    const Lock lock(mutex_);
+    return news_.wait_for(mutex_, longest, [this]() CSRQ_REQUIRES(mutex_) { return stopped_; });
   }
 
  private:
-  mutable std::mutex mutex_{};
-  std::condition_variable news_{};
-  bool stopped_{false};
+  mutable Mutex mutex_{};
+  std::condition_variable_any news_{};
+  bool stopped_ CSRQ_GUARDED_BY(mutex_){false};
   std::stop_source source_{};
-  std::function<void()> action_{};
+  std::function<void()> action_ CSRQ_GUARDED_BY(mutex_){};
 };
 
 }  // namespace csrq::app

@@ -149,18 +149,16 @@ const Command submit_command{
     .name = "submit",
     .synopsis = "FILE… --customer NAME",
     .summary = "put CSRs into the queue",
-    .help =
-        "Each FILE is a certificate signing request, PEM or DER; - is standard input. All of them are "
-        "inserted, or, if one\n"
-        "cannot be, none. The same as INSERT INTO csrq.request (customer, csr).\n\n"
-        "With --split each FILE holds several CSRs in PEM: the first for all names, the others for some of "
-        "them, "
-        "made with the\nkey of your choice. The others wait. If names of the first one fail, those without "
-        "such "
-        "a name are issued, the largest\nfirst choice; if it is issued, they are cancelled. (Nobody but the "
-        "holder of the key can take a name out of a CSR.)\n\n"
-        "With --replaces ID the request ID is not renewed any more once this one is issued; until then it "
-        "is.\n",
+    .help = R"(
+Each FILE is a certificate signing request, PEM or DER; - is standard input. All of them are inserted, or, if one
+cannot be, none. The same as INSERT INTO csrq.request (customer, csr).
+
+With --split each FILE holds several CSRs in PEM: the first for all names, the others for some of them, made with the
+key of your choice. The others wait. If names of the first one fail, those without such a name are issued, the largest
+first choice; if it is issued, they are cancelled. (Nobody but the holder of the key can take a name out of a CSR.)
+
+With --replaces ID the request ID is not renewed any more once this one is issued; until then it is.
+)",
     .describe =
         [](OptionsDescription& options) {
           options.text("customer", "NAME", "on whose behalf")
@@ -177,6 +175,7 @@ const Command submit_command{
                     "the request whose place this one takes: its renewals end when this one is issued")
               .flag("split", "the first CSR of a file is wanted, its others stand in for it if names fail");
         },
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

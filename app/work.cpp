@@ -1,10 +1,10 @@
 #include <condition_variable>
-#include <mutex>
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "app/worker.hpp"
 #include "base/log.hpp"
+#include "base/mutex.hpp"
 #include "store/migrations.hpp"
 #include "workers/signals.hpp"
 
@@ -18,52 +18,52 @@ class Instructions {
  public:
   void stop() {
     {
-      const std::scoped_lock lock(mutex_);
+      const Lock lock(mutex_);
       stopped_ = true;
       tell();
     }
     stop_.request_stop();
   }
   void change_to(Config config) {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     change_ = std::move(config);
     tell();
   }
 
   bool stopped() const {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     return stopped_;
   }
   std::stop_token stop_token() const { return stop_.get_token(); }
   /// The last configuration that was asked for since this was called last.
   std::optional<Config> take_change() {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     return std::exchange(change_, std::nullopt);
   }
 
   /// `end_work` runs at each instruction, at once if one is waiting already. An empty one disconnects.
   void connect(std::function<void()> end_work) {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     end_work_ = std::move(end_work);
     if (end_work_ && (stopped_ || change_)) end_work_();
   }
   /// Returns at an instruction, or after `longest`.
   void wait(Duration longest) {
-    std::unique_lock lock(mutex_);
-    news_.wait_for(lock, longest, [this] { return stopped_ || change_; });
+    const Lock lock(mutex_);
+    news_.wait_for(mutex_, longest, [this]() CSRQ_REQUIRES(mutex_) { return stopped_ || change_; });
   }
 
  private:
-  void tell() {
+  void tell() CSRQ_REQUIRES(mutex_) {
     news_.notify_all();
     if (end_work_) end_work_();
   }
 
-  mutable std::mutex mutex_{};
-  std::condition_variable news_{};
-  bool stopped_{false};
-  std::optional<Config> change_{};
-  std::function<void()> end_work_{};
+  mutable Mutex mutex_{};
+  std::condition_variable_any news_{};
+  bool stopped_ CSRQ_GUARDED_BY(mutex_){false};
+  std::optional<Config> change_ CSRQ_GUARDED_BY(mutex_){};
+  std::function<void()> end_work_ CSRQ_GUARDED_BY(mutex_){};
   std::stop_source stop_{};
 };
 
@@ -177,22 +177,19 @@ const Command work_command{
     .name = "work",
     .synopsis = "",
     .summary = "keep issuing and renewing: the service",
-    .help =
-        "Takes due rows from the queue through their orders, renewals and revocations among them, until it "
-        "is told to "
-        "stop.\nStart as many as you like, on as many machines, with the same configuration and sealing key. "
-        "It answers "
-        "http-01\nchallenges itself if challenges.http-01.listen is set; else keep `csrq respond` running. "
-        "While the "
-        "database is away, it\nwaits.\n\n"
-        "SIGTERM, SIGINT  no new rows; what is under way at a CA is finished, the other rows are given back, "
-        "exit code "
-        "0.\n                 A second one ends at once: other workers take the rows over when their leases "
-        "run out.\n"
-        "SIGHUP           reads the configuration again and works on under it. If it has a mistake, or "
-        "cannot be put in "
-        "force\n                 (an address in use, say), the log says so and the old one stays.\n",
+    .help = R"(
+Takes due rows from the queue through their orders, renewals and revocations among them, until it is told to stop.
+Start as many as you like, on as many machines, with the same configuration and sealing key. It answers http-01
+challenges itself if challenges.http-01.listen is set; else keep `csrq respond` running. While the database is away, it
+waits.
+
+SIGTERM, SIGINT  no new rows; what is under way at a CA is finished, the other rows are given back, exit code 0.
+                 A second one ends at once: other workers take the rows over when their leases run out.
+SIGHUP           reads the configuration again and works on under it. If it has a mistake, or cannot be put in force
+                 (an address in use, say), the log says so and the old one stays.
+)",
     .describe = [](OptionsDescription&) {},
-    .run = run};
+    .run = run,
+};
 
 }  // namespace csrq::app

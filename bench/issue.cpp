@@ -23,14 +23,15 @@ using namespace csrq;
 using namespace csrq::bench;
 
 constexpr const char* usage =
-    "Usage: bench/issue [--rows N] [--in-flight LIST] [--ca LIST] [--connections N] [--csrq FILE] [--json]\n"
-    "  --rows N          one-name certificates in a batch (default 1000; one order at a time: at most 200)\n"
-    "  --in-flight LIST  orders under way at once (default 1,8,256,1000)\n"
-    "  --ca LIST         of pebble-always-valid, pebble (real http-01), stub (default: all of them)\n"
-    "  --connections N   TCP connections to the CA, as in the configuration (default 4)\n"
-    "  --csrq FILE       the program to measure (default: the one built beside this)\n"
-    "  --keep            leaves configuration and log in the folder\n"
-    "  --json            one JSON object a line\n";
+    R"(Usage: bench/issue [--rows N] [--in-flight LIST] [--ca LIST] [--connections N] [--csrq FILE] [--json]
+  --rows N          one-name certificates in a batch (default 1000; one order at a time: at most 200)
+  --in-flight LIST  orders under way at once (default 1,8,256,1000)
+  --ca LIST         of pebble-always-valid, pebble (real http-01), stub (default: all of them)
+  --connections N   TCP connections to the CA, as in the configuration (default 4)
+  --csrq FILE       the program to measure (default: the one built beside this)
+  --keep            leaves configuration and log in the folder
+  --json            one JSON object a line
+)";
 
 constexpr std::int64_t most_rows_one_by_one = 200;
 constexpr std::int64_t rows_of_pebble = 5000;  // it scans all authorizations it has for each order

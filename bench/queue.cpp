@@ -22,11 +22,11 @@ using namespace csrq::bench;
 using namespace std::chrono_literals;
 
 constexpr const char* usage =
-    "Usage: bench/queue [--rows N] [--customers C,…] [--json]\n"
-    "  --rows N          rows that wait while claims are measured (default 1000000)\n"
-    "  --customers C,…   claims are also measured with the rows shared among so many (default "
-    "10,1000,100000)\n"
-    "  --json            one JSON object a line\n";
+    R"(Usage: bench/queue [--rows N] [--customers C,…] [--json]
+  --rows N          rows that wait while claims are measured (default 1000000)
+  --customers C,…   claims are also measured with the rows shared among so many (default 10,1000,100000)
+  --json            one JSON object a line
+)";
 
 constexpr int bulk_rows = 20'000;
 constexpr int bulk_rounds = 5;

@@ -25,10 +25,11 @@ using namespace csrq::bench;
 using namespace std::chrono_literals;
 
 constexpr const char* usage =
-    "Usage: bench/renewal_day [--names N] [--renewals N] [--json]\n"
-    "  --names N     issued rows (default 10000000)\n"
-    "  --renewals N  of them due on the day that is played (default 330000)\n"
-    "  --json        one JSON object\n";
+    R"(Usage: bench/renewal_day [--names N] [--renewals N] [--json]
+  --names N     issued rows (default 10000000)
+  --renewals N  of them due on the day that is played (default 330000)
+  --json        one JSON object
+)";
 
 constexpr auto a_day = std::chrono::hours(24);
 constexpr Duration step = 5min;

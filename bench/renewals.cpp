@@ -25,12 +25,13 @@ using namespace csrq::bench;
 using namespace std::chrono_literals;
 
 constexpr const char* usage =
-    "Usage: bench/renewals [--names N] [--days D] [--level-days L] [--svg FILE] [--json]\n"
-    "  --names N        certificates, all issued on the first day (default 100000)\n"
-    "  --days D         simulated days (default 90)\n"
-    "  --level-days L   renewal.level_days (default 30)\n"
-    "  --svg FILE       writes a plot there\n"
-    "  --json           one JSON object\n";
+    R"(Usage: bench/renewals [--names N] [--days D] [--level-days L] [--svg FILE] [--json]
+  --names N        certificates, all issued on the first day (default 100000)
+  --days D         simulated days (default 90)
+  --level-days L   renewal.level_days (default 30)
+  --svg FILE       writes a plot there
+  --json           one JSON object
+)";
 
 constexpr auto a_day = std::chrono::hours(24);
 constexpr Duration step = 15min;

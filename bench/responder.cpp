@@ -32,13 +32,14 @@ using namespace csrq::bench;
 using Clock = std::chrono::steady_clock;
 
 constexpr const char* usage =
-    "Usage: bench/responder [--seconds N] [--clients N] [--floods LIST] [--csrq FILE] [--json]\n"
-    "  --seconds N    that each measurement takes (default 10)\n"
-    "  --clients N    that ask at once where requests a second are measured (default 16)\n"
-    "  --floods LIST  of idle, octets, keep-alive, half-closed, tls, headers, tokens (default: all of them)\n"
-    "  --csrq FILE    the program to measure (default: the one built beside this)\n"
-    "  --keep         leaves configuration and log in the folder\n"
-    "  --json         one JSON object a line\n";
+    R"(Usage: bench/responder [--seconds N] [--clients N] [--floods LIST] [--csrq FILE] [--json]
+  --seconds N    that each measurement takes (default 10)
+  --clients N    that ask at once where requests a second are measured (default 16)
+  --floods LIST  of idle, octets, keep-alive, half-closed, tls, headers, tokens (default: all of them)
+  --csrq FILE    the program to measure (default: the one built beside this)
+  --keep         leaves configuration and log in the folder
+  --json         one JSON object a line
+)";
 
 constexpr std::chrono::milliseconds between_probes{20};
 constexpr std::chrono::seconds longest_rise{60};

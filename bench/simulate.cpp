@@ -35,18 +35,16 @@ using namespace csrq::bench;
 using namespace std::chrono_literals;
 
 constexpr const char* usage =
-    "Usage: bench/simulate [--names N] [--days D] [--seed S] [--step SECONDS] [--svg FILE] [--unknown] "
-    "[--json]\n"
-    "  --names N        names in the portfolio (default 10000)\n"
-    "  --days D         simulated days (default 365)\n"
-    "  --seed S         which of the random portfolios (default 1)\n"
-    "  --step SECONDS   the worker looks so often, in virtual time, and when a row is inserted (default "
-    "900)\n"
-    "  --svg FILE       writes a plot there\n"
-    "  --unknown        nobody has told csrq the CA's limits: it learns them (with --step 10: it must ask as "
-    "soon as it may)\n"
-    "  --json           one JSON object\n"
-    "Ctrl-C (SIGINT) ends it at the day it has come to, with the figures until then.\n";
+    R"(Usage: bench/simulate [--names N] [--days D] [--seed S] [--step SECONDS] [--svg FILE] [--unknown] [--json]
+  --names N        names in the portfolio (default 10000)
+  --days D         simulated days (default 365)
+  --seed S         which of the random portfolios (default 1)
+  --step SECONDS   the worker looks so often, in virtual time, and when a row is inserted (default 900)
+  --svg FILE       writes a plot there
+  --unknown        nobody has told csrq the CA's limits: it learns them (with --step 10: it must ask as soon as it may)
+  --json           one JSON object
+Ctrl-C (SIGINT) ends it at the day it has come to, with the figures until then.
+)";
 
 constexpr auto a_day = std::chrono::hours(24);
 /// When the limits bind.

@@ -105,7 +105,7 @@ Tally Issuer::run(std::int64_t limit, bool renewals_only) {
 
 void Issuer::stop() {
   {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     stopping_ = true;
   }
   queue_.close();  // no further step begins
@@ -113,7 +113,7 @@ void Issuer::stop() {
 }
 
 Tally Issuer::tally() const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   Tally tally = tally_;
   tally.in_flight = static_cast<std::int64_t>(leases_.size());
   return tally;
@@ -134,6 +134,7 @@ void Issuer::serve() {
     log::warning("leases could not be given back; other workers take them over when they have run out",
                  {{"error", reason.what()}});
   }
+  const Lock lock(mutex_);
   if (fatal_) std::rethrow_exception(fatal_);
 }
 
@@ -150,7 +151,7 @@ void Issuer::coordinate() {
       database_is_away(reason);
     } catch (...) {
       // The database refuses what every worker must do: steps end in order, then the caller hears of it.
-      const std::scoped_lock lock(mutex_);
+      const Lock lock(mutex_);
       fatal_ = std::current_exception();
       return;
     }
@@ -228,7 +229,7 @@ void Issuer::hear_of_unlocked() {
   const std::vector<store::Fence> gone = store::give_back_unlocked(coordination_, worker_, locked);
   for (const store::Fence& fence : gone) leases_.remove(fence);
   if (!gone.empty()) next_claim_ = Clock::now();
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   tally_.put_off += static_cast<std::int64_t>(gone.size());
 }
 
@@ -254,7 +255,7 @@ void Issuer::renew_due() {
 
 void Issuer::tell_of_changes() {
   {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     if (!std::exchange(changed_, false)) return;
   }
   store::notify_changes(coordination_);
@@ -265,7 +266,7 @@ void Issuer::tick() {
 }
 
 bool Issuer::is_changed() const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return changed_;
 }
 
@@ -281,7 +282,7 @@ bool Issuer::wants_more() const {
   const std::size_t held = working();
   if (held >= capacity_) return false;
   if (limit_) {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     if (nothing_due_ || tally_.claimed >= *limit_) return false;
   }
   return held == 0 || capacity_ - held >= std::max<std::size_t>(1, capacity_ / 8);
@@ -296,7 +297,7 @@ void Issuer::claim_more() {
   }
   std::size_t wanted = std::min(capacity_ - std::min(working(), capacity_), largest_claim);
   {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     if (limit_) wanted = std::min(wanted, static_cast<std::size_t>(*limit_ - tally_.claimed));
   }
   std::vector<store::Claim> claims =
@@ -323,7 +324,7 @@ void Issuer::claim_more() {
   next_claim_ = got_all ? Clock::time_point{}
                         : Clock::now() + (looks_again ? std::min<Duration>(config_.worker.poll, share_retry)
                                                       : config_.worker.poll);
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   tally_.claimed += static_cast<std::int64_t>(claimed);
 }
 
@@ -351,7 +352,7 @@ bool Issuer::may_be_full(std::size_t held) const {
 bool Issuer::batch_is_done() const {
   if (!limit_) return false;
   const bool is_idle = leases_.size() == leases_.count_locked(longest_lock_of_batch);
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return fatal_ || (is_idle && (nothing_due_ || tally_.claimed >= *limit_));
 }
 
@@ -362,15 +363,15 @@ void Issuer::wait_for_news() {
     if (!chore.is_for_leases || has_leases || is_changed()) until = std::min(until, chore.next);
   if (wants_more()) until = std::min(until, next_claim_);
   if (database_away_) until = Clock::now() + 1s;
-  std::unique_lock lock(mutex_);
-  news_.wait_until(lock, until, [this] { return news_came_ || stopping_; });
+  const Lock lock(mutex_);
+  news_.wait_until(mutex_, until, [this]() CSRQ_REQUIRES(mutex_) { return news_came_ || stopping_; });
   news_came_ = false;
 }
 
 void Issuer::database_is_away(const Unreachable& reason) {
   if (!database_away_) log::error("the database is away; waiting for it", {{"error", reason.what()}});
   database_away_ = true;
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (limit_) fatal_ = std::make_exception_ptr(reason);
 }
 
@@ -379,10 +380,11 @@ void Issuer::database_is_away(const Unreachable& reason) {
 void Issuer::close() {
   queue_.close();
   if (database_away_) cas_.stop();
-  std::unique_lock lock(mutex_);
+  const Lock lock(mutex_);
   closing_ = true;
-  while (!news_.wait_for(lock, closing_interval, [this] { return stepping_ == 0; })) {
-    lock.unlock();
+  const auto is_over = [this]() CSRQ_REQUIRES(mutex_) { return stepping_ == 0; };
+  while (!news_.wait_for(mutex_, closing_interval, is_over)) {
+    const Unlock unlocked(mutex_);
     try {
       beat();
     } catch (const TryAgain&) {
@@ -391,20 +393,19 @@ void Issuer::close() {
       cas_.stop();
     } catch (const std::exception&) {
     }
-    lock.lock();
   }
 }
 
 void Issuer::step_tasks() {
   while (std::unique_ptr<issuance::Task> task = queue_.take()) {
     {
-      const std::scoped_lock lock(mutex_);
+      const Lock lock(mutex_);
       ++stepping_;
     }
     step(std::move(task));
     bool is_awaited = false;
     {
-      const std::scoped_lock lock(mutex_);
+      const Lock lock(mutex_);
       --stepping_;
       is_awaited = news_came_ || (closing_ && stepping_ == 0);
     }
@@ -438,7 +439,7 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
     try_later(queue_, std::move(task));
   } catch (const Unreachable&) {
     if (limit_) {
-      const std::scoped_lock lock(mutex_);
+      const Lock lock(mutex_);
       fatal_ = std::current_exception();
       news_came_ = true;
     }
@@ -471,13 +472,13 @@ void Issuer::wait_for_lock(std::unique_ptr<issuance::Task> task) {
     log::info("an open transaction has a row locked; it goes on when that ends",
               {{"request", store::number(task->claim.fence.request)}, {"customer", task->claim.customer}});
   if (is_kept) queue_.put(std::move(task), Clock::now() + step_retry);
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   news_came_ = true;  // there may be room now
 }
 
 void Issuer::finish(const issuance::Task& task, const issuance::Progress& progress) {
   leases_.remove(task.claim.fence);
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   changed_ = news_came_ = true;
   using Kind = issuance::Progress::Kind;
   switch (progress.kind) {

@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "base/config.hpp"
+#include "base/mutex.hpp"
 #include "issuance/issuance.hpp"
 #include "workers/lease_book.hpp"
 #include "workers/task_queue.hpp"
@@ -133,14 +133,14 @@ class Issuer {
   int claims_in_vain_{};          ///< of a batch, in a row, while something was due
   bool database_away_{false};
 
-  mutable std::mutex mutex_{};  ///< guards what follows
-  std::condition_variable news_{};
-  Tally tally_{};
-  int stepping_{0};             ///< threads that are in a step
-  bool closing_{false};         ///< the coordinating thread waits for the last step to end
-  bool news_came_{false};       ///< a row was finished since the coordinating thread last looked
-  bool changed_{false};         ///< rows have changed since the last NOTIFY
-  std::exception_ptr fatal_{};  ///< why work() or run() cannot go on
+  mutable Mutex mutex_{};
+  std::condition_variable_any news_{};
+  Tally tally_ CSRQ_GUARDED_BY(mutex_){};
+  int stepping_ CSRQ_GUARDED_BY(mutex_){0};             ///< threads that are in a step
+  bool closing_ CSRQ_GUARDED_BY(mutex_){false};         ///< the coordinating thread waits for the last step
+  bool news_came_ CSRQ_GUARDED_BY(mutex_){false};       ///< a row was finished since that thread last looked
+  bool changed_ CSRQ_GUARDED_BY(mutex_){false};         ///< rows have changed since the last NOTIFY
+  std::exception_ptr fatal_ CSRQ_GUARDED_BY(mutex_){};  ///< why work() or run() cannot go on
 };
 
 }  // namespace csrq::workers

@@ -7,7 +7,7 @@ namespace csrq::workers {
 
 template <typename Condition>
 std::vector<store::Fence> LeaseBook::those(Condition condition) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   std::vector<store::Fence> fences;
   for (const auto& [fence, lease] : leases_)
     if (condition(lease)) fences.push_back(fence);
@@ -15,47 +15,47 @@ std::vector<store::Fence> LeaseBook::those(Condition condition) const {
 }
 
 void LeaseBook::add(const store::Fence& fence) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   leases_.emplace(fence, Lease{});
 }
 
 void LeaseBook::remove(const store::Fence& fence) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   leases_.erase(fence);
 }
 
 void LeaseBook::mark_dropped(const std::vector<store::Fence>& fences) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   for (const store::Fence& fence : fences)
     if (const auto found = leases_.find(fence); found != leases_.end()) found->second.is_dropped = true;
 }
 
 bool LeaseBook::is_dropped(const store::Fence& fence) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = leases_.find(fence);
   return found != leases_.end() && found->second.is_dropped;
 }
 
 void LeaseBook::mark_retried(const std::vector<store::RetryWish>& wishes) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   for (const store::RetryWish& wish : wishes)
     if (const auto found = leases_.find(wish.fence); found != leases_.end()) found->second.retry = wish;
 }
 
 bool LeaseBook::is_retried(const store::Fence& fence) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = leases_.find(fence);
   return found != leases_.end() && found->second.retry;
 }
 
 std::optional<store::RetryWish> LeaseBook::take_retry(const store::Fence& fence) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = leases_.find(fence);
   return found != leases_.end() ? std::exchange(found->second.retry, std::nullopt) : std::nullopt;
 }
 
 bool LeaseBook::mark_locked(const store::Fence& fence, bool has_task) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = leases_.find(fence);
   if (found == leases_.end()) return false;
   Lease& lease = found->second;
@@ -66,7 +66,7 @@ bool LeaseBook::mark_locked(const store::Fence& fence, bool has_task) {
 }
 
 void LeaseBook::mark_unlocked(const store::Fence& fence) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (const auto found = leases_.find(fence); found != leases_.end()) found->second.locked_since.reset();
 }
 
@@ -79,7 +79,7 @@ std::vector<store::Fence> LeaseBook::leases() const {
 }
 
 std::size_t LeaseBook::count_locked(Duration at_least) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   const Clock::time_point before = Clock::now() - at_least;
   return static_cast<std::size_t>(std::ranges::count_if(leases_, [&](const auto& entry) {
     return entry.second.locked_since && *entry.second.locked_since <= before;
@@ -87,7 +87,7 @@ std::size_t LeaseBook::count_locked(Duration at_least) const {
 }
 
 std::size_t LeaseBook::size() const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return leases_.size();
 }
 

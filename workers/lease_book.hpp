@@ -2,10 +2,10 @@
 
 #include <chrono>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <vector>
 
+#include "base/mutex.hpp"
 #include "base/time.hpp"
 #include "store/ids.hpp"
 #include "store/jobs.hpp"
@@ -46,8 +46,8 @@ class LeaseBook {
   template <typename Condition>
   std::vector<store::Fence> those(Condition condition) const;
 
-  mutable std::mutex mutex_{};
-  std::map<store::Fence, Lease> leases_{};
+  mutable Mutex mutex_{};
+  std::map<store::Fence, Lease> leases_ CSRQ_GUARDED_BY(mutex_){};
 };
 
 }  // namespace csrq::workers

@@ -27,14 +27,14 @@ store::DatabaseOptions impatient(store::DatabaseOptions options) {
 QueueWatch::QueueWatch(store::DatabaseOptions database)
     : options_(impatient(std::move(database))),
       thread_([this](const std::stop_token& stop) { watch(stop); }) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, longest_start, [this] { return last_.has_value(); });
+  const Lock lock(mutex_);
+  changed_.wait_for(mutex_, longest_start, [this]() CSRQ_REQUIRES(mutex_) { return last_.has_value(); });
 }
 
 QueueWatch::~QueueWatch() = default;
 
 std::optional<store::QueueDepth> QueueWatch::latest() const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (!last_ || Clock::now() - last_->begun > counts_for) return std::nullopt;
   return last_->depth;
 }
@@ -44,10 +44,10 @@ void QueueWatch::watch(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const Clock::time_point begun = Clock::now();
     const std::optional<store::QueueDepth> depth = read(database);
-    std::unique_lock lock(mutex_);
+    const Lock lock(mutex_);
     last_ = Reading{.begun = begun, .depth = depth};
     changed_.notify_all();
-    changed_.wait_for(lock, stop, pause, [] { return false; });
+    changed_.wait_for(mutex_, stop, pause, [] { return false; });
   }
 }
 

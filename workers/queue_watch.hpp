@@ -2,11 +2,11 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <thread>
 
+#include "base/mutex.hpp"
 #include "store/database.hpp"
 #include "store/requests.hpp"
 
@@ -36,9 +36,9 @@ class QueueWatch {
   std::optional<store::QueueDepth> read(std::optional<store::Database>& database);
 
   const store::DatabaseOptions options_;
-  mutable std::mutex mutex_{};
+  mutable Mutex mutex_{};
   std::condition_variable_any changed_{};
-  std::optional<Reading> last_{};
+  std::optional<Reading> last_ CSRQ_GUARDED_BY(mutex_){};
   bool failing_{false};  ///< of the watching thread
   std::jthread thread_{};
 };

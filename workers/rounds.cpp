@@ -24,7 +24,7 @@ void do_each(const std::vector<Chore>& chores) {
 
 Rounds::~Rounds() {
   {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     stopping_ = true;
   }
   stop_.notify_all();
@@ -36,15 +36,14 @@ void Rounds::start(Duration pause, std::string_view complaint, Round round) {
 }
 
 void Rounds::run(Duration pause, std::string_view complaint, const Round& round) {
-  std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, pause, [this] { return stopping_.load(); })) {
-    lock.unlock();
+  const Lock lock(mutex_);
+  while (!stop_.wait_for(mutex_, pause, [this] { return stopping_.load(); })) {
+    const Unlock unlocked(mutex_);
     try {
       round([this] { return stopping_.load(); });
     } catch (const std::exception& error) {
       log::warning(complaint, {{"error", error.what()}});
     }
-    lock.lock();
   }
 }
 

@@ -3,11 +3,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.hpp"
 #include "base/time.hpp"
 
 namespace csrq::workers {
@@ -39,8 +39,8 @@ class Rounds {
  private:
   void run(Duration pause, std::string_view complaint, const Round& round);
 
-  std::mutex mutex_{};
-  std::condition_variable stop_{};
+  Mutex mutex_{};
+  std::condition_variable_any stop_{};
   std::atomic<bool> stopping_{false};
   std::thread thread_{};
 };

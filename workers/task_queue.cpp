@@ -9,7 +9,7 @@ bool TaskQueue::later(const Entry& left, const Entry& right) {
 }
 
 void TaskQueue::put(std::unique_ptr<issuance::Task> task, Clock::time_point due) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (closed_) return;
   heap_.push_back({.due = due, .number = next_number_++, .task = std::move(task)});
   std::ranges::push_heap(heap_, later);
@@ -21,7 +21,7 @@ void TaskQueue::put(std::unique_ptr<issuance::Task> task, Clock::time_point due)
 }
 
 std::vector<store::Fence> TaskQueue::waiting() {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   std::vector<store::Fence> fences;
   fences.reserve(heap_.size());
   for (const Entry& entry : heap_) fences.push_back(entry.task->claim.fence);
@@ -31,7 +31,7 @@ std::vector<store::Fence> TaskQueue::waiting() {
 }
 
 void TaskQueue::hasten(const std::vector<store::Fence>& fences) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   const Clock::time_point now = Clock::now();
   for (Entry& entry : heap_)
     if (std::ranges::find(fences, entry.task->claim.fence) != fences.end())
@@ -41,18 +41,18 @@ void TaskQueue::hasten(const std::vector<store::Fence>& fences) {
 }
 
 std::unique_ptr<issuance::Task> TaskQueue::take() {
-  std::unique_lock lock(mutex_);
+  const Lock lock(mutex_);
   for (;;) {
     if (closed_) return nullptr;
     call_due();
     if (!customers_.empty()) return next_in_turn();
     if (heap_.empty() || has_leader_) {
-      followers_.wait(lock);
+      followers_.wait(mutex_);
       continue;
     }
     has_leader_ = true;
     const Clock::time_point due = heap_.front().due;  // wait_until keeps a reference, and the heap may move
-    leader_.wait_until(lock, due);
+    leader_.wait_until(mutex_, due);
     has_leader_ = false;
   }
 }
@@ -83,7 +83,7 @@ std::unique_ptr<issuance::Task> TaskQueue::next_in_turn() {
 }
 
 void TaskQueue::close() {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   closed_ = true;
   heap_.clear();
   due_.clear();

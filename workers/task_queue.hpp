@@ -5,10 +5,10 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/mutex.hpp"
 #include "issuance/issuance.hpp"
 
 namespace csrq::workers {
@@ -35,21 +35,23 @@ class TaskQueue {
     std::uint64_t number{};  ///< equal due times: first in, first out
     std::unique_ptr<issuance::Task> task{};
   };
-  static bool later(const Entry& left, const Entry& right);
-  void call_due();
-  std::unique_ptr<issuance::Task> next_in_turn();
+  using Tasks = std::deque<std::unique_ptr<issuance::Task>>;
 
-  std::mutex mutex_{};
+  static bool later(const Entry& left, const Entry& right);
+  void call_due() CSRQ_REQUIRES(mutex_);
+  std::unique_ptr<issuance::Task> next_in_turn() CSRQ_REQUIRES(mutex_);
+
+  Mutex mutex_{};
   // Of all waiting threads only one, the leader, waits for the first due time; the others need no wake-up for
   // it.
-  std::condition_variable leader_{};
-  std::condition_variable followers_{};
-  bool has_leader_{false};
-  bool closed_{false};
-  std::uint64_t next_number_{0};
-  std::vector<Entry> heap_{};                                                 ///< the waiting room
-  std::map<std::string, std::deque<std::unique_ptr<issuance::Task>>> due_{};  ///< by customer; none is empty
-  std::deque<std::string> customers_{};                                       ///< of due_, in turn
+  std::condition_variable_any leader_{};
+  std::condition_variable_any followers_{};
+  bool has_leader_ CSRQ_GUARDED_BY(mutex_){false};
+  bool closed_ CSRQ_GUARDED_BY(mutex_){false};
+  std::uint64_t next_number_ CSRQ_GUARDED_BY(mutex_){0};
+  std::vector<Entry> heap_ CSRQ_GUARDED_BY(mutex_){};            ///< the waiting room
+  std::map<std::string, Tasks> due_ CSRQ_GUARDED_BY(mutex_){};   ///< by customer; none is empty
+  std::deque<std::string> customers_ CSRQ_GUARDED_BY(mutex_){};  ///< of due_, in turn
 };
 
 }  // namespace csrq::workers

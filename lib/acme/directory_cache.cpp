@@ -13,38 +13,37 @@ constexpr Duration retry_interval = std::chrono::minutes(5);
 }  // namespace
 
 std::shared_ptr<const Directory> DirectoryCache::current(Time at) {
-  std::unique_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (directory_ && (at < due_ || reading_)) return directory_;
-  const std::optional<Failure> failure = read(lock, at);
+  const std::optional<Failure> failure = read(at);
   if (!directory_) throw Error(failure.value());
   return directory_;
 }
 
 std::shared_ptr<const Directory> DirectoryCache::renewed(const std::shared_ptr<const Directory>& seen,
                                                          Time at) {
-  std::unique_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (directory_ && directory_ != seen) return directory_;
-  if (const std::optional<Failure> failure = read(lock, at)) throw Error(*failure);
+  if (const std::optional<Failure> failure = read(at)) throw Error(*failure);
   return directory_;
 }
 
-std::optional<Failure> DirectoryCache::read(std::unique_lock<std::mutex>& lock, Time at) {
+std::optional<Failure> DirectoryCache::read(Time at) {
   if (reading_) {
-    finished_.wait(lock, [this, reads = reads_] { return reads_ != reads; });
+    for (const std::uint64_t reads = reads_; reads_ == reads;) finished_.wait(mutex_);
     return failure_;
   }
   reading_ = true;
-  lock.unlock();
   std::shared_ptr<const Directory> fresh;
   std::optional<Failure> failure;
   try {
+    const Unlock unlocked(mutex_);
     fresh = std::make_shared<const Directory>(read_());
   } catch (const Error& error) {
     failure = error.failure();
   } catch (const std::exception& error) {
     failure = Failure{.failure_class = FailureClass::transient, .code = "internal", .detail = error.what()};
   }
-  lock.lock();
   reading_ = false;
   ++reads_;
   failure_ = failure;

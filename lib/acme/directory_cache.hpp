@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "acme/directory.hpp"
 #include "base/error.hpp"
+#include "base/mutex.hpp"
 #include "base/time.hpp"
 
 namespace csrq::acme {
@@ -27,17 +27,17 @@ class DirectoryCache {
   std::shared_ptr<const Directory> renewed(const std::shared_ptr<const Directory>& seen, Time at);
 
  private:
-  /// The failure, if the directory could not be read. Waits; `lock` is held before and after.
-  std::optional<Failure> read(std::unique_lock<std::mutex>& lock, Time at);
+  /// The failure, if the directory could not be read. Waits, without the mutex.
+  std::optional<Failure> read(Time at) CSRQ_REQUIRES(mutex_);
 
   const std::function<Directory()> read_;
-  std::mutex mutex_{};
-  std::condition_variable finished_{};
-  std::shared_ptr<const Directory> directory_{};
-  Time due_{};
-  bool reading_{false};
-  std::uint64_t reads_{};
-  std::optional<Failure> failure_{};  ///< of the last read
+  Mutex mutex_{};
+  std::condition_variable_any finished_{};
+  std::shared_ptr<const Directory> directory_ CSRQ_GUARDED_BY(mutex_){};
+  Time due_ CSRQ_GUARDED_BY(mutex_){};
+  bool reading_ CSRQ_GUARDED_BY(mutex_){false};
+  std::uint64_t reads_ CSRQ_GUARDED_BY(mutex_){};
+  std::optional<Failure> failure_ CSRQ_GUARDED_BY(mutex_){};  ///< of the last read
 };
 
 }  // namespace csrq::acme

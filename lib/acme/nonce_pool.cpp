@@ -21,13 +21,13 @@ bool is_nonce(std::string_view text) {
 
 void NoncePool::put(std::string_view nonce) {
   if (!is_nonce(nonce)) return;
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   nonces_.emplace_back(nonce);
   if (nonces_.size() > capacity_) nonces_.pop_front();
 }
 
 std::optional<std::string> NoncePool::take() {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (nonces_.empty()) return std::nullopt;
   std::string nonce = std::move(nonces_.back());
   nonces_.pop_back();
@@ -35,7 +35,7 @@ std::optional<std::string> NoncePool::take() {
 }
 
 void NoncePool::clear() {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   nonces_.clear();
 }
 

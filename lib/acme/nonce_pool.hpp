@@ -2,10 +2,11 @@
 
 #include <cstddef>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "base/mutex.hpp"
 
 namespace csrq::acme {
 
@@ -25,8 +26,8 @@ class NoncePool {
 
  private:
   const std::size_t capacity_;
-  std::mutex mutex_{};
-  std::deque<std::string> nonces_{};
+  Mutex mutex_{};
+  std::deque<std::string> nonces_ CSRQ_GUARDED_BY(mutex_){};
 };
 
 }  // namespace csrq::acme

@@ -77,7 +77,7 @@ RequestRates known_rates(std::string_view directory_url) {
 
 /// The generic cell rate algorithm: a token bucket that remembers one instant.
 Pacer::Turn Pacer::take_turn(EndpointClass endpoint, Clock::time_point at) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   Bucket& bucket = buckets_[endpoint];
   const double rate = rate_of(endpoint, at);
   if (rate == 0) {
@@ -115,7 +115,7 @@ void Pacer::count(Bucket& bucket, Clock::time_point at) {
 void Pacer::answered(EndpointClass endpoint, int status, bool asks_to_slow_down, Clock::time_point sent,
                      Clock::time_point at) {
   if (status != 503 && status != 429) return;
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   Bucket& bucket = buckets_[endpoint];
   ++(status == 503 ? bucket.statistics.busy : bucket.statistics.too_many);
   const bool is_news = !bucket.slowdown || sent > bucket.slowdown->since + echo_of_slowdown;
@@ -134,17 +134,17 @@ void Pacer::slow_down(EndpointClass endpoint, Clock::time_point at) {
 }
 
 void Pacer::share_among(int workers) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   workers_ = std::max(1, workers);
 }
 
 double Pacer::rate(EndpointClass endpoint, Clock::time_point at) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return rate_of(endpoint, at);
 }
 
 PaceStatistics Pacer::statistics(EndpointClass endpoint) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return buckets_[endpoint].statistics;
 }
 

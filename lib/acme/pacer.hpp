@@ -2,11 +2,11 @@
 
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string_view>
 
 #include "acme/endpoint_class.hpp"
+#include "base/mutex.hpp"
 #include "base/time.hpp"
 
 namespace csrq::acme {
@@ -82,14 +82,14 @@ class Pacer {
   static Turn send_away(Bucket& bucket, Clock::time_point turn, Clock::duration spacing,
                         Clock::time_point at);
   static void count(Bucket& bucket, Clock::time_point at);
-  double allowed(EndpointClass endpoint) const;
-  double rate_of(EndpointClass endpoint, Clock::time_point at) const;
-  void slow_down(EndpointClass endpoint, Clock::time_point at);
+  double allowed(EndpointClass endpoint) const CSRQ_REQUIRES(mutex_);
+  double rate_of(EndpointClass endpoint, Clock::time_point at) const CSRQ_REQUIRES(mutex_);
+  void slow_down(EndpointClass endpoint, Clock::time_point at) CSRQ_REQUIRES(mutex_);
 
   const RequestRates limits_;
-  mutable std::mutex mutex_{};  ///< guards what follows
-  int workers_{1};
-  ByEndpoint<Bucket> buckets_{};
+  mutable Mutex mutex_{};
+  int workers_ CSRQ_GUARDED_BY(mutex_){1};
+  ByEndpoint<Bucket> buckets_ CSRQ_GUARDED_BY(mutex_){};
 };
 
 }  // namespace csrq::acme

@@ -17,8 +17,7 @@ enum class RequestKind {
   authorization,
   challenge,
   challenge_response,
-  challenge_error,  ///< no request of its own: what a challenge's `error` says, the late answer to its
-                    ///< response
+  challenge_error,  ///< what a challenge's `error` says, the late answer to its response
   finalize,
   order_error,  ///< what an order's `error` says, the late answer to finalize
   certificate,

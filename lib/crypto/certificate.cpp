@@ -8,6 +8,7 @@
 
 #include "base/encoding.hpp"
 #include "base/error.hpp"
+#include "base/mutex.hpp"
 #include "crypto/digest.hpp"
 #include "crypto/openssl.hpp"
 #include "crypto/pem.hpp"
@@ -45,12 +46,12 @@ class IssuerCache {
  public:
   Certificate read(const std::string& der) {
     {
-      const std::scoped_lock lock(mutex_);
+      const Lock lock(mutex_);
       if (const auto found = certificates_.find(der); found != certificates_.end()) return found->second;
     }
     const Certificate certificate = Certificate::from_der(der);
     if (!certificate.is_ca()) return certificate;
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     if (certificates_.size() >= most_cached) certificates_.clear();
     certificates_.emplace(der, certificate);
     return certificate;
@@ -58,8 +59,8 @@ class IssuerCache {
 
  private:
   static constexpr std::size_t most_cached = 64;
-  std::mutex mutex_{};
-  std::map<std::string, Certificate> certificates_{};
+  Mutex mutex_{};
+  std::map<std::string, Certificate> certificates_ CSRQ_GUARDED_BY(mutex_){};
 };
 
 }  // namespace

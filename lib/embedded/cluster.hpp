@@ -7,8 +7,7 @@
 namespace csrq::embedded {
 
 struct ClusterOptions {
-  std::string folder{};  ///< made if missing; holds data, log and password. One that an earlier run made is
-                         ///< used again.
+  std::string folder{};  ///< data, log and password; made if missing, an earlier run's is used again
   int port{0};       ///< listens on 127.0.0.1, too, where a password is asked for; 0: only on the unix socket
   bool fsync{true};  ///< false: faster, and lost if the machine crashes
   std::map<std::string, std::string> settings{};  ///< of postgresql.conf, for this run

@@ -3,13 +3,14 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <mutex>
+#include <condition_variable>
 #include <new>
 #include <thread>
 #include <unordered_set>
 
 #include "base/error.hpp"
 #include "base/identifier.hpp"
+#include "base/mutex.hpp"
 #include "http/text.hpp"
 #include "http/transfer.hpp"
 #include "http/trust.hpp"
@@ -24,18 +25,18 @@ constexpr std::size_t kept_handles = 128;
 
 }  // namespace
 
-/// `mutex_` guards what callers and the loop's thread share. The multi handle, and every transfer that was
-/// taken from `queue_`, are the loop's alone; only curl_multi_wakeup may be called from elsewhere.
+/// The multi handle, and every transfer that was taken from `queue_`, are the loop's thread's alone; only
+/// curl_multi_wakeup may be called from elsewhere. `mutex_` also guards `done` and `result` of a transfer.
 struct Client::Loop {
   /// A caller inside send(); the loop outlives it.
   class Visit {
    public:
     explicit Visit(Loop& loop) : loop_(loop) {
-      const std::lock_guard lock(loop_.mutex_);
+      const Lock lock(loop_.mutex_);
       ++loop_.callers_;
     }
     ~Visit() {
-      const std::lock_guard lock(loop_.mutex_);
+      const Lock lock(loop_.mutex_);
       if (--loop_.callers_ == 0) loop_.callers_left_.notify_all();
     }
     Visit(const Visit&) = delete;
@@ -65,13 +66,13 @@ struct Client::Loop {
   CURLM* multi_{};
   std::unordered_set<Transfer*> active_{};
 
-  std::mutex mutex_{};
-  std::condition_variable callers_left_{};
-  std::vector<Transfer*> queue_{};
-  std::vector<EasyHandle> idle_handles_{};
-  ClientStatistics statistics_{};
-  int callers_{};
-  bool stopping_{false};
+  Mutex mutex_{};
+  std::condition_variable_any callers_left_{};
+  std::vector<Transfer*> queue_ CSRQ_GUARDED_BY(mutex_){};
+  std::vector<EasyHandle> idle_handles_ CSRQ_GUARDED_BY(mutex_){};
+  ClientStatistics statistics_ CSRQ_GUARDED_BY(mutex_){};
+  int callers_ CSRQ_GUARDED_BY(mutex_){};
+  bool stopping_ CSRQ_GUARDED_BY(mutex_){false};
   std::thread thread_{};
 };
 
@@ -88,15 +89,15 @@ Client::Loop::Loop(ClientOptions options)
 Client::Loop::~Loop() {
   stop();
   {
-    std::unique_lock lock(mutex_);
-    callers_left_.wait(lock, [this] { return callers_ == 0; });
+    const Lock lock(mutex_);
+    while (callers_ > 0) callers_left_.wait(mutex_);
   }
   thread_.join();
   curl_multi_cleanup(multi_);
 }
 
 void Client::Loop::stop() {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   stopping_ = true;
   curl_multi_wakeup(multi_);
 }
@@ -107,14 +108,14 @@ Response Client::Loop::send(const Request& request) {
   wait_for(transfer);
   Response response = transfer.take_response();
   EasyHandle handle = transfer.take_handle();
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (idle_handles_.size() < kept_handles) idle_handles_.push_back(std::move(handle));
   return response;
 }
 
 EasyHandle Client::Loop::take_handle() {
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (!idle_handles_.empty()) {
       EasyHandle handle = std::move(idle_handles_.back());
       idle_handles_.pop_back();
@@ -127,7 +128,7 @@ EasyHandle Client::Loop::take_handle() {
 }
 
 void Client::Loop::wait_for(Transfer& transfer) {
-  std::unique_lock lock(mutex_);
+  const Lock lock(mutex_);
   ++statistics_.requests;
   if (stopping_) {
     transfer.result = CURLE_ABORTED_BY_CALLBACK;
@@ -136,7 +137,7 @@ void Client::Loop::wait_for(Transfer& transfer) {
     queue_.push_back(&transfer);
     if (queue_.size() == 1) curl_multi_wakeup(multi_);
   }
-  transfer.finished.wait(lock, [&] { return transfer.done; });
+  while (!transfer.done) transfer.finished.wait(mutex_);
   if (!transfer.complete()) ++statistics_.failures;
 }
 
@@ -155,7 +156,7 @@ void Client::Loop::run() {
 /// False when the client stops.
 bool Client::Loop::take_queued(std::vector<Transfer*>& arrived) {
   arrived.clear();
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (!stopping_) std::swap(arrived, queue_);
   return !stopping_;
 }
@@ -187,7 +188,7 @@ void Client::Loop::collect_finished() {
 void Client::Loop::finish(Transfer& transfer, CURLcode result) {
   long connections = 0;
   curl_easy_getinfo(transfer.handle(), CURLINFO_NUM_CONNECTS, &connections);
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   statistics_.connections += static_cast<std::uint64_t>(connections);
   transfer.result = result;
   transfer.done = true;
@@ -202,7 +203,7 @@ void Client::Loop::abort_all() {
   active_.clear();
   std::vector<Transfer*> queued;
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     std::swap(queued, queue_);
   }
   for (Transfer* transfer : queued) finish(*transfer, CURLE_ABORTED_BY_CALLBACK);
@@ -221,7 +222,7 @@ void Client::stop() {
 }
 
 ClientStatistics Client::statistics() const {
-  const std::lock_guard lock(loop_->mutex_);
+  const Lock lock(loop_->mutex_);
   return loop_->statistics_;
 }
 

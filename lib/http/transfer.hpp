@@ -36,7 +36,7 @@ class Transfer {
 
   CURLcode result{CURLE_OK};  ///< libcurl's, once done
   bool done{false};
-  std::condition_variable finished{};
+  std::condition_variable_any finished{};
 
  private:
   void set_connection();

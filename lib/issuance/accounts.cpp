@@ -79,7 +79,7 @@ Accounts::Accounts(store::Database& database, const crypto::SealingKey& sealing_
     : database_(database), sealing_key_(sealing_key), config_(config) {}
 
 std::shared_ptr<Accounts::Entry> Accounts::entry(const store::AccountOwner& owner) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (entries_.size() >= most_cached) entries_.clear();
   std::shared_ptr<Entry>& found = entries_[owner];
   if (!found) found = std::make_shared<Entry>();
@@ -143,7 +143,7 @@ void Accounts::look_up_again() {
   ++look_;
   std::deque<Made> made;
   {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     made = made_;
   }
   for (const Made& one : made)
@@ -162,7 +162,7 @@ store::StoredAccount Accounts::create(const store::AccountOwner& owner) {
 /// The one that was made for it within the last hour, should the database have lost it.
 crypto::PrivateKey Accounts::key_for(const store::AccountOwner& owner) {
   const auto now = std::chrono::steady_clock::now();
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   while (!made_.empty() && made_.front().at < now - remembered_for) made_.pop_front();
   const auto found = std::ranges::find(made_, owner, &Made::owner);
   if (found != made_.end()) return found->key;

@@ -12,6 +12,7 @@
 
 #include "acme/ca.hpp"
 #include "base/config.hpp"
+#include "base/mutex.hpp"
 #include "crypto/sealed_key.hpp"
 #include "issuance/ca_pool.hpp"
 #include "issuance/registration.hpp"
@@ -61,7 +62,7 @@ class Accounts {
 
  private:
   struct Entry {
-    std::mutex registering{};
+    std::mutex registering{};  ///< held while the account is looked up or made; guards no member
     std::atomic<std::shared_ptr<const OpenAccount>> account{};
     std::atomic<std::uint64_t> look{};  ///< of which look_up_again() the account is
   };
@@ -87,9 +88,10 @@ class Accounts {
   store::Database& database_;
   const crypto::SealingKey& sealing_key_;
   const AccountsConfig& config_;
-  std::mutex mutex_{};
-  std::map<store::AccountOwner, std::shared_ptr<Entry>> entries_{};
-  std::deque<Made> made_{};  ///< by this process, within the last hour; the oldest first
+  Mutex mutex_{};
+  std::map<store::AccountOwner, std::shared_ptr<Entry>> entries_ CSRQ_GUARDED_BY(mutex_){};
+  /// By this process, within the last hour; the oldest first.
+  std::deque<Made> made_ CSRQ_GUARDED_BY(mutex_){};
   std::atomic<std::uint64_t> look_{0};
 };
 

@@ -45,7 +45,7 @@ PooledCa::PooledCa(const CaConfig& ca_config)
 
 bool PooledCa::is_news_of_chain(const std::string& preferred_chain) {
   constexpr std::size_t most_told = 1'000;  // rows may ask for anything
-  const std::scoped_lock lock(told_of_chains_mutex_);
+  const Lock lock(told_of_chains_mutex_);
   return told_of_chains_.size() < most_told && told_of_chains_.insert(preferred_chain).second;
 }
 

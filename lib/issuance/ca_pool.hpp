@@ -3,7 +3,6 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "acme/account.hpp"
 #include "acme/ca.hpp"
 #include "base/config.hpp"
+#include "base/mutex.hpp"
 #include "http/client.hpp"
 #include "issuance/known_roots.hpp"
 #include "issuance/outage.hpp"
@@ -62,8 +62,8 @@ class PooledCa {
 
  private:
   std::atomic<int> free_slots_;
-  std::mutex told_of_chains_mutex_{};
-  std::set<std::string> told_of_chains_{};
+  Mutex told_of_chains_mutex_{};
+  std::set<std::string> told_of_chains_ CSRQ_GUARDED_BY(told_of_chains_mutex_){};
 };
 
 /// How requests to one CA were paced.

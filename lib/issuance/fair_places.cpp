@@ -13,7 +13,7 @@ constexpr auto remembered = std::chrono::minutes(1);
 FairPlaces::FairPlaces(int all) : most_per_customer_(std::max(1, all / 2)), free_(std::max(1, all)) {}
 
 std::optional<FairPlaces::Place> FairPlaces::try_take(const std::string& customer, Clock::time_point now) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   forget_idle(now);
   Share& mine = shares_[customer];
   if (mine.held >= most_per_customer_ || free_ <= ahead_of(mine, now)) {
@@ -45,7 +45,7 @@ void FairPlaces::forget_idle(Clock::time_point now) {
 }
 
 void FairPlaces::give_back(const std::string& customer) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   ++free_;
   --shares_.at(customer).held;
 }

@@ -2,10 +2,11 @@
 
 #include <chrono>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
+
+#include "base/mutex.hpp"
 
 namespace csrq::issuance {
 
@@ -45,14 +46,14 @@ class FairPlaces {
     Clock::time_point served_at{};                ///< last; the epoch: never
     std::optional<Clock::time_point> waits_at{};  ///< asked in vain
   };
-  int ahead_of(const Share& mine, Clock::time_point now) const;
-  void forget_idle(Clock::time_point now);
+  int ahead_of(const Share& mine, Clock::time_point now) const CSRQ_REQUIRES(mutex_);
+  void forget_idle(Clock::time_point now) CSRQ_REQUIRES(mutex_);
   void give_back(const std::string& customer);
 
   const int most_per_customer_;
-  std::mutex mutex_{};
-  int free_;
-  std::map<std::string, Share> shares_{};
+  Mutex mutex_{};
+  int free_ CSRQ_GUARDED_BY(mutex_);
+  std::map<std::string, Share> shares_ CSRQ_GUARDED_BY(mutex_){};
 };
 
 }  // namespace csrq::issuance

@@ -13,7 +13,7 @@ constexpr auto old_news = 3 * longest_pause;
 }  // namespace
 
 bool Outage::failed(Clock::time_point sent, Clock::time_point at, const std::string& cause) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   last_failure_ = at;
   if (!cause.empty()) cause_ = cause;
   if (!suspected_) {
@@ -29,12 +29,12 @@ bool Outage::failed(Clock::time_point sent, Clock::time_point at, const std::str
 }
 
 bool Outage::answered_since(Clock::time_point at) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return last_answer_ && *last_answer_ > at;
 }
 
 bool Outage::answered(Clock::time_point at) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   last_answer_ = at;
   const bool was_out = failures_ > 0;
   suspected_.reset();
@@ -45,18 +45,18 @@ bool Outage::answered(Clock::time_point at) {
 }
 
 bool Outage::is_out() const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return failures_ > 0;
 }
 
 std::optional<Outage::Silence> Outage::silence(Clock::time_point at) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (failures_ == 0 || at - last_failure_ > old_news) return std::nullopt;
   return Silence{.lasting = std::chrono::floor<Duration>(at - *suspected_), .cause = cause_};
 }
 
 std::optional<Duration> Outage::remaining(Clock::time_point at) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   if (failures_ == 0 || at >= until_) return std::nullopt;
   return std::chrono::ceil<Duration>(until_ - at);
 }

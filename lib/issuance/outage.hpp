@@ -1,10 +1,10 @@
 #pragma once
 
 #include <chrono>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "base/mutex.hpp"
 #include "base/time.hpp"
 
 namespace csrq::issuance {
@@ -34,13 +34,14 @@ class Outage {
   std::optional<Duration> remaining(Clock::time_point at) const;
 
  private:
-  mutable std::mutex mutex_{};
-  std::optional<Clock::time_point> suspected_{};  ///< since the first request without an answer
-  int failures_{0};
-  Clock::time_point last_failure_{};
-  std::string cause_{};
-  Clock::time_point until_{};
-  std::optional<Clock::time_point> last_answer_{};
+  mutable Mutex mutex_{};
+  /// Since the first request without an answer.
+  std::optional<Clock::time_point> suspected_ CSRQ_GUARDED_BY(mutex_){};
+  int failures_ CSRQ_GUARDED_BY(mutex_){0};
+  Clock::time_point last_failure_ CSRQ_GUARDED_BY(mutex_){};
+  std::string cause_ CSRQ_GUARDED_BY(mutex_){};
+  Clock::time_point until_ CSRQ_GUARDED_BY(mutex_){};
+  std::optional<Clock::time_point> last_answer_ CSRQ_GUARDED_BY(mutex_){};
 };
 
 }  // namespace csrq::issuance

@@ -33,12 +33,12 @@ const PollPace::Pace& PollPace::pace_of(const std::string& customer) const {
 }
 
 Duration PollPace::first_wait(const std::string& customer) const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return pace_of(customer).wait;
 }
 
 void PollPace::learn(const std::string& customer, bool was_done) {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   Pace pace = pace_of(customer);
   pace.learn(was_done);
   if (own_.size() == most_customers && !own_.contains(customer)) former_ = std::exchange(own_, {});

@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <deque>
 #include <map>
-#include <mutex>
 #include <string>
 
+#include "base/mutex.hpp"
 #include "base/time.hpp"
 
 namespace csrq::issuance {
@@ -32,13 +32,14 @@ class PollPace {
   };
   using Paces = std::map<std::string, Pace>;
 
-  const Pace& pace_of(const std::string& customer) const;
+  const Pace& pace_of(const std::string& customer) const CSRQ_REQUIRES(mutex_);
 
-  mutable std::mutex mutex_{};
-  Pace common_{};
-  std::deque<std::string> heard_of_{};  ///< the last customers that the common pace has learned from
-  Paces own_{};
-  Paces former_{};  ///< those that own_ held before it was full
+  mutable Mutex mutex_{};
+  Pace common_ CSRQ_GUARDED_BY(mutex_){};
+  /// The last customers that the common pace has learned from.
+  std::deque<std::string> heard_of_ CSRQ_GUARDED_BY(mutex_){};
+  Paces own_ CSRQ_GUARDED_BY(mutex_){};
+  Paces former_ CSRQ_GUARDED_BY(mutex_){};  ///< those that own_ held before it was full
 };
 
 /// The wait before the next look at something that a CA has been working on for `lasting`: `first_wait` and

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <thread>
 
 #include "acme/pacer.hpp"
 #include "base/error.hpp"
+#include "base/mutex.hpp"
 #include "issuance/renewal_time.hpp"
 
 namespace csrq::issuance {
@@ -58,14 +58,14 @@ std::optional<store::RenewalWindow> window_for(const acme::RenewalInfo& info,
 
 struct RenewalWindows::Asking {
   Outage outage{};  ///< of the renewal information, which may be elsewhere than the CA's other resources
-  std::mutex mutex{};
-  Clock::time_point quiet_until{};  ///< the CA has asked to wait
+  Mutex mutex{};
+  Clock::time_point quiet_until CSRQ_GUARDED_BY(mutex){};  ///< the CA has asked to wait
 
   std::optional<Duration> remaining(const PooledCa& ca) {
     const Clock::time_point at = Clock::now();
     if (const auto wait = ca.outage.remaining(at)) return wait;
     if (const auto wait = outage.remaining(at)) return wait;
-    const std::scoped_lock lock(mutex);
+    const Lock lock(mutex);
     if (at >= quiet_until) return std::nullopt;
     return std::chrono::ceil<Duration>(quiet_until - at);
   }
@@ -77,7 +77,7 @@ struct RenewalWindows::Asking {
     }
     if (failure.request) outage.answered(Clock::now());
     if (failure.failure_class != FailureClass::limited || !failure.retry_after) return;
-    const std::scoped_lock lock(mutex);
+    const Lock lock(mutex);
     quiet_until = std::max(quiet_until, Clock::now() + std::min<Duration>(*failure.retry_after, 24h));
   }
 };

@@ -6,12 +6,12 @@
 #include <deque>
 #include <future>
 #include <iterator>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/mutex.hpp"
 #include "store/session.hpp"
 
 namespace csrq::store {
@@ -33,7 +33,7 @@ struct Database::Thread {
 
   ~Thread() {
     {
-      const std::lock_guard lock(mutex);
+      const Lock lock(mutex);
       stopping = true;
     }
     handed_in.notify_one();
@@ -44,7 +44,7 @@ struct Database::Thread {
     Call call{&work, is_alone, {}};
     auto done = call.done.get_future();
     {
-      const std::lock_guard lock(mutex);
+      const Lock lock(mutex);
       queue.push_back(std::move(call));
       ++calls;
     }
@@ -53,8 +53,8 @@ struct Database::Thread {
   }
 
   std::vector<Call> next_batch() {
-    std::unique_lock lock(mutex);
-    handed_in.wait(lock, [this] { return stopping || !queue.empty(); });
+    const Lock lock(mutex);
+    while (!stopping && queue.empty()) handed_in.wait(mutex);
     auto end = queue.begin() + static_cast<std::ptrdiff_t>(std::min(queue.size(), largest_batch));
     if (const auto alone = std::find_if(queue.begin(), end, [](const Call& call) { return call.is_alone; });
         alone != end)
@@ -107,10 +107,10 @@ struct Database::Thread {
   }
 
   Session session;
-  std::mutex mutex{};
-  std::condition_variable handed_in{};
-  std::deque<Call> queue{};
-  bool stopping{false};
+  Mutex mutex{};
+  std::condition_variable_any handed_in{};
+  std::deque<Call> queue CSRQ_GUARDED_BY(mutex){};
+  bool stopping CSRQ_GUARDED_BY(mutex){false};
   std::atomic<std::uint64_t> calls{};
   std::atomic<std::uint64_t> commits{};
   std::thread thread;

@@ -31,7 +31,7 @@ void DatabaseClock::read(Database& database) {
     reading = Time{Duration{execute(transaction, clock_sql)[0][0].as<std::int64_t>()}};
   });
   const Duration ahead = csrq::now() - reading;
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   reading_ = reading;
   read_at_ = asked;
   if (std::chrono::abs(ahead) <= tolerable_skew || warned_) return;
@@ -40,7 +40,7 @@ void DatabaseClock::read(Database& database) {
 }
 
 Time DatabaseClock::now() const {
-  const std::scoped_lock lock(mutex_);
+  const Lock lock(mutex_);
   return reading_ + std::chrono::floor<Duration>(Steady::now() - read_at_);
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <chrono>
-#include <mutex>
 
+#include "base/mutex.hpp"
 #include "base/time.hpp"
 #include "store/database.hpp"
 
@@ -21,10 +21,10 @@ class DatabaseClock {
  private:
   using Steady = std::chrono::steady_clock;
 
-  mutable std::mutex mutex_{};
-  Time reading_{csrq::now()};
-  Steady::time_point read_at_{Steady::now()};
-  bool warned_{false};
+  mutable Mutex mutex_{};
+  Time reading_ CSRQ_GUARDED_BY(mutex_){csrq::now()};
+  Steady::time_point read_at_ CSRQ_GUARDED_BY(mutex_){Steady::now()};
+  bool warned_ CSRQ_GUARDED_BY(mutex_){false};
 };
 
 }  // namespace csrq::store

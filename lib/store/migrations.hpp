@@ -16,8 +16,7 @@ SchemaStatus schema_status(Database& database);
 struct MigrateOptions {
   Duration patience{std::chrono::minutes(2)};  ///< for locks that others hold
   bool repair{};                               ///< all functions, views, triggers, policies, privileges again
-  Database*
-      lookout{};  ///< a second connection, which sees whom the first one waits for; null: nobody is named
+  Database* lookout{};  ///< a second connection, to see whom the first one waits for; null: nobody is named
 };
 
 /// Applies in one transaction, and returns the names of what it applied (nothing if all is there):
