@@ -119,7 +119,7 @@ TEST_CASE("every code that a function of the database writes or looks for is in 
   Store store;
   const std::string text = functions_text();
   const Codes known = codes_where(store, "true");
-  Codes used = found_in(text, R"((?:\(|[^>]\s)'code', '(\w+)')");
+  Codes used = found_in(text, R"([,(]\s*'code', '(\w+)')");
   used.merge(found_in(text, R"(error_code (?:=|<>|IS (?:NOT )?DISTINCT FROM) '(\w+)')"));
   used.merge(found_in(text, R"(_?code := '(\w+)')"));
   CHECK(used.size() > 8);
