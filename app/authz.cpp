@@ -1,62 +1,20 @@
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/json_line.hpp"
-#include "app/table.hpp"
+#include "app/output.hpp"
 #include "base/printable.hpp"
 #include "issuance/sweep.hpp"
+#include "reports/authorizations.hpp"
 
 namespace csrq::app {
 namespace {
 
-using nlohmann::json;
-
-std::string ids_text(const std::vector<std::int64_t>& ids) {
-  std::string text;
-  for (const std::int64_t id : ids) text += (text.empty() ? "" : " ") + std::to_string(id);
-  return text;
-}
-
-json to_json(const store::PendingAuthorization& row) {
-  return {{"id", store::number(row.id)},
-          {"ca", row.ca},
-          {"customer", row.customer},
-          {"identifier", row.identifier},
-          {"created_at", row.created_at},
-          {"expires_at", row.expires_at},
-          {"needed_by", row.needed_by},
-          {"disposition", row.disposition},
-          {"disposition_at", row.disposition_at},
-          {"url", row.url}};
-}
-
-void print_rows(const std::vector<store::PendingAuthorization>& pending) {
-  std::vector<std::vector<std::string>> rows;
-  rows.reserve(pending.size());
-  for (const auto& row : pending)
-    rows.push_back({std::to_string(store::number(row.id)), row.ca, shortened(row.customer, 20),
-                    shortened(row.identifier, 40), shown_time(row.created_at), ids_text(row.needed_by),
-                    row.disposition, shown_time(row.disposition_at)});
-  print_table(std::cout,
-              {"ID", "CA", "CUSTOMER", "IDENTIFIER", "SEEN", "NEEDED BY", "WHAT WILL HAPPEN", "NOT BEFORE"},
-              rows);
-}
-
 Exit list(const Arguments& arguments) {
   const auto database = open_database(arguments.config());
-  const auto pending = store::pending_authorizations(*database, arguments.text("customer"));
-  if (arguments.json()) {
-    json all = json::array();
-    for (const auto& row : pending) all.push_back(to_json(row));
-    std::cout << json_line(all);
-  } else if (pending.empty()) {
-    std::cout << "no pending authorizations\n";
-  } else {
-    print_rows(pending);
-  }
+  print_rows(arguments, reports::pending_authorization_columns,
+             store::pending_authorizations(*database, arguments.text("customer")),
+             "no pending authorizations");
   return Exit::done;
 }
 
@@ -72,13 +30,7 @@ Exit preview(const Arguments& arguments, const store::SweepScope& scope) {
   const auto database = open_database(arguments.config());
   const auto found = store::to_settle(*database, scope);
   if (arguments.json()) {
-    json all = json::array();
-    for (const auto& one : found)
-      all.push_back({{"id", store::number(one.id)},
-                     {"customer", one.customer},
-                     {"identifier", one.identifier},
-                     {"url", one.url}});
-    std::cout << json_line(all);
+    print(reports::json(reports::authorization_to_settle_columns, found));
     return Exit::done;
   }
   for (const auto& one : found)
@@ -96,7 +48,8 @@ Exit sweep(const Arguments& arguments) {
   const issuance::SweepTally tally =
       issuance::sweep(*environment.database, environment.cas, environment.accounts, scope);
   if (arguments.json())
-    std::cout << json_line({{"deactivated", tally.deactivated}, {"over", tally.over}, {"left", tally.left}});
+    print(reports::JsonObject{{"deactivated", tally.deactivated}, {"over", tally.over}, {"left", tally.left}}
+              .json());
   else
     std::cout << tally.deactivated << " deactivated, " << tally.over << " were over already, " << tally.left
               << " could not be deactivated\n";

@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
-#include "app/json_line.hpp"
-#include "app/table.hpp"
+#include "app/output.hpp"
 #include "base/printable.hpp"
 
 namespace csrq::app {
 namespace {
 
-using nlohmann::json;
 using Kind = issuance::Progress::Kind;
 
 std::string word_for(const issuance::Progress& progress) {
@@ -60,14 +56,14 @@ workers::IssuerObserver BatchReport::observer() {
 
 void BatchReport::finished(const workers::Outcome& outcome) const {
   if (style_ == Style::json) {
-    json document{{"id", store::number(outcome.request)},
-                  {"customer", outcome.customer},
-                  {"names", outcome.names},
-                  {"outcome", word_for(outcome.progress)}};
-    if (outcome.progress.failure)
-      document["error"] = {{"code", outcome.progress.failure->code},
-                           {"detail", outcome.progress.failure->detail}};
-    std::cout << json_line(document) << std::flush;
+    reports::JsonObject document{{"id", store::number(outcome.request)},
+                                 {"customer", outcome.customer},
+                                 {"names", outcome.names},
+                                 {"outcome", word_for(outcome.progress)}};
+    if (const auto& failure = outcome.progress.failure)
+      document.add("error", reports::JsonObject{{"code", failure->code}, {"detail", failure->detail}}.json());
+    print(document.json());
+    std::cout << std::flush;
   } else if (style_ == Style::lines) {
     std::cout << described(outcome) + "\n" << std::flush;
   } else if (outcome.progress.failure) {
@@ -88,12 +84,13 @@ void BatchReport::bar(const workers::Tally& tally) const {
 
 void BatchReport::summary(const workers::Tally& tally) const {
   if (style_ == Style::json) {
-    std::cout << json_line({{"claimed", tally.claimed},
-                            {"issued", tally.issued},
-                            {"revoked", tally.revoked},
-                            {"failed", tally.failed},
-                            {"put_off", tally.put_off},
-                            {"dropped", tally.dropped}});
+    print(reports::JsonObject{{"claimed", tally.claimed},
+                              {"issued", tally.issued},
+                              {"revoked", tally.revoked},
+                              {"failed", tally.failed},
+                              {"put_off", tally.put_off},
+                              {"dropped", tally.dropped}}
+              .json());
     return;
   }
   if (style_ == Style::bar) std::cout << start_of_line;

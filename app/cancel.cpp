@@ -1,5 +1,3 @@
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/each_request.hpp"
 #include "app/environment.hpp"
@@ -11,9 +9,9 @@ namespace {
 Exit run(const Arguments& arguments) {
   const std::vector<store::RequestId> ids = arguments.request_ids();
   const auto database = open_database(arguments.config());
-  return for_each_request(ids, arguments.json(), [&](store::RequestId id, nlohmann::json& document) {
+  return for_each_request(ids, arguments.json(), [&](store::RequestId id, reports::JsonObject& document) {
     const std::string outcome = store::cancel(*database, id);
-    document["outcome"] = outcome;
+    document.add("outcome", outcome);
     return outcome;
   });
 }

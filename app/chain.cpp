@@ -1,10 +1,8 @@
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/json_line.hpp"
+#include "app/output.hpp"
 #include "store/requests.hpp"
 
 namespace csrq::app {
@@ -21,7 +19,7 @@ Exit run(const Arguments& arguments) {
     return Exit::some_failed;
   }
   if (arguments.json())
-    std::cout << json_line({{"id", store::number(ids.front())}, {"chain", *chain}});
+    print(reports::JsonObject{{"id", store::number(ids.front())}, {"chain", *chain}}.json());
   else
     std::cout << *chain;
   return Exit::done;

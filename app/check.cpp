@@ -2,11 +2,9 @@
 #include <iostream>
 #include <ranges>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/table.hpp"
+#include "app/output.hpp"
 #include "base/printable.hpp"
 #include "store/health.hpp"
 #include "store/notifications.hpp"
@@ -70,11 +68,11 @@ std::string rough(Duration time) {
 }
 
 std::string described(const store::EndingSoon& ending) {
-  constexpr std::size_t to_the_minute = 16;
   return counted(ending.certificates, "certificate ends soon and is not renewed",
                  "certificates end soon and are not renewed") +
          ", the first " + ending.name + " of " + ending.customer + " (request " +
-         std::to_string(ending.request) + ") at " + shown_time(ending.not_after, to_the_minute);
+         std::to_string(ending.request) + ") at " +
+         reports::shown_time(ending.not_after, reports::to_the_minute);
 }
 
 /// What stops the rows of a whole CA, account or machine.
@@ -123,34 +121,36 @@ std::string performance_data(const store::Health& health, const Thresholds& thre
          whole(thresholds.due_critical) + ";0";
 }
 
-nlohmann::json to_json(const store::EndingSoon& ending) {
-  if (ending.certificates == 0) return {{"certificates", 0}};
-  return {{"certificates", ending.certificates},
-          {"request", ending.request},
-          {"customer", ending.customer},
-          {"name", ending.name},
-          {"not_after", ending.not_after}};
+reports::Json json_of(const store::EndingSoon& ending) {
+  reports::JsonObject document{{"certificates", ending.certificates}};
+  if (ending.certificates > 0)
+    document.add("request", ending.request)
+        .add("customer", ending.customer)
+        .add("name", ending.name)
+        .add("not_after", reports::Instant(ending.not_after));
+  return document.json();
 }
 
-nlohmann::json to_json(const std::vector<store::OpenAlarm>& alarms) {
-  nlohmann::json list = nlohmann::json::array();
+reports::Json json_of(const std::vector<store::OpenAlarm>& alarms) {
+  std::vector<reports::Json> list;
   for (const store::OpenAlarm& alarm : alarms)
-    list.push_back({{"key", alarm.key}, {"code", alarm.code}, {"detail", alarm.detail}});
-  return list;
+    list.push_back(
+        reports::JsonObject{{"key", alarm.key}, {"code", alarm.code}, {"detail", alarm.detail}}.json());
+  return reports::array_of(list);
 }
 
 void print_json(const Answer& answer, const store::Health& health,
                 const std::vector<store::OpenAlarm>& alarms) {
-  const nlohmann::json document{{"state", name_of(answer.verdict)},
-                                {"text", answer.text},
-                                {"ending_critical", to_json(health.critical)},
-                                {"ending_warning", to_json(health.warning)},
-                                {"need_person", health.need_person},
-                                {"alarms", to_json(alarms)},
-                                {"workers", health.workers},
-                                {"due", health.due},
-                                {"oldest_due_seconds", seconds(health.longest_due)}};
-  std::cout << document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  print(reports::JsonObject{{"state", name_of(answer.verdict)},
+                            {"text", answer.text},
+                            {"ending_critical", json_of(health.critical)},
+                            {"ending_warning", json_of(health.warning)},
+                            {"need_person", health.need_person},
+                            {"alarms", json_of(alarms)},
+                            {"workers", health.workers},
+                            {"due", health.due},
+                            {"oldest_due_seconds", seconds(health.longest_due)}}
+            .json());
 }
 
 Exit run(const Arguments& arguments) {

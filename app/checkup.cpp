@@ -4,10 +4,7 @@
 #include <cstdio>
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
-#include "app/json_line.hpp"
-#include "app/table.hpp"
+#include "app/output.hpp"
 
 namespace csrq::app {
 namespace {
@@ -61,15 +58,15 @@ void Checkup::add(Finding finding) {
 
 Exit Checkup::conclude() const {
   if (!as_json_) return code_;
-  nlohmann::json checks = nlohmann::json::array();
+  std::vector<reports::Json> checks;
   for (const Finding& finding : findings_) {
     const bool bad = finding.level == std::string_view("FAIL");
     const char* level = bad ? "failure" : finding.level == std::string_view("WARN") ? "warning" : "ok";
-    checks.push_back({{"level", level}, {"subject", finding.subject}, {"found", finding.found}});
-    if (!finding.remedy.empty()) checks.back()["remedy"] = finding.remedy;
+    reports::JsonObject check{{"level", level}, {"subject", finding.subject}, {"found", finding.found}};
+    if (!finding.remedy.empty()) check.add("remedy", finding.remedy);
+    checks.push_back(check.json());
   }
-  const nlohmann::json all{{"ok", code_ == Exit::done}, {"checks", checks}};
-  std::cout << json_line(all);
+  print(reports::JsonObject{{"ok", code_ == Exit::done}, {"checks", reports::array_of(checks)}}.json());
   return code_;
 }
 

@@ -2,27 +2,26 @@
 
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
-#include "app/json_line.hpp"
+#include "app/output.hpp"
 #include "store/database.hpp"
 
 namespace csrq::app {
 
-Exit for_each_request(const std::vector<store::RequestId>& ids, bool json,
-                      const std::function<std::string(store::RequestId id, nlohmann::json& document)>& act) {
+Exit for_each_request(
+    const std::vector<store::RequestId>& ids, bool json,
+    const std::function<std::string(store::RequestId id, reports::JsonObject& document)>& act) {
   Exit exit = Exit::done;
   for (const store::RequestId id : ids) {
-    nlohmann::json document{{"id", store::number(id)}};
+    reports::JsonObject document{{"id", store::number(id)}};
     try {
       const std::string sentence = act(id, document);
       if (!json) std::cout << "request " << store::number(id) << ": " << sentence << "\n";
     } catch (const store::WrongRow& wrong) {
       exit = Exit::some_failed;
-      document["error"] = wrong.what();
+      document.add("error", wrong.what());
       if (!json) std::cerr << "csrq: request " << store::number(id) << ": " << wrong.what() << "\n";
     }
-    if (json) std::cout << json_line(document);
+    if (json) print(document.json());
   }
   return exit;
 }

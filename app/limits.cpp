@@ -1,54 +1,14 @@
-#include <iostream>
+#include "reports/limits.hpp"
 
-#include <nlohmann/json.hpp>
+#include <iostream>
 
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/json_line.hpp"
-#include "app/table.hpp"
+#include "app/output.hpp"
 #include "store/rate_limits.hpp"
 
 namespace csrq::app {
 namespace {
-
-using nlohmann::json;
-
-json to_json(const store::RateLimitRow& row) {
-  return {{"ca", text_or_null(row.ca)},
-          {"directory", row.directory},
-          {"name", row.name},
-          {"key", row.key},
-          {"customer", text_or_null(row.customer)},
-          {"burst", value_or_null(row.burst)},
-          {"period", text_or_null(row.period)},
-          {"left", value_or_null(row.left)},
-          {"next_at", text_or_null(row.next_at)},
-          {"held_until", text_or_null(row.held_until)},
-          {"waiting", row.waiting},
-          {"last_starts_at", text_or_null(row.last_starts_at)},
-          {"binds_renewals", value_or_null(row.binds_renewals)},
-          {"reason", text_or_null(row.reason)},
-          {"renewals", text_or_null(row.renewals)},
-          {"source", text_or_null(row.source)}};
-}
-
-std::string allowance(const store::RateLimitRow& row) {
-  return row.burst ? std::to_string(*row.burst) + " per " + row.period : "-";
-}
-
-void print_rows(const std::vector<store::RateLimitRow>& found) {
-  std::vector<std::vector<std::string>> rows;
-  rows.reserve(found.size());
-  for (const store::RateLimitRow& row : found)
-    rows.push_back({row.ca.empty() ? row.directory : row.ca, row.name,
-                    row.key.empty() ? "(each)" : shortened(row.key, 40), allowance(row),
-                    row.left ? std::to_string(*row.left) : "", shown_time(row.next_at),
-                    row.waiting == 0 ? "" : std::to_string(row.waiting), shown_time(row.last_starts_at),
-                    shortened(row.reason, 60)});
-  print_table(std::cout,
-              {"CA", "LIMIT", "OF", "ALLOWS", "LEFT", "NEXT AT", "WAITING", "LAST STARTS", "THE CA SAID"},
-              rows);
-}
 
 std::string counted(std::int64_t count, const std::string& one, const std::string& many) {
   return std::to_string(count) + " " + (count == 1 ? one : many);
@@ -82,9 +42,7 @@ Exit forget(const Arguments& arguments) {
   const auto database = open_database(arguments.config());
   const store::ForgottenLimits forgotten = store::forget_limits(*database, selection);
   if (arguments.json())
-    std::cout << json_line(json{{"forgotten", forgotten.forgotten},
-                                {"rows", forgotten.rows},
-                                {"last_at", text_or_null(forgotten.last_at)}});
+    print(reports::object(reports::forgotten_limit_columns, forgotten).json());
   else
     std::cout << sentence_of(forgotten);
   return forgotten.forgotten > 0 ? Exit::done : Exit::some_failed;
@@ -95,16 +53,9 @@ Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   if (arguments.has("all")) throw UsageError("--all is for `csrq limits forget`");
   const auto database = open_database(arguments.config());
-  const auto found = store::rate_limits(*database, arguments.text("ca"), arguments.text("customer"));
-  if (arguments.json()) {
-    json all = json::array();
-    for (const store::RateLimitRow& row : found) all.push_back(to_json(row));
-    std::cout << json_line(all);
-  } else if (found.empty()) {
-    std::cout << "no limit is known, and no CA has asked to wait\n";
-  } else {
-    print_rows(found);
-  }
+  print_rows(arguments, reports::rate_limit_columns,
+             store::rate_limits(*database, arguments.text("ca"), arguments.text("customer")),
+             "no limit is known, and no CA has asked to wait");
   return Exit::done;
 }
 

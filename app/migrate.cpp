@@ -1,10 +1,8 @@
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/json_line.hpp"
+#include "app/output.hpp"
 #include "store/migrations.hpp"
 
 namespace csrq::app {
@@ -14,7 +12,7 @@ const char* name_of(store::LocksOut locks_out) {
   return locks_out == store::LocksOut::readers ? "readers" : "writers";
 }
 
-void print(const store::SchemaStatus& status) {
+void print_for_people(const store::SchemaStatus& status) {
   std::cout << "schema version " << status.installed << ", this csrq knows " << status.known << "\n";
   for (const std::string& name : status.pending) std::cout << "pending: " << name << "\n";
   if (status.installed > status.known) {
@@ -30,26 +28,28 @@ void print(const store::SchemaStatus& status) {
   if (status.is_current()) std::cout << "up to date\n";
 }
 
-nlohmann::json to_json(const store::SchemaStatus& status) {
-  nlohmann::json locks = nlohmann::json::array();
+reports::Json json_of(const store::SchemaStatus& status) {
+  std::vector<reports::Json> locks;
   for (const store::TableLock& lock : status.locks)
-    locks.push_back({{"table", lock.table}, {"locks_out", name_of(lock.locks_out)}});
-  return {{"installed", status.installed},
-          {"known", status.known},
-          {"functions_current", status.functions_current},
-          {"pending", status.pending},
-          {"changed", status.changed},
-          {"missing", status.missing},
-          {"locks", locks},
-          {"current", status.is_current()}};
+    locks.push_back(
+        reports::JsonObject{{"table", lock.table}, {"locks_out", name_of(lock.locks_out)}}.json());
+  return reports::JsonObject{{"installed", status.installed},
+                             {"known", status.known},
+                             {"functions_current", status.functions_current},
+                             {"pending", status.pending},
+                             {"changed", status.changed},
+                             {"missing", status.missing},
+                             {"locks", reports::array_of(locks)},
+                             {"current", status.is_current()}}
+      .json();
 }
 
 Exit print_status(store::Database& database, bool as_json) {
   const store::SchemaStatus status = store::schema_status(database);
   if (as_json)
-    std::cout << json_line(to_json(status));
+    print(json_of(status));
   else
-    print(status);
+    print_for_people(status);
   return status.is_current() ? Exit::done : Exit::some_failed;
 }
 
@@ -68,7 +68,7 @@ Exit run(const Arguments& arguments) {
       store::migrate(database, config.customers,
                      {.patience = patience, .repair = arguments.has("repair"), .lookout = &lookout});
   if (arguments.json()) {
-    std::cout << json_line(nlohmann::json{{"applied", applied}});
+    print(reports::JsonObject{{"applied", applied}}.json());
   } else {
     for (const std::string& name : applied) std::cout << "applied " << name << "\n";
     std::cout << "the schema is up to date\n";

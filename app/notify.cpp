@@ -1,19 +1,15 @@
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/json_line.hpp"
-#include "app/table.hpp"
+#include "app/output.hpp"
 #include "base/printable.hpp"
+#include "reports/notifications.hpp"
 #include "store/notifications.hpp"
 #include "workers/notification_channels.hpp"
 
 namespace csrq::app {
 namespace {
-
-using nlohmann::json;
 
 /// "" if the other side accepted it.
 std::string send_now(workers::NotificationChannels& channels, const store::Delivery& delivery) {
@@ -38,74 +34,21 @@ Exit test(const Arguments& arguments, const Config& config) {
     throw UsageError(config.file +
                      ": `notify` has neither webhook.url nor smtp.to: nobody is told by default");
   const auto database = open_database(config);
-  json outcomes = json::array();
+  std::vector<reports::Json> outcomes;
   bool all_accepted = true;
   for (const store::Delivery& delivery : store::make_test(*database, customer, rules)) {
     const std::string error = send_now(channels, delivery);
     store::delivery_done(*database, delivery, error, true);
     all_accepted = all_accepted && error.empty();
     if (!arguments.json()) print_outcome(delivery, error);
-    outcomes.push_back({{"message", delivery.notification},
-                        {"channel", delivery.channel},
-                        {"accepted", error.empty()},
-                        {"error", error}});
+    outcomes.push_back(reports::JsonObject{
+        {"message", delivery.notification},
+        {"channel", delivery.channel},
+        {"accepted", error.empty()},
+        {"error", error}}.json());
   }
-  if (arguments.json()) std::cout << json_line(outcomes);
+  if (arguments.json()) print(reports::array_of(outcomes));
   return all_accepted ? Exit::done : Exit::some_failed;
-}
-
-json to_json(const std::vector<store::OpenAlarm>& alarms) {
-  json all = json::array();
-  for (const auto& alarm : alarms)
-    all.push_back(
-        {{"key", alarm.key}, {"code", alarm.code}, {"detail", alarm.detail}, {"raised_at", alarm.raised_at}});
-  return all;
-}
-
-json to_json(const std::vector<store::Undelivered>& messages) {
-  json all = json::array();
-  for (const auto& message : messages)
-    all.push_back({{"id", message.id},
-                   {"created_at", message.created_at},
-                   {"kind", message.kind},
-                   {"customer", message.customer},
-                   {"summary", message.summary},
-                   {"channel", message.channel},
-                   {"state", message.state},
-                   {"attempts", message.attempts},
-                   {"next_attempt_at", message.next_attempt_at},
-                   {"last_error", message.last_error}});
-  return all;
-}
-
-void print_alarms(const std::vector<store::OpenAlarm>& alarms) {
-  if (alarms.empty()) {
-    std::cout << "no open alarms\n";
-    return;
-  }
-  std::vector<std::vector<std::string>> rows;
-  rows.reserve(alarms.size());
-  for (const auto& alarm : alarms)
-    rows.push_back({shown_time(alarm.raised_at), alarm.code, alarm.key, alarm.detail});
-  print_table(std::cout, {"ALARM SINCE", "CODE", "KEY", "WHAT"}, rows);
-}
-
-void print_undelivered(const std::vector<store::Undelivered>& messages) {
-  if (messages.empty()) {
-    std::cout << "no undelivered messages\n";
-    return;
-  }
-  std::vector<std::vector<std::string>> rows;
-  rows.reserve(messages.size());
-  for (const auto& message : messages)
-    rows.push_back({std::to_string(message.id), shown_time(message.created_at), message.kind,
-                    shortened(message.customer, 20), message.channel, message.state,
-                    std::to_string(message.attempts), shown_time(message.next_attempt_at),
-                    shortened(message.summary, 50), message.last_error});
-  print_table(
-      std::cout,
-      {"MESSAGE", "MADE", "KIND", "CUSTOMER", "CHANNEL", "STATE", "ATTEMPTS", "NEXT", "SUMMARY", "ERROR"},
-      rows);
 }
 
 Exit list(const Arguments& arguments, const Config& config) {
@@ -113,10 +56,12 @@ Exit list(const Arguments& arguments, const Config& config) {
   const std::vector<store::OpenAlarm> alarms = store::open_alarms(*database);
   const std::vector<store::Undelivered> messages = store::undelivered(*database, arguments.text("customer"));
   if (arguments.json()) {
-    std::cout << json_line({{"alarms", to_json(alarms)}, {"undelivered", to_json(messages)}});
+    print(reports::JsonObject{{"alarms", reports::json(reports::alarm_columns, alarms)},
+                              {"undelivered", reports::json(reports::undelivered_columns, messages)}}
+              .json());
   } else {
-    print_alarms(alarms);
-    print_undelivered(messages);
+    print_rows(arguments, reports::alarm_columns, alarms, "no open alarms");
+    print_rows(arguments, reports::undelivered_columns, messages, "no undelivered messages");
   }
   return Exit::done;
 }

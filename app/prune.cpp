@@ -1,10 +1,8 @@
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/json_line.hpp"
+#include "app/output.hpp"
 #include "store/janitor.hpp"
 
 namespace csrq::app {
@@ -17,12 +15,12 @@ Exit run(const Arguments& arguments) {
   const Duration keep = arguments.duration("keep").value_or(default_keep);
   const auto database = open_database(arguments.config());
   const auto removed = store::prune(*database, keep);
-  nlohmann::json document = nlohmann::json::object();
+  reports::JsonObject document;
   for (const auto& [what, count] : removed) {
-    document[what] = count;
+    document.add(what, count);
     if (!arguments.json()) std::cout << count << " " << what << "\n";
   }
-  if (arguments.json()) std::cout << json_line(document);
+  if (arguments.json()) print(document.json());
   return Exit::done;
 }
 

@@ -1,19 +1,15 @@
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/each_request.hpp"
 #include "app/environment.hpp"
-#include "app/incident_report.hpp"
-#include "app/json_line.hpp"
+#include "app/output.hpp"
 #include "issuance/issuers.hpp"
+#include "reports/incidents.hpp"
 #include "store/requests.hpp"
 
 namespace csrq::app {
 namespace {
-
-using nlohmann::json;
 
 Exit renew_each(const Arguments& arguments) {
   for (const char* option : {"customer", "by", "dry-run"})
@@ -21,9 +17,9 @@ Exit renew_each(const Arguments& arguments) {
       throw UsageError("--" + std::string(option) + " is for --issuer and --all-issued-before");
   const std::vector<store::RequestId> ids = arguments.request_ids();
   const auto database = open_database(arguments.config());
-  return for_each_request(ids, arguments.json(), [&](store::RequestId id, json& document) {
+  return for_each_request(ids, arguments.json(), [&](store::RequestId id, reports::JsonObject& document) {
     const bool opened = store::renew(*database, id);
-    document["opened"] = opened;
+    document.add("opened", opened);
     return std::string(opened ? "renewal is due now" : "work on it is open already");
   });
 }
@@ -31,7 +27,7 @@ Exit renew_each(const Arguments& arguments) {
 Exit count_all(store::Database& database, const store::IncidentScope& scope, bool as_json) {
   const std::int64_t renewals = store::incident_size(database, scope);
   if (as_json)
-    std::cout << json_line({{"renewals", renewals}, {"dry_run", true}});
+    print(reports::JsonObject{{"renewals", renewals}, {"dry_run", true}}.json());
   else
     std::cout << renewals << " certificates would be renewed\n";
   return Exit::done;
@@ -52,7 +48,7 @@ Exit renew_all(const Arguments& arguments) {
   }
   const store::IncidentRow incident = store::incidents(*database, id).at(0);
   if (arguments.json())
-    std::cout << json_line(to_json(incident));
+    print(reports::object(reports::incident_columns, incident).json());
   else
     std::cout << "incident " << incident.id << ": " << incident.renewals
               << " renewals are due now (`csrq renewals incidents` shows how far they are)\n";

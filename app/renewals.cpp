@@ -1,3 +1,5 @@
+#include "reports/renewals.hpp"
+
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -5,18 +7,15 @@
 #include <iostream>
 #include <map>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/incident_report.hpp"
-#include "app/json_line.hpp"
+#include "app/output.hpp"
 #include "app/renewal_chart.hpp"
+#include "reports/incidents.hpp"
 
 namespace csrq::app {
 namespace {
 
-using nlohmann::json;
 using store::RenewalDay;
 using store::RenewalMove;
 using Plan = std::vector<RenewalDay>;
@@ -34,13 +33,6 @@ std::size_t terminal_width() {
   constexpr std::size_t otherwise = 100;
   winsize size{};
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : otherwise;
-}
-
-json to_json(const Plan& plan) {
-  json days = json::array();
-  for (const RenewalDay& day : plan)
-    days.push_back({{"day", day.day}, {"renewals", day.renewals}, {"moved", day.moved}});
-  return days;
 }
 
 std::int64_t total(const Plan& plan) {
@@ -71,7 +63,7 @@ Exit plan(const Arguments& arguments) {
   if (arguments.has("svg"))
     std::cout << svg_chart(found);
   else if (arguments.json())
-    std::cout << json_line(to_json(found));
+    print(reports::json(reports::renewal_day_columns, found));
   else
     print_chart(found);
   return Exit::done;
@@ -93,11 +85,12 @@ Plan with_moves(Plan plan, const std::vector<RenewalMove>& moves) {
 void report_spread(const Arguments& arguments, std::int64_t moved, const Plan& before, const Plan& after) {
   const bool dry_run = arguments.has("dry-run");
   if (arguments.json()) {
-    std::cout << json_line(json{{"moved", moved},
-                                {"dry_run", dry_run},
-                                {"heaviest_before", heaviest_day(before).renewals},
-                                {"heaviest_after", heaviest_day(after).renewals},
-                                {"days", to_json(after)}});
+    print(reports::JsonObject{{"moved", moved},
+                              {"dry_run", dry_run},
+                              {"heaviest_before", heaviest_day(before).renewals},
+                              {"heaviest_after", heaviest_day(after).renewals},
+                              {"days", reports::json(reports::renewal_day_columns, after)}}
+              .json());
     return;
   }
   if (dry_run) print_chart(after);
@@ -132,7 +125,7 @@ Exit incidents(const Arguments& arguments) {
   if (arguments.has("days") || arguments.has("svg") || arguments.has("dry-run"))
     throw UsageError("`csrq renewals incidents` takes no --days, --svg or --dry-run");
   const auto database = open_database(arguments.config());
-  print_incidents(store::incidents(*database), arguments.json());
+  print_rows(arguments, reports::incident_columns, store::incidents(*database), "there has been no incident");
   return Exit::done;
 }
 

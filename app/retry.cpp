@@ -1,10 +1,9 @@
 #include <iostream>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/json_line.hpp"
+#include "app/output.hpp"
+#include "reports/requests.hpp"
 #include "store/requests.hpp"
 
 namespace csrq::app {
@@ -47,24 +46,12 @@ std::string limits_of(const store::RetryReport& report) {
          " for a limit of the CA, which csrq cannot end, until " + report.limited_until + " at the latest\n";
 }
 
-nlohmann::json json_of(const store::RetryReport& report) {
-  const auto time = [](const std::string& text) {
-    return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
-  };
-  return {{"rows", report.rows},
-          {"first_at", time(report.first_at)},
-          {"last_at", time(report.last_at)},
-          {"last_issue_at", time(report.last_issue_at)},
-          {"limited", report.limited},
-          {"limited_until", time(report.limited_until)}};
-}
-
 Exit run(const Arguments& arguments) {
   const store::RetrySelection selection = selection_of(arguments);
   const auto database = open_database(arguments.config());
   const store::RetryReport report = store::retry_report(*database, selection);
   if (arguments.json())
-    std::cout << json_line(json_of(report));
+    print(reports::object(reports::retry_columns, report).json());
   else
     std::cout << sentence_of(report) << limits_of(report);
   return Exit::done;

@@ -1,7 +1,5 @@
 #include <map>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/each_request.hpp"
 #include "app/environment.hpp"
@@ -27,9 +25,9 @@ Exit run(const Arguments& arguments) {
   const int reason = parse_reason(arguments.text("reason", "unspecified"));
   const std::vector<store::RequestId> ids = arguments.request_ids();
   const auto database = open_database(arguments.config());
-  return for_each_request(ids, arguments.json(), [&](store::RequestId id, nlohmann::json& document) {
+  return for_each_request(ids, arguments.json(), [&](store::RequestId id, reports::JsonObject& document) {
     const bool opened = store::revoke(*database, id, reason);
-    document["opened"] = opened;
+    document.add("opened", opened);
     return std::string(opened ? "revocation is due now" : "its revocation is open already, with that reason");
   });
 }

@@ -3,11 +3,9 @@
 #include <iostream>
 #include <stdexcept>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.hpp"
 #include "app/environment.hpp"
-#include "app/json_line.hpp"
+#include "app/output.hpp"
 #include "crypto/csr.hpp"
 #include "crypto/pem.hpp"
 #include "issuance/preflight.hpp"
@@ -110,14 +108,14 @@ File add_file(const Arguments& arguments, const std::string& path,
   return file;
 }
 
-void print(const File& file, const std::vector<store::Submitted>& submitted, bool as_json) {
+void print_file(const File& file, const std::vector<store::Submitted>& submitted, bool as_json) {
   const std::int64_t whole = store::number(submitted[file.first].id);
   for (std::size_t i = file.first; i < file.first + file.count; ++i) {
     const std::int64_t id = store::number(submitted[i].id);
-    nlohmann::json line{{"file", file.path}, {"id", id}, {"created", submitted[i].created}};
-    if (i != file.first) line["split_of"] = whole;
+    reports::JsonObject document{{"file", file.path}, {"id", id}, {"created", submitted[i].created}};
+    if (i != file.first) document.add("split_of", whole);
     if (as_json)
-      std::cout << json_line(line);
+      print(document.json());
     else
       std::cout << file.path << ": request " << id
                 << (i == file.first ? "" : ", stands in for " + std::to_string(whole))
@@ -139,7 +137,7 @@ Exit run(const Arguments& arguments) {
   for (const std::string& path : paths) files.push_back(add_file(arguments, path, submissions));
   const auto database = open_database(arguments.config());
   const std::vector<store::Submitted> submitted = store::submit(*database, submissions);
-  for (const File& file : files) print(file, submitted, arguments.json());
+  for (const File& file : files) print_file(file, submitted, arguments.json());
   return Exit::done;
 }
 

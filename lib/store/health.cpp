@@ -19,14 +19,14 @@ constexpr auto ending_sql = R"sql(
                     WHEN r.not_after <= now() + least($1::interval, (r.not_after - r.not_before) / 6) THEN 1 END AS level
           FROM late JOIN csrq.request r ON r.id = late.request_id JOIN csrq.customer c ON c.name = r.customer
          WHERE r.status = 'issued' AND r.auto_renew AND c.status <> 'suspended' AND ($3::text IS NULL OR r.customer = $3))
-    SELECT DISTINCT ON (level) level, count(*) OVER (PARTITION BY level), id, customer, name, not_after
+    SELECT DISTINCT ON (level) level, count(*) OVER (PARTITION BY level) AS certificates, id, customer, name, not_after
       FROM ending WHERE level IS NOT NULL ORDER BY level, not_after, id
 )sql";
 
 constexpr auto queue_sql = R"sql(
-    SELECT count(*) FILTER (WHERE j.status = 'parked' AND j.parked_because <> 'suspended'),
-           count(*) FILTER (WHERE j.status = 'ready' AND j.lane <> 3 AND j.run_at <= now()),
-           coalesce(extract(epoch FROM now() - min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.lane <> 3 AND j.run_at <= now())), 0)::bigint
+    SELECT count(*) FILTER (WHERE j.status = 'parked' AND j.parked_because <> 'suspended') AS need_person,
+           count(*) FILTER (WHERE j.status = 'ready' AND j.lane <> 3 AND j.run_at <= now()) AS due,
+           coalesce(extract(epoch FROM now() - min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.lane <> 3 AND j.run_at <= now())), 0)::bigint AS longest_due
       FROM csrq.job j WHERE $1::text IS NULL OR j.customer = $1
 )sql";
 
@@ -41,11 +41,11 @@ void refuse_unknown(pqxx::transaction_base& transaction, const std::string& cust
 }
 
 EndingSoon ending_in(const pqxx::row& row) {
-  return {.certificates = row[1].as<std::int64_t>(),
-          .request = row[2].as<std::int64_t>(),
-          .customer = text(row[3]),
-          .name = text(row[4]),
-          .not_after = text(row[5])};
+  return {.certificates = row["certificates"].as<std::int64_t>(),
+          .request = row["id"].as<std::int64_t>(),
+          .customer = text(row["customer"]),
+          .name = text(row["name"]),
+          .not_after = text(row["not_after"])};
 }
 
 }  // namespace
@@ -56,11 +56,11 @@ Health health(Database& database, Duration warning, Duration critical, const std
     health = {};
     refuse_unknown(transaction, customer);
     for (const auto& row : execute(transaction, ending_sql, {warning, critical, null_if_empty(customer)}))
-      (row[0].as<int>() == 2 ? health.critical : health.warning) = ending_in(row);
+      (row["level"].as<int>() == 2 ? health.critical : health.warning) = ending_in(row);
     const auto queue = execute(transaction, queue_sql, {null_if_empty(customer)})[0];
-    health.need_person = queue[0].as<std::int64_t>();
-    health.due = queue[1].as<std::int64_t>();
-    health.longest_due = std::chrono::seconds(queue[2].as<std::int64_t>());
+    health.need_person = queue["need_person"].as<std::int64_t>();
+    health.due = queue["due"].as<std::int64_t>();
+    health.longest_due = std::chrono::seconds(queue["longest_due"].as<std::int64_t>());
     health.workers = execute(transaction, workers_sql)[0][0].as<std::int64_t>();
   });
   return health;

@@ -15,7 +15,7 @@ struct EndingSoon {
   std::int64_t request{};
   std::string customer{};
   std::string name{};
-  std::string not_after{};  ///< as PostgreSQL prints it
+  std::string not_after{};  ///< RFC 3339, UTC
 };
 
 /// What monitoring asks. It reads small tables only, so it costs the same however many certificates there

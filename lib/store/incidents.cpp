@@ -13,32 +13,32 @@ constexpr auto size_sql = R"sql(
 
 constexpr auto incidents_sql = R"sql(
     SELECT id, opened_at, opened_by, issuer, issued_before, customer, deadline, is_complete, renewals, done, failing, dropped,
-           left_over, date_trunc('second', estimated_end), directory
+           left_over, date_trunc('second', estimated_end) AS estimated_end, directory
       FROM csrq.incidents WHERE $1::bigint IS NULL OR id = $1 ORDER BY id DESC
 )sql";
 
 constexpr auto unnamed_sql = R"sql(
-    SELECT h.id, encode(c.der, 'base64')
+    SELECT h.id, encode(c.der, 'base64') AS der
       FROM csrq.issuer_chain h CROSS JOIN LATERAL (SELECT k.der FROM csrq.certificate k WHERE k.issuer_chain_id = h.id LIMIT 1) c
      WHERE h.issuer IS NULL ORDER BY h.id
 )sql";
 
 IncidentRow row_in(const pqxx::row& row) {
-  return {.id = row[0].as<std::int64_t>(),
-          .opened_at = text(row[1]),
-          .opened_by = text(row[2]),
-          .issuer = text(row[3]),
-          .issued_before = text(row[4]),
-          .customer = text(row[5]),
-          .deadline = text(row[6]),
-          .is_complete = row[7].as<bool>(),
-          .renewals = row[8].as<std::int64_t>(),
-          .done = row[9].as<std::int64_t>(),
-          .failing = row[10].as<std::int64_t>(),
-          .dropped = row[11].as<std::int64_t>(),
-          .left = row[12].as<std::int64_t>(),
-          .estimated_end = text(row[13]),
-          .directory = text(row[14])};
+  return {.id = row["id"].as<std::int64_t>(),
+          .opened_at = text(row["opened_at"]),
+          .opened_by = text(row["opened_by"]),
+          .issuer = text(row["issuer"]),
+          .issued_before = text(row["issued_before"]),
+          .customer = text(row["customer"]),
+          .deadline = text(row["deadline"]),
+          .is_complete = row["is_complete"].as<bool>(),
+          .renewals = row["renewals"].as<std::int64_t>(),
+          .done = row["done"].as<std::int64_t>(),
+          .failing = row["failing"].as<std::int64_t>(),
+          .dropped = row["dropped"].as<std::int64_t>(),
+          .left = row["left_over"].as<std::int64_t>(),
+          .estimated_end = text(row["estimated_end"]),
+          .directory = text(row["directory"])};
 }
 
 }  // namespace
@@ -77,7 +77,7 @@ std::vector<UnnamedIssuer> unnamed_issuers(Database& database) {
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     unnamed.clear();
     for (const auto& row : execute(transaction, unnamed_sql))
-      unnamed.push_back({.chain_id = row[0].as<std::int64_t>(), .der = octets(row[1])});
+      unnamed.push_back({.chain_id = row["id"].as<std::int64_t>(), .der = octets(row["der"])});
   });
   return unnamed;
 }

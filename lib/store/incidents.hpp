@@ -32,7 +32,7 @@ std::int64_t fill_incident(Database& database, IncidentId incident, int batch = 
 /// The same for those that nobody has filled.
 std::int64_t fill_incidents(Database& database, int batch = 5'000);
 
-/// A row of csrq.incidents; times as PostgreSQL writes them, empty where it has none.
+/// A row of csrq.incidents; times are RFC 3339 in UTC, empty where it has none.
 struct IncidentRow {
   std::int64_t id{};
   std::string opened_at{};

@@ -23,7 +23,7 @@ constexpr auto claim_valid_sql = R"sql(
 )sql";
 
 constexpr auto pending_sql = R"sql(
-    SELECT id, ca, customer, identifier, created_at, expires_at, array_to_json(needed_by), disposition, disposition_at, url
+    SELECT id, ca, customer, identifier, created_at, expires_at, array_to_json(needed_by) AS needed_by, disposition, disposition_at, url
       FROM csrq.pending_authorizations WHERE $1::text IS NULL OR customer = $1 ORDER BY created_at, id
 )sql";
 
@@ -41,27 +41,27 @@ constexpr auto valid_sql = R"sql(
 )sql";
 
 AuthorizationToSettle authorization_in(const pqxx::row& row) {
-  return {.id = AuthorizationId{row[0].as<std::int64_t>()},
-          .url = text(row[1]),
-          .identifier = text(row[2]),
-          .customer = text(row[3]),
-          .owner = {.ca = text(row[4]),
-                    .directory = text(row[5]),
-                    .policy = policy_named(text(row[6])),
-                    .owner = text(row[7])}};
+  return {.id = AuthorizationId{row["id"].as<std::int64_t>()},
+          .url = text(row["url"]),
+          .identifier = text(row["identifier"]),
+          .customer = text(row["customer"]),
+          .owner = {.ca = text(row["ca"]),
+                    .directory = text(row["directory"]),
+                    .policy = policy_named(text(row["policy"])),
+                    .owner = text(row["owner"])}};
 }
 
 PendingAuthorization pending_in(const pqxx::row& row) {
-  return {.id = AuthorizationId{row[0].as<std::int64_t>()},
-          .ca = text(row[1]),
-          .customer = text(row[2]),
-          .identifier = text(row[3]),
-          .created_at = text(row[4]),
-          .expires_at = text(row[5]),
-          .needed_by = nlohmann::json::parse(row[6].c_str()).get<std::vector<std::int64_t>>(),
-          .disposition = text(row[7]),
-          .disposition_at = text(row[8]),
-          .url = text(row[9])};
+  return {.id = AuthorizationId{row["id"].as<std::int64_t>()},
+          .ca = text(row["ca"]),
+          .customer = text(row["customer"]),
+          .identifier = text(row["identifier"]),
+          .created_at = text(row["created_at"]),
+          .expires_at = text(row["expires_at"]),
+          .needed_by = nlohmann::json::parse(row["needed_by"].c_str()).get<std::vector<std::int64_t>>(),
+          .disposition = text(row["disposition"]),
+          .disposition_at = text(row["disposition_at"]),
+          .url = text(row["url"])};
 }
 
 }  // namespace
@@ -145,8 +145,10 @@ std::vector<HistoryRow> history(Database& database, RequestId request) {
     found.clear();
     for (const auto& row :
          execute(transaction, "SELECT at, what, worker, detail FROM csrq.history($1)", {request}))
-      found.push_back(
-          {.at = text(row[0]), .what = text(row[1]), .worker = text(row[2]), .detail = text(row[3])});
+      found.push_back({.at = text(row["at"]),
+                       .what = text(row["what"]),
+                       .worker = text(row["worker"]),
+                       .detail = text(row["detail"])});
   });
   return found;
 }
@@ -159,7 +161,7 @@ Pruned prune_once(Database& database, Duration keep, int batch) {
     removed.clear();
     for (const auto& row :
          execute(transaction, "SELECT what, removed FROM csrq.prune($1, $2)", {keep, batch}))
-      removed.emplace_back(text(row[0]), row[1].as<std::int64_t>());
+      removed.emplace_back(text(row["what"]), row["removed"].as<std::int64_t>());
   });
   return removed;
 }

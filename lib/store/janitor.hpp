@@ -60,7 +60,7 @@ struct Settlement {
 };
 void settled(Database& database, AuthorizationId authorization, const Settlement& settlement);
 
-/// A row of csrq.pending_authorizations; times are text as PostgreSQL prints them, empty for null.
+/// A row of csrq.pending_authorizations; times are RFC 3339 in UTC, empty for null.
 struct PendingAuthorization {
   AuthorizationId id{};
   std::string ca{};
@@ -78,7 +78,7 @@ std::vector<PendingAuthorization> pending_authorizations(Database& database, con
 
 /// A row of csrq.history().
 struct HistoryRow {
-  std::string at{};  ///< as PostgreSQL prints it
+  std::string at{};  ///< RFC 3339, UTC
   std::string what{};
   std::string worker{};  ///< host:pid; empty: none
   std::string detail{};  ///< JSON

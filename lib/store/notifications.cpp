@@ -10,13 +10,13 @@ namespace csrq::store {
 namespace {
 
 constexpr auto claim_sql = R"sql(
-    SELECT notification_id, channel, attempt, recipient, kind, payload, webhook, array_to_json(email)
+    SELECT notification_id, channel, attempt, recipient, kind, payload, webhook, array_to_json(email) AS email
       FROM csrq.claim_deliveries($1, $2, $3, $4)
 )sql";
 
 // A day's worth of what had no channel: nobody can deliver that any more.
 constexpr auto undelivered_sql = R"sql(
-    SELECT id, created_at, kind, customer, summary, channel, state, coalesce(attempts, 0), next_attempt_at, last_error
+    SELECT id, created_at, kind, customer, summary, channel, state, coalesce(attempts, 0) AS attempts, next_attempt_at, last_error
       FROM csrq.notifications
      WHERE (state IN ('waiting', 'given up') OR (state = 'no channel' AND created_at > now() - interval '1 day'))
        AND ($1::text IS NULL OR customer = $1)
@@ -37,14 +37,14 @@ constexpr auto customer_channels_sql = R"sql(
 )sql";
 
 Delivery delivery_in(const pqxx::row& row) {
-  return {.notification = row[0].as<std::int64_t>(),
-          .channel = text(row[1]),
-          .attempt = row[2].as<int>(),
-          .recipient = text(row[3]),
-          .kind = text(row[4]),
-          .payload = text(row[5]),
-          .webhook = text(row[6]),
-          .email = texts(row[7])};
+  return {.notification = row["notification_id"].as<std::int64_t>(),
+          .channel = text(row["channel"]),
+          .attempt = row["attempt"].as<int>(),
+          .recipient = text(row["recipient"]),
+          .kind = text(row["kind"]),
+          .payload = text(row["payload"]),
+          .webhook = text(row["webhook"]),
+          .email = texts(row["email"])};
 }
 
 std::vector<Delivery> claim_in(pqxx::transaction_base& transaction, const std::vector<std::string>& can,
@@ -139,16 +139,16 @@ std::vector<Undelivered> undelivered(Database& database, const std::string& cust
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     found.clear();
     for (const auto& row : execute(transaction, undelivered_sql, {null_if_empty(customer)}))
-      found.push_back({.id = row[0].as<std::int64_t>(),
-                       .created_at = text(row[1]),
-                       .kind = text(row[2]),
-                       .customer = text(row[3]),
-                       .summary = text(row[4]),
-                       .channel = text(row[5]),
-                       .state = text(row[6]),
-                       .attempts = row[7].as<int>(),
-                       .next_attempt_at = text(row[8]),
-                       .last_error = text(row[9])});
+      found.push_back({.id = row["id"].as<std::int64_t>(),
+                       .created_at = text(row["created_at"]),
+                       .kind = text(row["kind"]),
+                       .customer = text(row["customer"]),
+                       .summary = text(row["summary"]),
+                       .channel = text(row["channel"]),
+                       .state = text(row["state"]),
+                       .attempts = row["attempts"].as<int>(),
+                       .next_attempt_at = text(row["next_attempt_at"]),
+                       .last_error = text(row["last_error"])});
   });
   return found;
 }
@@ -158,8 +158,10 @@ std::vector<OpenAlarm> open_alarms(Database& database, const std::string& custom
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     alarms.clear();
     for (const auto& row : execute(transaction, alarms_sql, {null_if_empty(customer)}))
-      alarms.push_back(
-          {.key = text(row[0]), .code = text(row[1]), .detail = text(row[2]), .raised_at = text(row[3])});
+      alarms.push_back({.key = text(row["key"]),
+                        .code = text(row["code"]),
+                        .detail = text(row["detail"]),
+                        .raised_at = text(row["raised_at"])});
   });
   return alarms;
 }

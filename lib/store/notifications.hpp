@@ -58,7 +58,7 @@ bool raise_alarm(Database& database, const Alarm& alarm);
 /// Ends the alarm, unless somebody has met its cause within `unseen_for`.
 bool clear_alarm(Database& database, const std::string& key, Duration unseen_for = {});
 
-/// Rows of csrq.notifications that are not delivered, and of csrq.alarms; times as PostgreSQL prints them,
+/// Rows of csrq.notifications that are not delivered, and of csrq.alarms; times are RFC 3339 in UTC,
 /// empty for null.
 struct Undelivered {
   std::int64_t id{};

@@ -23,31 +23,31 @@ constexpr auto write_hold_sql = R"sql(
 )sql";
 
 constexpr auto forget_limits_sql = R"sql(
-    SELECT forgotten, rows, to_char(last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    SELECT forgotten, rows, date_trunc('second', last_at) AS last_at
       FROM csrq.forget_limits(scope => $1, key => $2, everything => $1::text IS NULL, ca => $3)
 )sql";
 
 constexpr auto certificates_to_seed_sql = R"sql(
-    SELECT array_to_json(names), issued_at FROM csrq.certificates_to_seed($1, $2, $3)
+    SELECT array_to_json(names) AS names, issued_at FROM csrq.certificates_to_seed($1, $2, $3)
 )sql";
 
 RateLimitRow row_in(const pqxx::row& row) {
-  return {.ca = text(row[0]),
-          .directory = text(row[1]),
-          .name = text(row[2]),
-          .key = text(row[3]),
-          .customer = text(row[4]),
-          .burst = value<int>(row[5]),
-          .period = text(row[6]),
-          .left = value<int>(row[7]),
-          .next_at = text(row[8]),
-          .held_until = text(row[9]),
-          .waiting = row[10].as<std::int64_t>(),
-          .last_starts_at = text(row[11]),
-          .binds_renewals = value<bool>(row[12]),
-          .reason = text(row[13]),
-          .renewals = text(row[14]),
-          .source = text(row[15])};
+  return {.ca = text(row["ca"]),
+          .directory = text(row["directory"]),
+          .name = text(row["name"]),
+          .key = text(row["key"]),
+          .customer = text(row["customer"]),
+          .burst = value<int>(row["burst"]),
+          .period = text(row["period"]),
+          .left = value<int>(row["left_now"]),
+          .next_at = text(row["next_at"]),
+          .held_until = text(row["held_until"]),
+          .waiting = row["waiting"].as<std::int64_t>(),
+          .last_starts_at = text(row["last_starts_at"]),
+          .binds_renewals = value<bool>(row["binds_renewals"]),
+          .reason = text(row["reason"]),
+          .renewals = text(row["renewals"]),
+          .source = text(row["source"])};
 }
 
 }  // namespace
@@ -79,7 +79,7 @@ std::vector<CountedCertificate> certificates_to_seed(Database& database, const s
     found.clear();
     for (const auto& row :
          execute(transaction, certificates_to_seed_sql, {directory, limit.period, limit.renewals_exempt}))
-      found.push_back({.names = texts(row[0]), .issued_at = text(row[1])});
+      found.push_back({.names = texts(row["names"]), .issued_at = text(row["issued_at"])});
   });
   return found;
 }
@@ -141,8 +141,9 @@ ForgottenLimits forget_limits(Database& database, const LimitSelection& selectio
     const auto row = execute(
         transaction, forget_limits_sql,
         {null_if_empty(selection.scope), null_if_empty(selection.key), null_if_empty(selection.ca)})[0];
-    forgotten = {
-        .forgotten = row[0].as<std::int64_t>(), .rows = row[1].as<std::int64_t>(), .last_at = text(row[2])};
+    forgotten = {.forgotten = row["forgotten"].as<std::int64_t>(),
+                 .rows = row["rows"].as<std::int64_t>(),
+                 .last_at = text(row["last_at"])};
   });
   return forgotten;
 }

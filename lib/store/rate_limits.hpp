@@ -22,7 +22,7 @@ void set_rate_limits(Database& database, const std::string& directory,
 /// A certificate that counts against limits which are about to come into force.
 struct CountedCertificate {
   std::vector<std::string> names{};
-  std::string issued_at{};  ///< as PostgreSQL prints it
+  std::string issued_at{};  ///< RFC 3339, UTC
 };
 /// The certificates issued within the period of the limit on registered domains, if this is not in force yet;
 /// else none.
@@ -64,7 +64,7 @@ struct RefusedByCa {
 Duration write_hold(Database& database, const RefusedByCa& refused, std::optional<Duration> asked,
                     const Failure& why, Duration least = {});
 
-/// A row of csrq.rate_limits; times are text as PostgreSQL prints them, empty for null.
+/// A row of csrq.rate_limits; times are RFC 3339 in UTC, empty for null.
 struct RateLimitRow {
   std::string ca{};
   std::string directory{};

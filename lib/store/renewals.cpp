@@ -18,8 +18,9 @@ std::vector<RenewalDay> renewal_plan(Database& database, int days) {
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     plan.clear();
     for (const auto& row : execute(transaction, plan_sql, {days}))
-      plan.push_back(
-          {.day = text(row[0]), .renewals = row[1].as<std::int64_t>(), .moved = row[2].as<std::int64_t>()});
+      plan.push_back({.day = text(row["day"]),
+                      .renewals = row["renewals"].as<std::int64_t>(),
+                      .moved = row["moved"].as<std::int64_t>()});
   });
   return plan;
 }
@@ -29,10 +30,10 @@ std::vector<RenewalMove> spread_plan(Database& database, int days) {
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     moves.clear();
     for (const auto& row : execute(transaction, spread_sql, {days}))
-      moves.push_back({.from = text(row[0]),
-                       .to = text(row[1]),
-                       .earliest = text(row[2]),
-                       .renewals = row[3].as<std::int64_t>()});
+      moves.push_back({.from = text(row["from_day"]),
+                       .to = text(row["to_day"]),
+                       .earliest = text(row["earliest_day"]),
+                       .renewals = row["renewals"].as<std::int64_t>()});
   });
   return moves;
 }

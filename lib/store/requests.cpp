@@ -20,7 +20,7 @@ constexpr auto insert_sql = R"sql(
 constexpr auto find_sql = "SELECT id FROM csrq.request WHERE customer = $1 AND reference = $2";
 
 constexpr auto status_sql = R"sql(
-    SELECT id, customer, array_to_json(names), state, attempts, failures, next_attempt_at, earliest_issue_at, error,
+    SELECT id, customer, array_to_json(names) AS names, state, attempts, failures, next_attempt_at, earliest_issue_at, error,
            not_after, renew_at, days_left, worker, updated_at, replaces_id, replaced_by,
            issued_by
       FROM csrq.status
@@ -33,8 +33,9 @@ constexpr auto status_sql = R"sql(
 constexpr auto requests_of_sql = "SELECT coalesce(array_agg(id), '{}') FROM csrq.requests_of($1) id";
 
 constexpr auto depth_sql = R"sql(
-    SELECT count(*) FILTER (WHERE status = 'ready' AND run_at <= now()), count(*) FILTER (WHERE status = 'leased'),
-           count(*) FILTER (WHERE status = 'ready' AND run_at > now())
+    SELECT count(*) FILTER (WHERE status = 'ready' AND run_at <= now()) AS due,
+           count(*) FILTER (WHERE status = 'leased') AS leased,
+           count(*) FILTER (WHERE status = 'ready' AND run_at > now()) AS waiting
       FROM csrq.job
 )sql";
 
@@ -45,7 +46,7 @@ constexpr auto retry_sql = R"sql(
 )sql";
 
 constexpr auto retry_report_sql = R"sql(
-    SELECT rows, first_at <= now(), first_at, last_at, last_issue_at, limited, limited_until
+    SELECT rows, first_at <= now() AS first_is_due, first_at, last_at, last_issue_at, limited, limited_until
       FROM csrq.retry_report(id => $1, domain => $2, customer => $3, everything => $4, spread => $5, class => $6, code => $7)
 )sql";
 
@@ -70,23 +71,23 @@ std::optional<RequestId> id_or_none(const pqxx::field& field) {
 }
 
 StatusRow row_in(const pqxx::row& row) {
-  return {.id = RequestId{row[0].as<std::int64_t>()},
-          .customer = text(row[1]),
-          .names = texts(row[2]),
-          .state = text(row[3]),
-          .attempts = row[4].as<int>(),
-          .failures = row[5].as<int>(),
-          .next_attempt_at = text(row[6]),
-          .earliest_issue_at = text(row[7]),
-          .error = text(row[8]),
-          .not_after = text(row[9]),
-          .renew_at = text(row[10]),
-          .days_left = value<int>(row[11]),
-          .worker = text(row[12]),
-          .updated_at = text(row[13]),
-          .replaces = id_or_none(row[14]),
-          .replaced_by = id_or_none(row[15]),
-          .issued_by = text(row[16])};
+  return {.id = RequestId{row["id"].as<std::int64_t>()},
+          .customer = text(row["customer"]),
+          .names = texts(row["names"]),
+          .state = text(row["state"]),
+          .attempts = row["attempts"].as<int>(),
+          .failures = row["failures"].as<int>(),
+          .next_attempt_at = text(row["next_attempt_at"]),
+          .earliest_issue_at = text(row["earliest_issue_at"]),
+          .error = text(row["error"]),
+          .not_after = text(row["not_after"]),
+          .renew_at = text(row["renew_at"]),
+          .days_left = value<int>(row["days_left"]),
+          .worker = text(row["worker"]),
+          .updated_at = text(row["updated_at"]),
+          .replaces = id_or_none(row["replaces_id"]),
+          .replaced_by = id_or_none(row["replaced_by"]),
+          .issued_by = text(row["issued_by"])};
 }
 
 pqxx::result select_retry(pqxx::transaction_base& transaction, const char* statement,
@@ -146,8 +147,9 @@ std::map<std::string, std::int64_t> count_by_state(Database& database) {
   std::map<std::string, std::int64_t> counts;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     counts.clear();
-    for (const auto& row : execute(transaction, "SELECT state, count(*) FROM csrq.status GROUP BY state"))
-      counts[text(row[0])] = row[1].as<std::int64_t>();
+    for (const auto& row :
+         execute(transaction, "SELECT state, count(*) AS rows FROM csrq.status GROUP BY state"))
+      counts[text(row["state"])] = row["rows"].as<std::int64_t>();
   });
   return counts;
 }
@@ -159,9 +161,9 @@ QueueDepth queue_depth(Database& database, std::optional<Duration> longest) {
       execute(transaction, statement_timeout_sql,
               {std::chrono::duration_cast<std::chrono::milliseconds>(*longest).count()});
     const auto row = execute(transaction, depth_sql)[0];
-    depth = {.due = row[0].as<std::int64_t>(),
-             .leased = row[1].as<std::int64_t>(),
-             .waiting = row[2].as<std::int64_t>()};
+    depth = {.due = row["due"].as<std::int64_t>(),
+             .leased = row["leased"].as<std::int64_t>(),
+             .waiting = row["waiting"].as<std::int64_t>()};
   });
   return depth;
 }
@@ -189,13 +191,13 @@ RetryReport retry_report(Database& database, const RetrySelection& selection) {
   RetryReport report;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     const auto row = select_retry(transaction, retry_report_sql, selection)[0];
-    report = {.rows = row[0].as<std::int64_t>(),
-              .first_is_due = !row[1].is_null() && row[1].as<bool>(),
-              .first_at = text(row[2]),
-              .last_at = text(row[3]),
-              .last_issue_at = text(row[4]),
-              .limited = row[5].as<std::int64_t>(),
-              .limited_until = text(row[6])};
+    report = {.rows = row["rows"].as<std::int64_t>(),
+              .first_is_due = !row["first_is_due"].is_null() && row["first_is_due"].as<bool>(),
+              .first_at = text(row["first_at"]),
+              .last_at = text(row["last_at"]),
+              .last_issue_at = text(row["last_issue_at"]),
+              .limited = row["limited"].as<std::int64_t>(),
+              .limited_until = text(row["limited_until"])};
   });
   return report;
 }

@@ -34,7 +34,7 @@ struct Submitted {
 /// refused.
 std::vector<Submitted> submit(Database& database, const std::vector<Submission>& submissions);
 
-/// A row of csrq.status; times are text as PostgreSQL prints them, empty for null.
+/// A row of csrq.status; times are RFC 3339 in UTC, empty for null.
 struct StatusRow {
   RequestId id{};
   std::string customer{};
@@ -89,7 +89,7 @@ struct RetrySelection {
 };
 /// How many rows. Throws UsageError for a selection that selects nothing.
 std::int64_t retry(Database& database, const RetrySelection& selection);
-/// Times are text as PostgreSQL prints them, empty for none.
+/// Times are RFC 3339 in UTC, empty for none.
 struct RetryReport {
   std::int64_t rows{};
   bool first_is_due{};

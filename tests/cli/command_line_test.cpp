@@ -228,6 +228,17 @@ TEST_CASE("submit --split takes several CSRs of a file: the others stand in for 
   }
 }
 
+TEST_CASE("status --csv: the names of csrq.status, then a record for each row") {
+  const Installation installation;
+  installation.submit("a.example");
+  const embedded::Outcome csv = installation({"status", "--csv"});
+  CHECK(csv.exit_code == 0);
+  CHECK(csv.output.starts_with("id,customer,names,state,attempts,failures,days_left,next_attempt_at,"));
+  CHECK(says(csv.output, "\r\n1,acme,"));
+  CHECK(installation({"status", "--csv", "--json"}).exit_code == 2);
+  CHECK(installation({"status", "1", "--csv", "--history"}).exit_code == 2);
+}
+
 TEST_CASE("status, chain, cancel and retry tell people and programs the same") {
   const Installation installation;
   installation.submit("a.example");

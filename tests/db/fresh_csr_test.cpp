@@ -65,6 +65,8 @@ TEST_CASE(
   CHECK(store.job(store.id, "status") == "parked");
   CHECK(store.job(store.id, "failures") == "0");
   CHECK(store.events("fresh_csr_wanted") == "1");
+  CHECK(store.sql.value("SELECT detail ->> 'key_since' LIKE '____-__-__T__:__:__Z' FROM csrq.event "
+                        "WHERE what = 'fresh_csr_wanted'") == "t");
   CHECK(store::renew_due(store.database, 10) == 0);
   CHECK(store::claim(store.database, store.worker, 10, lease).empty());
   CHECK(store::health(store.database, 24h, 24h, "").need_person == 1);

@@ -44,6 +44,6 @@ BEGIN
      WHERE j.request_id = p_request;
     UPDATE csrq.request r SET error = why WHERE r.id = p_request;
     INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
-        VALUES (p_request, its.customer, 'fresh_csr_wanted', its.worker_id, its.lease_number, jsonb_build_object('error', why, 'key_since', its.key_since));
+        VALUES (p_request, its.customer, 'fresh_csr_wanted', its.worker_id, its.lease_number, jsonb_build_object('error', why, 'key_since', csrq.rfc3339(its.key_since)));
     RETURN sentence;
 END $$;
