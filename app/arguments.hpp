@@ -7,7 +7,7 @@
 
 #include <boost/program_options.hpp>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "store/ids.hpp"
 
 namespace csrq::app {

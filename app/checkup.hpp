@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "base/config.hpp"
 #include "base/error.hpp"
+#include "config/config.hpp"
 #include "store/database.hpp"
 
 /// `csrq doctor`.

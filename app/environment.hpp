@@ -3,7 +3,7 @@
 #include <memory>
 #include <stop_token>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "crypto/sealed_key.hpp"
 #include "issuance/accounts.hpp"
 #include "issuance/ca_pool.hpp"

@@ -6,7 +6,6 @@
 
 #include <pqxx/pqxx>
 
-#include "base/config.hpp"
 #include "bench/limited_ca.hpp"
 #include "bench/options.hpp"
 #include "bench/portfolio.hpp"
@@ -14,6 +13,7 @@
 #include "bench/report.hpp"
 #include "bench/simulated_worker.hpp"
 #include "bench/virtual_clock.hpp"
+#include "config/config.hpp"
 #include "store/sql.hpp"
 
 /// One day's renewals of a large portfolio, in virtual time and without a network: what finding them costs,

@@ -6,7 +6,6 @@
 
 #include <pqxx/pqxx>
 
-#include "base/config.hpp"
 #include "bench/chart.hpp"
 #include "bench/limited_ca.hpp"
 #include "bench/options.hpp"
@@ -15,6 +14,7 @@
 #include "bench/report.hpp"
 #include "bench/simulated_worker.hpp"
 #include "bench/virtual_clock.hpp"
+#include "config/config.hpp"
 #include "store/sql.hpp"
 
 /// The life of certificates that were imported at once, in virtual time and without a network.

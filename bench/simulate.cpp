@@ -11,7 +11,6 @@
 
 #include <pqxx/pqxx>
 
-#include "base/config.hpp"
 #include "bench/chart.hpp"
 #include "bench/comparison.hpp"
 #include "bench/limited_ca.hpp"
@@ -23,6 +22,7 @@
 #include "bench/simulated_worker.hpp"
 #include "bench/simulation_plot.hpp"
 #include "bench/virtual_clock.hpp"
+#include "config/config.hpp"
 #include "issuance/rate_limits.hpp"
 #include "store/rate_limits.hpp"
 #include "store/sql.hpp"

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "issuance/renewal_time.hpp"
 #include "store/sql.hpp"
 

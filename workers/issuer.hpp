@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "base/mutex.hpp"
 #include "issuance/issuance.hpp"
 #include "workers/lease_book.hpp"

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "base/config.hpp"
 #include "base/secret.hpp"
 #include "base/time.hpp"
+#include "config/config.hpp"
 #include "http/client.hpp"
 #include "http/mail.hpp"
 #include "store/notifications.hpp"

@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "issuance/ca_pool.hpp"
 #include "store/database.hpp"
 #include "workers/notification_channels.hpp"

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "http/server.hpp"
 #include "store/database.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "acme/account.hpp"
-#include "base/config.hpp"
+#include "config/config.hpp"
 
 namespace csrq::acme {
 

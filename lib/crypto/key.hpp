@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "base/config.hpp"
 #include "base/secret.hpp"
+#include "config/config.hpp"
 
 struct evp_pkey_st;  // OpenSSL's EVP_PKEY: its headers stay in this folder
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "acme/ca.hpp"
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "base/mutex.hpp"
 #include "crypto/sealed_key.hpp"
 #include "issuance/ca_pool.hpp"

@@ -10,7 +10,7 @@
 
 #include "acme/account.hpp"
 #include "acme/ca.hpp"
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "base/mutex.hpp"
 #include "http/client.hpp"
 #include "issuance/known_roots.hpp"

@@ -5,9 +5,9 @@
 
 #include "acme/authorization.hpp"
 #include "acme/order.hpp"
-#include "base/config.hpp"
 #include "base/error.hpp"
 #include "challenges/solver.hpp"
+#include "config/config.hpp"
 #include "crypto/chain.hpp"
 #include "dns/resolver.hpp"
 #include "issuance/accounts.hpp"

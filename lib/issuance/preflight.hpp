@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "base/config.hpp"
 #include "base/identifier.hpp"
 #include "challenges/solver.hpp"
+#include "config/config.hpp"
 #include "crypto/csr.hpp"
 
 namespace csrq::issuance {

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "acme/authorization.hpp"
-#include "base/config.hpp"
 #include "base/identifier.hpp"
 #include "challenges/solver.hpp"
+#include "config/config.hpp"
 #include "http/client.hpp"
 #include "issuance/fair_places.hpp"
 

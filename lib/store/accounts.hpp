@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "base/config.hpp"
 #include "base/error.hpp"
 #include "base/status.hpp"
+#include "config/config.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
 

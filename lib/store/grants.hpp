@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
 

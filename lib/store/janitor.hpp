@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/config.hpp"
 #include "base/error.hpp"
 #include "base/status.hpp"
+#include "config/config.hpp"
 #include "store/accounts.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"

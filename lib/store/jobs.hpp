@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "base/config.hpp"
 #include "base/error.hpp"
 #include "base/time.hpp"
+#include "config/config.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
 

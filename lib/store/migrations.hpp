@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "store/database.hpp"
 #include "store/schema_plan.hpp"
 

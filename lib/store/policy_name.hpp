@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 
 namespace csrq::store {
 

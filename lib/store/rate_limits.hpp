@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/config.hpp"
 #include "base/error.hpp"
+#include "config/config.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
 

@@ -4,7 +4,7 @@
 #include <set>
 #include <string>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "embedded/cluster.hpp"
 
 namespace csrq::test {

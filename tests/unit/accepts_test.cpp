@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 #include <openssl/asn1.h>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "support/preflight_verdict.hpp"
 
 using namespace csrq;

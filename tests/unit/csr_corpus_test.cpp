@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "base/config.hpp"
+#include "config/config.hpp"
 #include "support/folders.hpp"
 #include "support/preflight_verdict.hpp"
 

@@ -1,4 +1,4 @@
-#include "base/config_reader.hpp"
+#include "config/reader.hpp"
 
 #include <fmt/format.h>
 

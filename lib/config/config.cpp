@@ -1,4 +1,4 @@
-#include "base/config.hpp"
+#include "config/config.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -9,10 +9,10 @@
 #include <iterator>
 #include <system_error>
 
-#include "base/config_reader.hpp"
 #include "base/error.hpp"
 #include "base/known_ca.hpp"
 #include "base/web_address.hpp"
+#include "config/reader.hpp"
 
 namespace csrq {
 namespace {
