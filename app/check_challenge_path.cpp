@@ -3,7 +3,7 @@
 #include "challenges/http_01.hpp"
 #include "crypto/digest.hpp"
 #include "http/client.hpp"
-#include "http/link.hpp"
+#include "http/url.hpp"
 
 namespace csrq::app {
 namespace {

@@ -4,8 +4,8 @@
 
 #include "base/encoding.hpp"
 #include "base/error.hpp"
-#include "base/web_address.hpp"
 #include "crypto/digest.hpp"
+#include "http/url.hpp"
 #include "workers/notification_text.hpp"
 
 namespace csrq::workers {
@@ -95,7 +95,7 @@ void NotificationChannels::send(const store::Delivery& delivery, const std::func
 void NotificationChannels::post(const store::Delivery& delivery) {
   const std::string& url = delivery.recipient.empty() ? config_.webhook.url : delivery.webhook;
   if (url.empty()) throw UsageError("the recipient has no webhook any more");
-  if (!is_private_web_url(url)) throw UsageError("the webhook is no https URL without a user name");
+  if (!http::is_private_web_url(url)) throw UsageError("the webhook is no https URL without a user name");
   const Secret key = signing_key(delivery.recipient);
   const http::Response response = client_.send({
       .method = "POST",
@@ -108,7 +108,7 @@ void NotificationChannels::post(const store::Delivery& delivery) {
   });
   if (response.status < 200 || response.status > 299)
     fail(FailureClass::transient, "webhook",
-         fmt::format("{} answered with HTTP {}{}", host_of_url(url), response.status,
+         fmt::format("{} answered with HTTP {}{}", http::host_of_url(url), response.status,
                      response.status >= 300 && response.status < 400 ? "; redirects are not followed" : ""));
 }
 

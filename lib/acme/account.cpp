@@ -7,7 +7,7 @@
 #include "base/error.hpp"
 #include "base/identifier.hpp"
 #include "crypto/jws.hpp"
-#include "http/link.hpp"
+#include "http/url.hpp"
 
 namespace csrq::acme {
 
@@ -50,7 +50,7 @@ Account read_account(const http::Response& response, const std::string& request_
   const Object object = Object::parse(body, {.url = request_url});
   Account account;
   account.url = http::resolve_url(request_url, response.header("location"));
-  if (response.header("location").empty() || !is_usable_url(account.url))
+  if (response.header("location").empty() || !http::is_usable_url(account.url))
     object.refuse("the answer has no usable Location, which names the account");
   if (const std::string status = object.text("status"); !status.empty()) {
     const std::optional<AccountStatus> known = parse<AccountStatus>(status);

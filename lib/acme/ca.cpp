@@ -14,7 +14,7 @@
 #include "base/failpoint.hpp"
 #include "base/printable.hpp"
 #include "crypto/jws.hpp"
-#include "http/link.hpp"
+#include "http/url.hpp"
 
 namespace csrq::acme {
 
@@ -139,7 +139,7 @@ Directory Ca::State::read_directory() {
   if (response.status >= 300)
     fail(FailureClass::transient, "bad_directory",
          directory_url + ": the answer is a redirect (HTTP " + std::to_string(response.status) + ") to " +
-             printable(response.header("location").substr(0, max_url_octets)) +
+             printable(response.header("location").substr(0, http::max_url_octets)) +
              "; if that is the CA's directory, configure its URL");
   return parse_directory(response.body, directory_url);
 }
@@ -150,7 +150,7 @@ void Ca::State::refuse_foreign(const std::string& url, RequestKind asked) {
   const auto is_of_origin = [&](const std::string& named) {
     return !named.empty() && http::origin_of(named) == origin;
   };
-  if (is_usable_url(url) &&
+  if (http::is_usable_url(url) &&
       (is_of_origin(directory_url) ||
        std::ranges::any_of(directory_urls, [&](auto member) { return is_of_origin((*known).*member); })))
     return;

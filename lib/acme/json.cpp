@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "http/link.hpp"
+#include "http/url.hpp"
 
 namespace csrq::acme {
 
@@ -53,13 +53,6 @@ std::optional<Json> parse_json(std::string_view text) {
 
 std::string dump_json(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-bool is_usable_url(std::string_view url) {
-  const auto visible = [](char character) { return character > ' ' && character < '\x7f'; };
-  if (url.empty() || url.size() > max_url_octets || !std::ranges::all_of(url, visible)) return false;
-  const http::Origin origin = http::origin_of(url);
-  return origin.scheme == "https" && !origin.host.empty();
 }
 
 Object::Object(Json json, Source source) : json_(std::move(json)), source_(std::move(source)) {}
@@ -133,9 +126,9 @@ std::optional<Object> Object::object(const char* name) const {
 }
 
 void Object::check_url(const char* name, const std::string& url) const {
-  if (!is_usable_url(url))
+  if (!http::is_usable_url(url))
     refuse("the member " + quoted(path_ + name) + " must be an https URL of at most " +
-           std::to_string(max_url_octets) + " characters");
+           std::to_string(http::max_url_octets) + " characters");
 }
 
 std::string Object::url(const char* name) const {

@@ -13,16 +13,12 @@ namespace csrq::acme {
 using Json = nlohmann::json;
 
 inline constexpr std::size_t max_json_depth = 32;
-inline constexpr std::size_t max_url_octets = 2048;
 
 /// Nothing if the text is no JSON, nests deeper than `max_json_depth`, or holds U+0000 (which jsonb refuses).
 std::optional<Json> parse_json(std::string_view text);
 
 /// One line of text; octets that are not UTF-8 become U+FFFD.
 std::string dump_json(const Json& json);
-
-/// https, a host, no user name, visible ASCII, at most `max_url_octets`: what csrq may send a request to.
-bool is_usable_url(std::string_view url);
 
 /// Where an object came from: what an Error about it says.
 struct Source {
@@ -44,7 +40,7 @@ class Object {
   std::vector<std::string> texts(const char* name) const;
   std::vector<Object> objects(const char* name) const;
   std::optional<Object> object(const char* name) const;
-  /// Empty if absent, else is_usable_url.
+  /// Empty if absent, else http::is_usable_url.
   std::string url(const char* name) const;
   std::vector<std::string> urls(const char* name) const;
   /// As text() and url(), but absent or empty is an Error too.

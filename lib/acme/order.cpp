@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "http/link.hpp"
 #include "http/retry_after.hpp"
+#include "http/url.hpp"
 
 namespace csrq::acme {
 
@@ -94,7 +95,7 @@ Order new_order(Session& session, const std::vector<Identifier>& identifiers, co
       session.ca.post(session.signer, target, payload_of(identifiers, options), RequestKind::new_order);
   const std::string_view location = response.header("location");
   const std::string url = location.empty() ? std::string() : http::resolve_url(target, location);
-  if (!is_usable_url(url))  // the body may tell why: a proxy's page, say
+  if (!http::is_usable_url(url))  // the body may tell why: a proxy's page, say
     Object::parse(response.body, {.url = target})
         .refuse("the answer has no usable Location, which names the order");
   Order order = read_order(session.ca, response, url);

@@ -5,6 +5,7 @@
 #include "acme/json.hpp"
 #include "base/error.hpp"
 #include "http/retry_after.hpp"
+#include "http/url.hpp"
 
 namespace csrq::acme {
 namespace {
@@ -35,7 +36,7 @@ std::string explanation_in(const Object& object) {
   const auto found = object.json().find("explanationURL");
   if (found == object.json().end() || !found->is_string()) return {};
   const std::string url = found->get<std::string>();
-  return is_usable_url(url) ? url : std::string();
+  return http::is_usable_url(url) ? url : std::string();
 }
 
 }  // namespace

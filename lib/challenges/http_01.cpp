@@ -5,9 +5,8 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "base/web_address.hpp"
-#include "http/link.hpp"
 #include "http/text.hpp"
+#include "http/url.hpp"
 
 namespace csrq::challenges {
 namespace {
@@ -55,7 +54,7 @@ std::string redirect_target(const std::string& url, const http::Response& respon
       (origin.scheme == "http" && origin.port == 80) || (origin.scheme == "https" && origin.port == 443);
   if (!same_origin && !usual_port)
     give_up("the redirect leads to neither port 80 of http nor port 443 of https");
-  if (host_of_url(target).empty() || path_of(target) != path_of(url))
+  if (http::host_of_url(target).empty() || path_of(target) != path_of(url))
     give_up("the redirect leads to another path");
   return target;
 }

@@ -10,9 +10,11 @@
 #include <system_error>
 
 #include "base/error.hpp"
+#include "base/ipv4_endpoint.hpp"
 #include "base/known_ca.hpp"
-#include "base/web_address.hpp"
 #include "config/reader.hpp"
+#include "http/mail.hpp"
+#include "http/url.hpp"
 
 namespace csrq {
 namespace {
@@ -247,7 +249,7 @@ void read_webhook(Section section, WebhookConfig& webhook, const std::string& fi
   section.text("url", webhook.url);
   section.path("hmac_key_file", webhook.hmac_key_file, file);
   section.path("ca_file", webhook.ca_file, file);
-  if (!webhook.url.empty() && !is_private_web_url(webhook.url))
+  if (!webhook.url.empty() && !http::is_private_web_url(webhook.url))
     section.mistake("url", fmt::format("`{}` must be an https URL without a user name; http only to loopback",
                                        section.full_name("url")));
   if (!webhook.url.empty() && webhook.hmac_key_file.empty())
@@ -259,13 +261,13 @@ void read_webhook(Section section, WebhookConfig& webhook, const std::string& fi
 
 void check_addresses(Section& section, const char* key, const std::vector<std::string>& addresses) {
   for (const std::string& address : addresses)
-    if (!is_mail_address(address))
+    if (!http::is_mail_address(address))
       section.mistake(key, fmt::format("`{}` has `{}`; write a mail address alone, as in ops@example.net",
                                        section.full_name(key), address));
 }
 
 bool is_mail_server(const std::string& url) {
-  return (url.starts_with("smtps://") || url.starts_with("smtp://")) && !host_of_url(url).empty();
+  return (url.starts_with("smtps://") || url.starts_with("smtp://")) && !http::host_of_url(url).empty();
 }
 
 void read_smtp(Section section, SmtpConfig& smtp, const std::string& file) {

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/web_address.hpp"
+#include "base/ipv4_endpoint.hpp"
 
 namespace csrq::dns {
 namespace {

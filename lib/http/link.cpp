@@ -5,6 +5,7 @@
 
 #include "base/identifier.hpp"
 #include "http/text.hpp"
+#include "http/url.hpp"
 
 namespace csrq::http {
 

@@ -22,16 +22,4 @@ std::vector<Link> parse_link(std::string_view header);
 std::vector<std::string> links(const std::vector<std::string>& headers, std::string_view relation,
                                std::string_view base);
 
-/// RFC 3986 §5; empty if it cannot be resolved.
-std::string resolve_url(std::string_view base, std::string_view reference);
-
-/// scheme, host (lower case, as in the URL) and port of an absolute URL; empty fields if it is none.
-struct Origin {
-  std::string scheme{};
-  std::string host{};
-  int port{};
-  bool operator==(const Origin&) const = default;
-};
-Origin origin_of(std::string_view url);
-
 }  // namespace csrq::http

@@ -11,9 +11,8 @@
 
 #include "base/encoding.hpp"
 #include "base/error.hpp"
-#include "base/web_address.hpp"
-#include "http/link.hpp"
 #include "http/trust.hpp"
+#include "http/url.hpp"
 
 namespace csrq::http {
 namespace {
@@ -149,7 +148,26 @@ void set_upload(CURL* handle, Upload& upload) {
   set(handle, CURLOPT_XFERINFODATA, &upload);
 }
 
+constexpr std::string_view alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+bool has_only(std::string_view text, std::string_view more) {
+  return std::ranges::all_of(text, [more](char c) {
+    return alphanumeric.find(c) != std::string_view::npos || more.find(c) != std::string_view::npos;
+  });
+}
+
 }  // namespace
+
+bool is_mail_address(std::string_view text) {
+  constexpr std::size_t longest_local = 64;
+  constexpr std::size_t longest = 254;
+  const std::size_t at = text.find('@');
+  if (at == std::string_view::npos || at == 0 || at > longest_local || text.size() > longest) return false;
+  const std::string_view local = text.substr(0, at);
+  const std::string_view domain = text.substr(at + 1);
+  return has_only(local, ".!#$%&'*+/=?^_`{|}~-") && !domain.empty() && has_only(domain, ".-") &&
+         !domain.starts_with('.') && !domain.starts_with('-');
+}
 
 std::string encoded_header(std::string_view text) {
   const std::string clean = without_controls(text);

@@ -11,6 +11,10 @@
 /// Mail over SMTP (RFC 5321, RFC 5322).
 namespace csrq::http {
 
+/// One address without a name, "ops@example.net", whose parts need no quotes. So nothing in it can end a
+/// header or a command.
+bool is_mail_address(std::string_view text);
+
 struct Mail {
   std::string from{};
   std::vector<std::string> to{};

@@ -12,9 +12,9 @@
 #include "base/error.hpp"
 #include "base/identifier.hpp"
 #include "base/public_address.hpp"
-#include "http/link.hpp"
 #include "http/text.hpp"
 #include "http/trust.hpp"
+#include "http/url.hpp"
 
 namespace csrq::http {
 

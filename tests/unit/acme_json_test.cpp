@@ -8,7 +8,6 @@
 
 using csrq::Error;
 using csrq::FailureClass;
-using csrq::acme::is_usable_url;
 using csrq::acme::Object;
 using csrq::acme::parse_json;
 
@@ -99,19 +98,5 @@ TEST_CASE("Object") {
   }
   SUBCASE("a URL that is not https is refused") {
     CHECK(refusal([&] { (void)order.url("http"); }).find("`http` must be an https URL") != std::string::npos);
-  }
-}
-
-TEST_CASE("is_usable_url") {
-  CHECK(is_usable_url("https://ca.example/acme/order/1?x=y"));
-  CHECK(is_usable_url("https://[::1]:14000/dir"));
-  CHECK(is_usable_url("https://ca.example/" + std::string(2000, 'a')));
-  for (const std::string& url :
-       {std::string(), std::string("http://ca.example/"), std::string("ftp://ca.example/"),
-        std::string("/relative"), std::string("https://"), std::string("https://ca.example/a b"),
-        std::string("https://ca.example/\n"), std::string("https://user:word@ca.example/"),
-        std::string("https://ca.example/\xc3\xa4"), "https://ca.example/" + std::string(2048, 'a')}) {
-    CAPTURE(url);
-    CHECK(!is_usable_url(url));
   }
 }

@@ -2,7 +2,6 @@
 
 #include "base/encoding.hpp"
 #include "base/error.hpp"
-#include "base/web_address.hpp"
 #include "crypto/digest.hpp"
 #include "http/mail.hpp"
 #include "workers/notification_channels.hpp"
@@ -51,31 +50,14 @@ TEST_CASE("each customer has a key of its own, and none is the configured one") 
   CHECK(key("acme").size() == 64);
 }
 
-TEST_CASE("plain http is for this machine only, and a URL that two readers may read differently is refused") {
-  for (const char* url :
-       {"https://hooks.example/x?y=1", "https://hooks.example:8443", "http://127.0.0.1:8080/x",
-        "http://localhost/", "http://[::1]:80/", "https://[2001:db8::1]/"}) {
-    CAPTURE(url);
-    CHECK(is_private_web_url(url));
-  }
-  for (const char* url :
-       {"http://hooks.example/", "ftp://127.0.0.1/", "https://", "https:///x",
-        "http://127.0.0.1@evil.example/", "http://127.0.0.1.evil.example/", "http://127.evil/",
-        "https://user:secret@hooks.example/", "http://127.0.0.1\\@evil.example/", "https://a b/",
-        "https://hooks.example:port/", "hooks.example", ""}) {
-    CAPTURE(url);
-    CHECK_FALSE(is_private_web_url(url));
-  }
-}
-
 TEST_CASE("a mail address cannot smuggle in a header, a command or a second address") {
   for (const char* address : {"ops@example.net", "a.b+c@x.example", "root@localhost"})
-    CHECK(is_mail_address(address));
+    CHECK(http::is_mail_address(address));
   for (const char* address :
        {"", "ops", "@example.net", "ops@", "a b@example.net", "a@b,c@d", "<a@b>", "a@b\r\nBcc: c@d",
         "Ops <ops@example.net>", "a@b@c", "\"a\"@b", "ä@example.net"}) {
     CAPTURE(address);
-    CHECK_FALSE(is_mail_address(address));
+    CHECK_FALSE(http::is_mail_address(address));
   }
   http::Mail mail = some_mail();
   mail.to.push_back("a@b\r\nBcc: c@d");
