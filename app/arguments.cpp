@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "config/config.hpp"
 
 namespace csrq::app {
 namespace {

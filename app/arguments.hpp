@@ -7,8 +7,12 @@
 
 #include <boost/program_options.hpp>
 
-#include "config/config.hpp"
+#include "base/time.hpp"
 #include "store/ids.hpp"
+
+namespace csrq {
+struct Config;
+}  // namespace csrq
 
 namespace csrq::app {
 

@@ -4,6 +4,8 @@
 #include "app/environment.hpp"
 #include "app/output.hpp"
 #include "base/printable.hpp"
+#include "config/config.hpp"
+#include "issuance/put_in_force.hpp"
 #include "issuance/sweep.hpp"
 #include "reports/authorizations.hpp"
 
@@ -11,7 +13,7 @@ namespace csrq::app {
 namespace {
 
 Exit list(const Arguments& arguments) {
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   print_rows(arguments, reports::pending_authorization_columns,
              store::pending_authorizations(*database, arguments.text("customer")),
              "no pending authorizations");
@@ -27,7 +29,7 @@ store::SweepScope scope_of(const Arguments& arguments) {
 }
 
 Exit preview(const Arguments& arguments, const store::SweepScope& scope) {
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   const auto found = store::to_settle(*database, scope);
   if (arguments.json()) {
     print(reports::json(reports::authorization_to_settle_columns, found));
@@ -44,7 +46,7 @@ Exit sweep(const Arguments& arguments) {
   if (arguments.has("dry-run")) return preview(arguments, scope);
   const Config config = arguments.config();
   IssuingEnvironment environment(config);
-  store::set_ca_policies(*environment.database, environment.cas.configs());
+  issuance::put_policies_in_force(*environment.database, environment.cas);
   const issuance::SweepTally tally =
       issuance::sweep(*environment.database, environment.cas, environment.accounts, scope);
   if (arguments.json())

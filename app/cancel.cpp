@@ -8,7 +8,7 @@ namespace {
 
 Exit run(const Arguments& arguments) {
   const std::vector<store::RequestId> ids = arguments.request_ids();
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   return for_each_request(ids, arguments.json(), [&](store::RequestId id, reports::JsonObject& document) {
     const std::string outcome = store::cancel(*database, id);
     document.add("outcome", outcome);

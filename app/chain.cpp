@@ -11,7 +11,7 @@ namespace {
 Exit run(const Arguments& arguments) {
   const std::vector<store::RequestId> ids = arguments.request_ids();
   if (ids.size() != 1) throw UsageError("name one request");
-  const auto database = open_for_reading(arguments.config());
+  const auto database = open_for_reading(arguments);
   const std::optional<std::string> chain = store::chain(*database, ids.front());
   if (!chain) {
     std::cerr << "csrq: request " << store::number(ids.front()) << " has no chain (yet); `csrq status "

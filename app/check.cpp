@@ -156,7 +156,7 @@ void print_json(const Answer& answer, const store::Health& health,
 Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   const Thresholds thresholds = thresholds_of(arguments);
-  const auto database = open_for_reading(arguments.config());
+  const auto database = open_for_reading(arguments);
   const store::Health health =
       store::health(*database, thresholds.warning, thresholds.critical, arguments.text("customer"));
   const std::vector<store::OpenAlarm> alarms = store::open_alarms(*database, arguments.text("customer"));

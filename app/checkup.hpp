@@ -5,8 +5,12 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "config/config.hpp"
+#include "base/time.hpp"
 #include "store/database.hpp"
+
+namespace csrq {
+struct CaConfig;
+}  // namespace csrq
 
 /// `csrq doctor`.
 namespace csrq::app {

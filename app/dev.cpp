@@ -9,6 +9,7 @@
 #include "app/worker.hpp"
 #include "base/log.hpp"
 #include "base/secret.hpp"
+#include "config/config.hpp"
 #include "embedded/cluster.hpp"
 #include "embedded/cluster_folder.hpp"
 #include "embedded/pebble.hpp"
@@ -117,7 +118,8 @@ std::string password_lines(const std::string& admin, const std::string& app, con
 
 void migrate(store::Database& database, const Config& config, const fs::path& data) {
   try {
-    for (const std::string& name : store::migrate(database, config.customers))
+    for (const std::string& name : store::migrate(
+             database, {.registration = config.customers.registration, .grants = config.customers.grants}))
       log::debug("applied", {{"migration", name}});
   } catch (const UsageError& error) {
     throw UsageError(std::string(error.what()) + "; or start afresh: delete " + data.string());

@@ -3,6 +3,7 @@
 #include "app/checkup.hpp"
 #include "app/command.hpp"
 #include "app/environment.hpp"
+#include "config/config.hpp"
 #include "store/diagnosis.hpp"
 #include "store/grants.hpp"
 #include "store/migrations.hpp"

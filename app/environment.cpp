@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "config/config.hpp"
 #include "issuance/alarms.hpp"
 #include "store/grants.hpp"
 #include "store/migrations.hpp"
@@ -25,8 +26,12 @@ std::unique_ptr<store::Database> open_database(const Config& config) {
   return open_database(database_options(config));
 }
 
-std::unique_ptr<store::Database> open_for_reading(const Config& config) {
-  store::DatabaseOptions options = database_options(config);
+std::unique_ptr<store::Database> open_database(const Arguments& arguments) {
+  return open_database(arguments.config());
+}
+
+std::unique_ptr<store::Database> open_for_reading(const Arguments& arguments) {
+  store::DatabaseOptions options = database_options(arguments.config());
   options.access = store::Access::read_only;
   return open_database(std::move(options));
 }
@@ -78,10 +83,9 @@ void check_files(const Config& config) {
   open_sealing_key(config);
 }
 
-void put_grants_in_force(store::Database& database, const CustomersConfig& customers) {
-  if (store::put_grants_in_force(database, customers.grants))
-    log::info("customers.grants of this configuration is in force",
-              {{"grants", store::to_string(customers.grants)}});
+void put_grants_in_force(store::Database& database, Grants grants) {
+  if (store::put_grants_in_force(database, grants))
+    log::info("customers.grants of this configuration is in force", {{"grants", store::to_string(grants)}});
 }
 
 IssuingEnvironment::IssuingEnvironment(const Config& config, std::stop_token stop)

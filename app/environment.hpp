@@ -3,11 +3,16 @@
 #include <memory>
 #include <stop_token>
 
-#include "config/config.hpp"
+#include "app/arguments.hpp"
+#include "base/customer_policy.hpp"
 #include "crypto/sealed_key.hpp"
 #include "issuance/accounts.hpp"
 #include "issuance/ca_pool.hpp"
 #include "store/database.hpp"
+
+namespace csrq {
+struct Config;
+}  // namespace csrq
 
 namespace csrq::app {
 
@@ -16,8 +21,10 @@ store::DatabaseOptions database_options(const Config& config, std::stop_token st
 /// Connected, and its schema this binary's. Throws UsageError or Unreachable.
 std::unique_ptr<store::Database> open_database(store::DatabaseOptions options);
 std::unique_ptr<store::Database> open_database(const Config& config);
+/// With the configuration of the command line.
+std::unique_ptr<store::Database> open_database(const Arguments& arguments);
 /// As open_database(), for what only looks: a hot standby will do.
-std::unique_ptr<store::Database> open_for_reading(const Config& config);
+std::unique_ptr<store::Database> open_for_reading(const Arguments& arguments);
 
 /// Throws UsageError if `accounts.sealing_key_file` is not set or cannot be used.
 crypto::SealingKey open_sealing_key(const Config& config);
@@ -26,8 +33,8 @@ crypto::SealingKey open_sealing_key(const Config& config);
 void check_files(const Config& config);
 
 /// What a worker does when it starts: from then on the database holds rows against csrq.name_grant by this
-/// configuration.
-void put_grants_in_force(store::Database& database, const CustomersConfig& customers);
+/// configuration (customers.grants).
+void put_grants_in_force(store::Database& database, Grants grants);
 
 /// What issuing needs, wired together in the order of dependence; what is wrong in the configuration is found
 /// before the database is asked.

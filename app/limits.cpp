@@ -39,7 +39,7 @@ store::LimitSelection selection_of(const Arguments& arguments) {
 
 Exit forget(const Arguments& arguments) {
   const store::LimitSelection selection = selection_of(arguments);
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   const store::ForgottenLimits forgotten = store::forget_limits(*database, selection);
   if (arguments.json())
     print(reports::object(reports::forgotten_limit_columns, forgotten).json());
@@ -52,7 +52,7 @@ Exit run(const Arguments& arguments) {
   if (!arguments.positional().empty() && arguments.positional().front() == "forget") return forget(arguments);
   arguments.expect_no_positional();
   if (arguments.has("all")) throw UsageError("--all is for `csrq limits forget`");
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   print_rows(arguments, reports::rate_limit_columns,
              store::rate_limits(*database, arguments.text("ca"), arguments.text("customer")),
              "no limit is known, and no CA has asked to wait");

@@ -3,6 +3,7 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "app/output.hpp"
+#include "config/config.hpp"
 #include "store/migrations.hpp"
 
 namespace csrq::app {
@@ -64,9 +65,9 @@ Exit run(const Arguments& arguments) {
   store::Database database(options);
   if (arguments.has("status")) return print_status(database, arguments.json());
   store::Database lookout(options);
-  const std::vector<std::string> applied =
-      store::migrate(database, config.customers,
-                     {.patience = patience, .repair = arguments.has("repair"), .lookout = &lookout});
+  const std::vector<std::string> applied = store::migrate(
+      database, {.registration = config.customers.registration, .grants = config.customers.grants},
+      {.patience = patience, .repair = arguments.has("repair"), .lookout = &lookout});
   if (arguments.json()) {
     print(reports::JsonObject{{"applied", applied}}.json());
   } else {

@@ -4,6 +4,7 @@
 #include "app/environment.hpp"
 #include "app/output.hpp"
 #include "base/printable.hpp"
+#include "config/config.hpp"
 #include "reports/notifications.hpp"
 #include "store/notifications.hpp"
 #include "workers/notification_channels.hpp"

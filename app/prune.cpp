@@ -13,7 +13,7 @@ constexpr Duration default_keep = std::chrono::hours(24 * 90);
 Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   const Duration keep = arguments.duration("keep").value_or(default_keep);
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   const auto removed = store::prune(*database, keep);
   reports::JsonObject document;
   for (const auto& [what, count] : removed) {

@@ -16,7 +16,7 @@ Exit renew_each(const Arguments& arguments) {
     if (arguments.has(option))
       throw UsageError("--" + std::string(option) + " is for --issuer and --all-issued-before");
   const std::vector<store::RequestId> ids = arguments.request_ids();
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   return for_each_request(ids, arguments.json(), [&](store::RequestId id, reports::JsonObject& document) {
     const bool opened = store::renew(*database, id);
     document.add("opened", opened);
@@ -40,7 +40,7 @@ Exit renew_all(const Arguments& arguments) {
                                    .issued_before = arguments.time("all-issued-before"),
                                    .customer = arguments.text("customer")};
   const std::optional<Time> deadline = arguments.time("by");
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   issuance::name_issuers(*database);
   if (arguments.has("dry-run")) return count_all(*database, scope, arguments.json());
   const store::IncidentId id = store::open_incident(*database, scope, deadline);

@@ -58,7 +58,7 @@ void print_chart(const Plan& plan) {
 Exit plan(const Arguments& arguments) {
   const int days = days_of(arguments, arguments.number("days").value_or(default_plan_days), longest_plan);
   if (arguments.has("dry-run")) throw UsageError("--dry-run is for `csrq renewals spread`");
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   const Plan found = store::renewal_plan(*database, days);
   if (arguments.has("svg"))
     std::cout << svg_chart(found);
@@ -107,7 +107,7 @@ Exit spread(const Arguments& arguments) {
   if (!wanted) throw UsageError("say by how many days a renewal may be moved ahead: --days N");
   if (arguments.has("svg")) throw UsageError("--svg is for `csrq renewals plan`");
   const int days = days_of(arguments, *wanted, longest_spread);
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   const Plan before = store::renewal_plan(*database, longest_plan);
   const std::vector<RenewalMove> moves = store::spread_plan(*database, days);
   std::int64_t moved = 0;
@@ -124,7 +124,7 @@ Exit spread(const Arguments& arguments) {
 Exit incidents(const Arguments& arguments) {
   if (arguments.has("days") || arguments.has("svg") || arguments.has("dry-run"))
     throw UsageError("`csrq renewals incidents` takes no --days, --svg or --dry-run");
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   print_rows(arguments, reports::incident_columns, store::incidents(*database), "there has been no incident");
   return Exit::done;
 }

@@ -2,6 +2,7 @@
 #include "app/environment.hpp"
 #include "app/stop_switch.hpp"
 #include "base/log.hpp"
+#include "config/config.hpp"
 #include "workers/responder.hpp"
 #include "workers/signals.hpp"
 

@@ -48,7 +48,7 @@ std::string limits_of(const store::RetryReport& report) {
 
 Exit run(const Arguments& arguments) {
   const store::RetrySelection selection = selection_of(arguments);
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   const store::RetryReport report = store::retry_report(*database, selection);
   if (arguments.json())
     print(reports::object(reports::retry_columns, report).json());

@@ -24,7 +24,7 @@ int parse_reason(const std::string& text) {
 Exit run(const Arguments& arguments) {
   const int reason = parse_reason(arguments.text("reason", "unspecified"));
   const std::vector<store::RequestId> ids = arguments.request_ids();
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   return for_each_request(ids, arguments.json(), [&](store::RequestId id, reports::JsonObject& document) {
     const bool opened = store::revoke(*database, id, reason);
     document.add("opened", opened);

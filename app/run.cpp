@@ -6,6 +6,7 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "app/stop_switch.hpp"
+#include "config/config.hpp"
 #include "store/requests.hpp"
 #include "workers/janitor.hpp"
 #include "workers/notifier.hpp"
@@ -37,7 +38,7 @@ Exit run(const Arguments& arguments) {
   std::optional<workers::Responder> responder;
   if (!config.challenges.http_01.listen.empty())
     responder.emplace(config.challenges.http_01, database_options(config, stop_switch.token()));
-  put_grants_in_force(*environment.database, config.customers);
+  put_grants_in_force(*environment.database, config.customers.grants);
 
   // What a CA wants renewed now is part of this batch.
   workers::Renewer renewer(config.renewal, *environment.database, environment.cas);

@@ -59,7 +59,7 @@ Exit run(const Arguments& arguments) {
   if (arguments.has("history") && !filter.id) throw UsageError("--history is of one request: name its ID");
   if (arguments.has("csv") && (arguments.json() || arguments.has("history")))
     throw UsageError("--csv goes with neither --json nor --history");
-  const auto database = open_for_reading(arguments.config());
+  const auto database = open_for_reading(arguments);
   const std::vector<store::StatusRow> rows = store::status(*database, filter);
   if (filter.id && rows.empty()) {
     std::cerr << "csrq: there is no request " << store::number(*filter.id)

@@ -135,7 +135,7 @@ Exit run(const Arguments& arguments) {
   std::vector<File> files;
   files.reserve(paths.size());
   for (const std::string& path : paths) files.push_back(add_file(arguments, path, submissions));
-  const auto database = open_database(arguments.config());
+  const auto database = open_database(arguments);
   const std::vector<store::Submitted> submitted = store::submit(*database, submissions);
   for (const File& file : files) print_file(file, submitted, arguments.json());
   return Exit::done;

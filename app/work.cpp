@@ -5,6 +5,7 @@
 #include "app/worker.hpp"
 #include "base/log.hpp"
 #include "base/mutex.hpp"
+#include "config/config.hpp"
 #include "store/migrations.hpp"
 #include "workers/signals.hpp"
 

@@ -32,7 +32,7 @@ Worker::Worker(const Config& config, MetricsPort& metrics_port, std::stop_source
       planning_(database_options(config_, stop_.get_token())),
       renewer_(config_.renewal, planning_, environment_.cas),
       metrics_port_(metrics_port) {
-  put_grants_in_force(*environment_.database, config_.customers);
+  put_grants_in_force(*environment_.database, config_.customers.grants);
   const Http01Config& http_01 = config_.challenges.http_01;
   if (!http_01.listen.empty()) responder_.emplace(http_01, database_options(config_, stop_.get_token()));
   if (!config_.metrics.listen.empty()) queue_watch_.emplace(database_options(config_, stop_.get_token()));

@@ -5,6 +5,7 @@
 
 #include "app/environment.hpp"
 #include "app/metrics_port.hpp"
+#include "config/config.hpp"
 #include "workers/issuer.hpp"
 #include "workers/janitor.hpp"
 #include "workers/notifier.hpp"

@@ -59,7 +59,7 @@ PrivateCluster::PrivateCluster(const fs::path& folder)
 std::string PrivateCluster::new_database(const std::string& name) {
   execute(cluster_.url(), "CREATE DATABASE " + name);
   store::Database database({.url = cluster_.url(name)});
-  store::migrate(database, CustomersConfig{});
+  store::migrate(database, {});
   return cluster_.url(name);
 }
 

@@ -13,7 +13,7 @@
 #include "bench/report.hpp"
 #include "bench/simulated_worker.hpp"
 #include "bench/virtual_clock.hpp"
-#include "config/config.hpp"
+#include "config/renewal.hpp"
 #include "store/sql.hpp"
 
 /// One day's renewals of a large portfolio, in virtual time and without a network: what finding them costs,

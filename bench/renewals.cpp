@@ -14,7 +14,7 @@
 #include "bench/report.hpp"
 #include "bench/simulated_worker.hpp"
 #include "bench/virtual_clock.hpp"
-#include "config/config.hpp"
+#include "config/renewal.hpp"
 #include "store/sql.hpp"
 
 /// The life of certificates that were imported at once, in virtual time and without a network.

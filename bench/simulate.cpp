@@ -22,7 +22,7 @@
 #include "bench/simulated_worker.hpp"
 #include "bench/simulation_plot.hpp"
 #include "bench/virtual_clock.hpp"
-#include "config/config.hpp"
+#include "config/renewal.hpp"
 #include "issuance/rate_limits.hpp"
 #include "store/rate_limits.hpp"
 #include "store/sql.hpp"
@@ -153,10 +153,8 @@ class Simulation {
   void start() {
     {
       store::Database database({.url = url_});
-      CaConfig ca;
-      ca.directory = simulated_directory;
       if (!scenario_.is_unknown)
-        store::set_rate_limits(database, simulated_directory, issuance::limits_of(ca));
+        store::set_rate_limits(database, simulated_directory, issuance::limits_of(simulated_directory));
     }
     install_virtual_clock(connection_);
     pqxx::nontransaction statements(connection_);

@@ -4,7 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "config/config.hpp"
+#include "config/renewal.hpp"
+#include "config/retry.hpp"
 #include "issuance/renewal_time.hpp"
 #include "store/sql.hpp"
 

@@ -6,6 +6,7 @@
 
 #include "base/log.hpp"
 #include "base/this_host.hpp"
+#include "config/config.hpp"
 #include "store/migrations.hpp"
 
 namespace csrq::workers {

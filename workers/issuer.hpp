@@ -10,11 +10,14 @@
 #include <thread>
 #include <vector>
 
-#include "config/config.hpp"
 #include "base/mutex.hpp"
 #include "issuance/issuance.hpp"
 #include "workers/lease_book.hpp"
 #include "workers/task_queue.hpp"
+
+namespace csrq {
+struct Config;
+}  // namespace csrq
 
 namespace csrq::workers {
 

@@ -1,6 +1,6 @@
 #include "workers/janitor.hpp"
 
-#include "issuance/rate_limits.hpp"
+#include "issuance/put_in_force.hpp"
 
 namespace csrq::workers {
 namespace {
@@ -11,8 +11,8 @@ constexpr std::chrono::seconds pause{30};
 
 Janitor::Janitor(store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts)
     : database_(database), cas_(cas), accounts_(accounts) {
-  store::set_ca_policies(database, cas.configs());
-  for (const CaConfig& ca : cas.configs()) issuance::put_limits_in_force(database, ca);
+  issuance::put_policies_in_force(database, cas);
+  issuance::put_limits_in_force(database, cas);
 }
 
 void Janitor::start() {

@@ -6,7 +6,7 @@
 
 #include "base/secret.hpp"
 #include "base/time.hpp"
-#include "config/config.hpp"
+#include "config/notify.hpp"
 #include "http/client.hpp"
 #include "http/mail.hpp"
 #include "store/notifications.hpp"

@@ -2,11 +2,14 @@
 
 #include <functional>
 
-#include "config/config.hpp"
 #include "issuance/ca_pool.hpp"
 #include "store/database.hpp"
 #include "workers/notification_channels.hpp"
 #include "workers/rounds.hpp"
+
+namespace csrq {
+struct NotifyConfig;
+}  // namespace csrq
 
 namespace csrq::workers {
 

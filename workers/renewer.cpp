@@ -1,6 +1,7 @@
 #include "workers/renewer.hpp"
 
 #include "base/log.hpp"
+#include "config/renewal.hpp"
 #include "issuance/issuers.hpp"
 #include "store/incidents.hpp"
 #include "store/renewals.hpp"

@@ -5,6 +5,10 @@
 #include "issuance/renewal_windows.hpp"
 #include "workers/rounds.hpp"
 
+namespace csrq {
+struct RenewalConfig;
+}  // namespace csrq
+
 namespace csrq::workers {
 
 /// Plans renewals, every half minute: asks CAs when they want their certificates renewed, makes the

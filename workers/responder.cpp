@@ -5,6 +5,7 @@
 #include "base/descriptors.hpp"
 #include "base/log.hpp"
 #include "challenges/http_01.hpp"
+#include "config/challenges.hpp"
 #include "store/ledger.hpp"
 #include "store/migrations.hpp"
 

@@ -2,9 +2,12 @@
 
 #include <string>
 
-#include "config/config.hpp"
 #include "http/server.hpp"
 #include "store/database.hpp"
+
+namespace csrq {
+struct Http01Config;
+}  // namespace csrq
 
 namespace csrq::workers {
 

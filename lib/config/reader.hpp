@@ -12,7 +12,7 @@
 #include "base/network.hpp"
 #include "base/time.hpp"
 
-/// Reading of a YAML file that finds every mistake in one go. For config.cpp only.
+/// Reading of a YAML file that finds every mistake in one go. For this folder only.
 namespace csrq {
 
 /// What is wrong with a file, line by line. Lines count from 1.

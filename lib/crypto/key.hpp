@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/secret.hpp"
-#include "config/config.hpp"
+#include "crypto/key_type.hpp"
 
 struct evp_pkey_st;  // OpenSSL's EVP_PKEY: its headers stay in this folder
 

@@ -9,6 +9,7 @@
 #include "acme/problem.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "config/accounts.hpp"
 #include "crypto/jws.hpp"
 #include "issuance/registered_domain.hpp"
 #include "store/rate_limits.hpp"
@@ -88,8 +89,8 @@ std::shared_ptr<Accounts::Entry> Accounts::entry(const store::AccountOwner& owne
 
 store::AccountOwner Accounts::owner_of(const PooledCa& ca, const std::string& customer,
                                        const std::vector<std::string>& names) const {
-  return {.ca = ca.config.name,
-          .directory = ca.config.directory,
+  return {.ca = ca.name(),
+          .directory = ca.directory(),
           .policy = config_.policy,
           .owner = owner_name(config_.policy, customer, names)};
 }
@@ -132,7 +133,7 @@ std::shared_ptr<const OpenAccount> Accounts::register_again(PooledCa& ca, const 
     return other;
   log::warning(
       "the CA no longer knows an account; its key is registered again",
-      {{"ca", ca.config.name}, {"owner", account.owner.owner}, {"account_url", account.signer.account_url}});
+      {{"ca", ca.name()}, {"owner", account.owner.owner}, {"account_url", account.signer.account_url}});
   OpenAccount renewed = account;
   register_key(ca, renewed);
   cached->account = std::make_shared<const OpenAccount>(std::move(renewed));
@@ -233,7 +234,7 @@ void Accounts::begin_registration(PooledCa& ca, OpenAccount& account) {
   }
   replace_refused_key(account);
   if (const std::optional<store::NotYet> not_yet =
-          store::take_account_token(database_, ca.config.directory, account.id, account.signer.account_url)) {
+          store::take_account_token(database_, ca.directory(), account.id, account.signer.account_url)) {
     store::registration_unanswered(database_, account.id);
     throw Error({.failure_class = FailureClass::limited,
                  .code = not_yet->code,
@@ -275,7 +276,7 @@ void Accounts::give_up(PooledCa& ca, const OpenAccount& account, Failure refusal
     if (status) refusal.failure_class = FailureClass::transient;
     throw Error(std::move(refusal));
   }
-  log::error("an account has ended at its CA; its rows wait", {{"ca", ca.config.name},
+  log::error("an account has ended at its CA; its rows wait", {{"ca", ca.name()},
                                                                {"owner", account.owner.owner},
                                                                {"account_url", account.signer.account_url},
                                                                {"cause", refusal.detail}});
@@ -287,10 +288,10 @@ void Accounts::give_up(PooledCa& ca, const OpenAccount& account, Failure refusal
 
 void Accounts::put_in_force(const CaPool& cas) {
   for (const PooledCa* ca : cas.all())
-    if (const std::int64_t woken = store::settings_in_force(database_, ca->config.name, ca->config.directory,
+    if (const std::int64_t woken = store::settings_in_force(database_, ca->name(), ca->directory(),
                                                             registration_settings(*ca, config_)))
       log::info("the configuration has changed; rows whose account was refused are due",
-                {{"ca", ca->config.name}, {"rows", woken}});
+                {{"ca", ca->name()}, {"rows", woken}});
 }
 
 }  // namespace csrq::issuance

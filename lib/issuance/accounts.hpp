@@ -11,12 +11,15 @@
 #include <vector>
 
 #include "acme/ca.hpp"
-#include "config/config.hpp"
 #include "base/mutex.hpp"
 #include "crypto/sealed_key.hpp"
 #include "issuance/ca_pool.hpp"
 #include "issuance/registration.hpp"
 #include "store/accounts.hpp"
+
+namespace csrq {
+struct AccountsConfig;
+}  // namespace csrq
 
 namespace csrq::issuance {
 

@@ -38,20 +38,20 @@ std::string paused_name(const Failure& failure, const std::vector<std::string>& 
 
 store::Alarm name_alarm(const Task& task, const Failure& failure) {
   const std::string name = paused_name(failure, task.csr->names);
-  return {.key = "name:" + task.ca->config.directory + " " + name,
+  return {.key = "name:" + task.ca->directory() + " " + name,
           .code = failure.code,
-          .detail = task.ca->config.name + " issues nothing for " + name + ": " + failure.detail,
-          .directory = task.ca->config.directory,
+          .detail = task.ca->name() + " issues nothing for " + name + ": " + failure.detail,
+          .directory = task.ca->directory(),
           .owner = std::nullopt,
           .request = store::number(task.claim.fence.request)};
 }
 
 /// Over when this row is issued: then the CA finishes with orders again, as far as it is known.
 store::Alarm stuck_orders_alarm(const Task& task, const Failure& failure) {
-  return {.key = "orders:" + task.ca->config.directory,
+  return {.key = "orders:" + task.ca->directory(),
           .code = failure.code,
-          .detail = task.ca->config.name + " does not finish with orders: " + failure.detail,
-          .directory = task.ca->config.directory,
+          .detail = task.ca->name() + " does not finish with orders: " + failure.detail,
+          .directory = task.ca->directory(),
           .owner = std::nullopt,
           .request = store::number(task.claim.fence.request)};
 }

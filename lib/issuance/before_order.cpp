@@ -1,5 +1,6 @@
 #include "store/before_order.hpp"
 
+#include "config/cas.hpp"
 #include "crypto/digest.hpp"
 #include "issuance/issuance.hpp"
 
@@ -14,7 +15,7 @@ std::string demand_sha256(const Task& task) {
     demand += std::to_string(field.size()) + ":" + field;
   };
   for (const std::string& name : task.csr->names) add(name);
-  add(task.ca->config.directory);
+  add(task.ca->directory());
   add(first_not_empty(task.claim.profile, task.ca->config.profile));
   add(first_not_empty(task.claim.preferred_chain, task.ca->config.preferred_chain));
   if (task.csr->must_staple) add("must-staple");

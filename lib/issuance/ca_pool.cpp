@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
-#include "acme/external_account.hpp"
 #include "base/error.hpp"
+#include "config/config.hpp"
+#include "issuance/external_account.hpp"
 #include "issuance/rate_limits.hpp"
 
 namespace csrq::issuance {
@@ -29,7 +30,7 @@ acme::RequestRates request_rates_of(const CaConfig& config) {
 
 std::optional<acme::ExternalAccountBinding> binding_of(const CaConfig& config) {
   if (!config.eab) return std::nullopt;
-  return acme::read_external_account_binding(config);
+  return read_external_account_binding(config);
 }
 
 }  // namespace
@@ -37,10 +38,10 @@ std::optional<acme::ExternalAccountBinding> binding_of(const CaConfig& config) {
 PooledCa::PooledCa(const CaConfig& ca_config)
     : config(ca_config),
       binding(binding_of(ca_config)),
-      is_limited(!limits_of(ca_config).empty()),
+      is_limited(!limits_of(ca_config.directory, ca_config.limits).empty()),
       client(http::ClientOptions{.ca_file = ca_config.ca_file, .connections = ca_config.connections}),
       ca(ca_config.name, ca_config.directory, client, request_rates_of(ca_config)),
-      roots(ca_config),
+      roots(ca_config.roots_file, ca_config.ca_file),
       free_slots_(ca_config.orders_in_flight) {}
 
 bool PooledCa::is_news_of_chain(const std::string& preferred_chain) {
@@ -72,23 +73,16 @@ PooledCa& CaPool::find(const std::string& name) const {
 }
 
 PooledCa* CaPool::find_by_directory(const std::string& directory) const {
-  const auto found = std::ranges::find_if(
-      cas_, [&](const auto& entry) { return entry.second->config.directory == directory; });
+  const auto found =
+      std::ranges::find_if(cas_, [&](const auto& entry) { return entry.second->directory() == directory; });
   return found == cas_.end() ? nullptr : found->second.get();
-}
-
-std::vector<CaConfig> CaPool::configs() const {
-  std::vector<CaConfig> configs;
-  configs.reserve(cas_.size());
-  for (const auto& [name, ca] : cas_) configs.push_back(ca->config);
-  return configs;
 }
 
 std::vector<std::string> CaPool::directories_in_reach() const {
   std::vector<std::string> directories;
   directories.reserve(cas_.size());
   for (const auto& [name, ca] : cas_)
-    if (!ca->outage.remaining(Outage::Clock::now())) directories.push_back(ca->config.directory);
+    if (!ca->outage.remaining(Outage::Clock::now())) directories.push_back(ca->directory());
   return directories;
 }
 

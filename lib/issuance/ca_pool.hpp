@@ -10,12 +10,16 @@
 
 #include "acme/account.hpp"
 #include "acme/ca.hpp"
-#include "config/config.hpp"
 #include "base/mutex.hpp"
 #include "http/client.hpp"
 #include "issuance/known_roots.hpp"
 #include "issuance/outage.hpp"
 #include "issuance/poll_pace.hpp"
+
+namespace csrq {
+struct CaConfig;
+struct Config;
+}  // namespace csrq
 
 namespace csrq::issuance {
 
@@ -38,13 +42,16 @@ class OrderSlot {
   std::atomic<int>* free_{nullptr};
 };
 
-/// A configured CA as this process uses it. Thread-safe. Throws UsageError if its `ca_file` or its MAC key
-/// cannot be used.
+/// A configured CA as this process uses it. Thread-safe.
 class PooledCa {
  public:
+  /// `ca_config` must outlive this. Throws UsageError if its `ca_file` or its MAC key cannot be used.
   explicit PooledCa(const CaConfig& ca_config);
 
-  const CaConfig config;
+  const std::string& name() const { return ca.name(); }
+  const std::string& directory() const { return ca.directory_url(); }
+
+  const CaConfig& config;
   const std::optional<acme::ExternalAccountBinding> binding;  ///< what the CA wants of a new account
   std::atomic<bool> is_limited;  ///< rate limits of it are known, configured or learnt
   http::Client client;
@@ -75,15 +82,13 @@ struct CaPace {
 /// Every configured CA, ready to use. Nothing is requested before a CA is first used.
 class CaPool {
  public:
-  /// Throws UsageError if a CA's files cannot be used.
+  /// `config` must outlive this. Throws UsageError if a CA's files cannot be used.
   explicit CaPool(const Config& config);
 
   /// The CA of that name, the default one for an empty name. Throws Error{permanent, "unknown_ca"}.
   PooledCa& find(const std::string& name) const;
   /// The CA with that directory, wherever it is configured; null if none is.
   PooledCa* find_by_directory(const std::string& directory) const;
-  /// The configuration of each.
-  std::vector<CaConfig> configs() const;
   /// Directories of the CAs that are in reach as far as this process knows.
   std::vector<std::string> directories_in_reach() const;
   /// How long no CA at all is to be asked; nothing if one may be.

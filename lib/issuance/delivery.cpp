@@ -27,7 +27,7 @@ void warn_of_missing_chain(PooledCa& ca, const acme::ChainPreference& preference
   if (!ca.is_news_of_chain(preference.issuer)) return;
   const bool is_unknown_root = !preference.fingerprint().empty() && preference.roots.empty();
   log::warning("the CA offers no chain that is preferred_chain; its default chain is used",
-               {{"ca", ca.config.name},
+               {{"ca", ca.name()},
                 {"preferred_chain", preference.issuer},
                 {"cause", is_unknown_root ? "no root with this fingerprint is known: name a file that has it "
                                             "in the CA's roots_file"
@@ -69,9 +69,8 @@ DeliveredChain Issuance::completed(const Task& task, const crypto::ChainDemand& 
                                    std::vector<Certificate> alone) {
   // First what is at hand: the issuers that were sent before are in the database, and many.
   if (is_below_root(alone.back(), task.ca->roots.all())) return {.chain = std::move(alone)};
-  DeliveredChain delivered{
-      .chain = crypto::continued_chain(std::move(alone), former_issuers(database_, task.ca->config.directory),
-                                       demand.at)};
+  DeliveredChain delivered{.chain = crypto::continued_chain(
+                               std::move(alone), former_issuers(database_, task.ca->directory()), demand.at)};
   const Certificate& top = delivered.chain.back();
   const bool is_below_known_root = std::ranges::any_of(
       task.ca->roots.all(), [&](const Certificate& root) { return top.is_issued_by(root); });

@@ -1,6 +1,7 @@
 #include <map>
 
 #include "base/log.hpp"
+#include "config/cas.hpp"
 #include "issuance/issuance.hpp"
 
 namespace csrq::issuance {
@@ -50,17 +51,17 @@ Duration with_fallback(const Task& task, Duration wait) {
 /// that is open there (`open_directory`) is gone on with.
 void Issuance::fall_back(Task& task, const std::string& open_directory) const {
   PooledCa& ca = cas_.find(task.ca->config.fallback_ca);
-  if (open_directory != ca.config.directory) {
+  if (open_directory != ca.directory()) {
     const std::string reason = why_not(task, ca);
     if (!reason.empty()) {
       log::warning(
           "a row does not go to the fallback CA",
-          {{"request", store::number(task.claim.fence.request)}, {"ca", ca.config.name}, {"cause", reason}});
+          {{"request", store::number(task.claim.fence.request)}, {"ca", ca.name()}, {"cause", reason}});
       return;
     }
     log::info("a row goes to the fallback CA", {{"request", store::number(task.claim.fence.request)},
-                                                {"ca", ca.config.name},
-                                                {"instead_of", task.ca->config.name}});
+                                                {"ca", ca.name()},
+                                                {"instead_of", task.ca->name()}});
   }
   task.ca = &ca;
   task.at_fallback = true;

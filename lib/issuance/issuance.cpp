@@ -7,6 +7,7 @@
 #include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "config/config.hpp"
 #include "issuance/alarms.hpp"
 #include "issuance/order_failure.hpp"
 #include "issuance/rate_limits.hpp"
@@ -81,13 +82,15 @@ bool has_expired(const acme::Order& order, Time now) {
 Issuance::Issuance(const Config& config, store::Database& database, const store::DatabaseClock& clock,
                    CaPool& cas, Accounts& accounts)
     : config_(config),
+      retry_(config.retry),
+      renewal_(config.renewal),
       database_(database),
       clock_(clock),
       cas_(cas),
       accounts_(accounts),
       resolver_(config.dns.server) {
   if (config.challenges.http_01.self_check)
-    self_checks_.emplace(config.challenges.http_01,
+    self_checks_.emplace(config.challenges.http_01.self_check_networks,
                          std::min({config.worker.threads, config.worker.in_flight, cas.orders_in_flight()}));
 }
 
@@ -133,7 +136,7 @@ Progress Issuance::record_outcome_plainly(const Task& task, std::string_view cau
                   .retry_after = {}};
   log::error("what became of a step could not be written down",
              {{"request", store::number(task.claim.fence.request)}, {"cause", cause}});
-  const bool written = store::record_failure(database_, task.claim.fence, failure, config_.retry.schedule);
+  const bool written = store::record_failure(database_, task.claim.fence, failure, retry_.schedule);
   return {.kind = written ? Progress::Kind::failed : Progress::Kind::dropped,
           .wait = {},
           .failure = std::move(failure)};
@@ -230,7 +233,7 @@ Progress Issuance::wait_for_slot(Task& task) {
   return put_off(task, 5s,
                  {.failure_class = FailureClass::limited,
                   .code = "ca_full",
-                  .detail = "as many orders are under way at the CA " + task.ca->config.name +
+                  .detail = "as many orders are under way at the CA " + task.ca->name() +
                             " as this worker may have there (orders_in_flight)",
                   .problem = {},
                   .retry_after = {}});
@@ -246,7 +249,7 @@ std::optional<Progress> Issuance::wait_for_ca(Task& task) {
       task, *out + jitter,
       {.failure_class = FailureClass::transient,
        .code = "ca_out_of_reach",
-       .detail = "the CA " + task.ca->config.name + " is out of reach; csrq looks again by itself",
+       .detail = "the CA " + task.ca->name() + " is out of reach; csrq looks again by itself",
        .problem = {},
        .retry_after = {}});
 }
@@ -384,9 +387,9 @@ Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order&
        .not_before = leaf.not_before(),
        .not_after = leaf.not_after(),
        .renew_at =
-           std::max(renewal_time(leaf.not_before(), leaf.not_after(), config_.renewal.at_remaining, jitter),
+           std::max(renewal_time(leaf.not_before(), leaf.not_after(), renewal_.at_remaining, jitter),
                     // Not at once again, however old the certificate is that the CA hands out, be it expired.
-                    clock_.now() + std::max(first_retry(config_.retry),
+                    clock_.now() + std::max(first_retry(retry_),
                                             std::min<Duration>(24h, (leaf.not_after() - clock_.now()) / 10))),
        .warning = warning});
   return {.kind = written ? Progress::Kind::issued : Progress::Kind::dropped,

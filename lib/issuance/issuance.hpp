@@ -7,7 +7,6 @@
 #include "acme/order.hpp"
 #include "base/error.hpp"
 #include "challenges/solver.hpp"
-#include "config/config.hpp"
 #include "crypto/chain.hpp"
 #include "dns/resolver.hpp"
 #include "issuance/accounts.hpp"
@@ -18,6 +17,12 @@
 #include "store/database_clock.hpp"
 #include "store/jobs.hpp"
 #include "store/ledger.hpp"
+
+namespace csrq {
+struct Config;
+struct RenewalConfig;
+struct RetryConfig;
+}  // namespace csrq
 
 namespace csrq::issuance {
 
@@ -211,6 +216,8 @@ class Issuance {
   Duration hold_others(const Task& task, const Failure& failure, Duration least);
 
   const Config& config_;
+  const RetryConfig& retry_;
+  const RenewalConfig& renewal_;
   store::Database& database_;
   const store::DatabaseClock& clock_;
   CaPool& cas_;

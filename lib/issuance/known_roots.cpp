@@ -39,11 +39,12 @@ std::vector<Certificate> certificates_in(const std::string& file) {
 
 }  // namespace
 
-KnownRoots::KnownRoots(const CaConfig& ca) : files_{ca.roots_file.empty() ? system_roots : ca.roots_file} {
-  if (!ca.roots_file.empty() && certificates_in(ca.roots_file).empty())
-    throw UsageError("roots_file " + ca.roots_file +
+KnownRoots::KnownRoots(const std::string& roots_file, const std::string& ca_file)
+    : files_{roots_file.empty() ? system_roots : roots_file} {
+  if (!roots_file.empty() && certificates_in(roots_file).empty())
+    throw UsageError("roots_file " + roots_file +
                      " cannot be read or holds no certificate; give it a PEM file");
-  if (!ca.ca_file.empty()) files_.push_back(ca.ca_file);
+  if (!ca_file.empty()) files_.push_back(ca_file);
 }
 
 const std::vector<Certificate>& KnownRoots::all() const {

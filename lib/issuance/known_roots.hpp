@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "config/config.hpp"
 #include "crypto/certificate.hpp"
 
 namespace csrq::issuance {
@@ -14,8 +13,8 @@ namespace csrq::issuance {
 /// certificates below one root. Read when first asked for. Thread-safe.
 class KnownRoots {
  public:
-  /// Throws UsageError if `roots_file` cannot be read or holds no certificate.
-  explicit KnownRoots(const CaConfig& ca);
+  /// Either may be empty. Throws UsageError if `roots_file` cannot be read or holds no certificate.
+  KnownRoots(const std::string& roots_file, const std::string& ca_file);
 
   const std::vector<crypto::Certificate>& all() const;
 

@@ -8,6 +8,7 @@
 #include "acme/order.hpp"
 #include "acme/pacer.hpp"
 #include "base/log.hpp"
+#include "config/renewal.hpp"
 #include "issuance/issuance.hpp"
 #include "store/renewal_info.hpp"
 
@@ -116,7 +117,7 @@ std::optional<acme::Order> Issuance::order_for_intent(Task& task, acme::Session&
 
 /// RFC 9773 §5: for a renewal under the account that got the certificate which is in the row.
 std::string Issuance::certificate_to_replace(const Task& task) {
-  if (task.claim.kind != store::JobKind::renew || !config_.renewal.ari) return {};
+  if (task.claim.kind != store::JobKind::renew || !renewal_.ari) return {};
   if (task.claim.failures >= most_failures_replacing) return {};
   if (task.ca->ca.directory()->renewal_info.empty()) return {};
   return store::certificate_to_replace(database_, task.claim.fence.request, task.account->id);

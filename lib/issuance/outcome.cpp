@@ -5,6 +5,7 @@
 #include "acme/problem.hpp"
 #include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
+#include "config/retry.hpp"
 #include "issuance/alarms.hpp"
 #include "issuance/issuance.hpp"
 #include "issuance/rate_limits.hpp"
@@ -60,7 +61,7 @@ std::vector<std::string> paused_names(const Task& task, const Failure& failure) 
 }  // namespace
 
 void Issuance::ca_answers(PooledCa& ca) {
-  if (ca.outage.answered(Outage::Clock::now())) log::info("a CA answers again", {{"ca", ca.config.name}});
+  if (ca.outage.answered(Outage::Clock::now())) log::info("a CA answers again", {{"ca", ca.name()}});
 }
 
 /// The CA may be out of reach, as far as this failure tells, which is then written into `outage`. Where the
@@ -77,8 +78,7 @@ bool Issuance::is_outage(Task& task, const Failure& failure) {
   if (task.unanswered >= most_unanswered && task.ca->outage.answered_since(task.unanswered_since))
     return false;
   if (task.ca->outage.failed(sent, now, failure.detail))
-    log::error("a CA is out of reach; its rows wait",
-               {{"ca", task.ca->config.name}, {"cause", failure.detail}});
+    log::error("a CA is out of reach; its rows wait", {{"ca", task.ca->name()}, {"cause", failure.detail}});
   return true;
 }
 
@@ -120,7 +120,7 @@ Progress Issuance::record_outcome(Task& task, Failure failure) {
   }
   if (failure.failure_class == FailureClass::administrative) raise_alarm(database_, accounts_, task, failure);
   // An answer that names a far day does not stop a row for longer than its failures do.
-  const std::vector<Duration>& schedule = config_.retry.schedule;
+  const std::vector<Duration>& schedule = retry_.schedule;
   if (failure.retry_after && !schedule.empty())
     failure.retry_after = std::min(*failure.retry_after, schedule.back());
   const bool written = store::record_failure(database_, task.claim.fence, failure, schedule);
@@ -211,7 +211,7 @@ Duration Issuance::hold_others(const Task& task, const Failure& failure, Duratio
   if (limit.scope == LimitScope::registered_domain && limit.subject.empty() && domains.size() > 1)
     return alone;
   return store::write_hold(database_,
-                           {.directory = task.ca->config.directory,
+                           {.directory = task.ca->directory(),
                             .account = task.account ? task.account->id : store::AccountId{},
                             .request = task.claim.fence.request,
                             .limit = limit,

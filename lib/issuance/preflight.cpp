@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.hpp"
+#include "config/accepts.hpp"
 #include "issuance/host_name.hpp"
 
 namespace csrq::issuance {

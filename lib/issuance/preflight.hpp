@@ -5,15 +5,18 @@
 
 #include "base/identifier.hpp"
 #include "challenges/solver.hpp"
-#include "config/config.hpp"
 #include "crypto/csr.hpp"
+
+namespace csrq {
+struct AcceptsConfig;
+}  // namespace csrq
 
 namespace csrq::issuance {
 
 /// What a CSR is held against.
 struct PreflightRules {
   int max_names{100};
-  AcceptsConfig accepts{};             ///< what its CA takes
+  const AcceptsConfig& accepts;        ///< what its CA takes
   const challenges::Solver* solver{};  ///< how control of the names will be proved; not null
 };
 

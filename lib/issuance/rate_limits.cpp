@@ -18,14 +18,12 @@ constexpr Duration an_hour = 1h;
 constexpr Duration a_week = std::chrono::hours(7 * 24);
 constexpr Duration a_day = std::chrono::hours(24);
 
-using Limits = std::map<std::string, RateLimit>;
-
 RateLimit known(int burst, Duration period, bool renewals_exempt = false) {
   return {.burst = burst, .period = period, .renewals_exempt = renewals_exempt, .built_in = true};
 }
 
 /// https://letsencrypt.org/docs/rate-limits/ as of 2026-08-05.
-Limits of_lets_encrypt() {
+RateLimits of_lets_encrypt() {
   return {{"new_accounts_per_address", known(10, 3 * an_hour)},
           {"new_orders_per_account", known(300, 3 * an_hour, true)},
           {"certificates_per_registered_domain", known(50, a_week, true)},
@@ -35,7 +33,7 @@ Limits of_lets_encrypt() {
 }
 
 /// https://letsencrypt.org/docs/staging-environment/
-Limits of_lets_encrypt_staging() {
+RateLimits of_lets_encrypt_staging() {
   return {{"new_accounts_per_address", known(50, 3 * an_hour)},
           {"new_orders_per_account", known(1500, 3 * an_hour, true)},
           {"certificates_per_registered_domain", known(30'000, a_week, true)},
@@ -57,9 +55,9 @@ std::string network_of(const std::string& address) {
 
 }  // namespace
 
-std::map<std::string, RateLimit> limits_of(const CaConfig& ca) {
-  Limits limits = ca.limits;
-  switch (known_ca(ca.directory)) {
+RateLimits limits_of(const std::string& directory, RateLimits configured) {
+  RateLimits limits = std::move(configured);
+  switch (known_ca(directory)) {
     case KnownCa::lets_encrypt:
       limits.merge(of_lets_encrypt());
       break;
@@ -84,19 +82,18 @@ std::vector<std::string> limited_domains(const std::vector<std::string>& names) 
   return domains;
 }
 
-void put_limits_in_force(store::Database& database, const CaConfig& ca) {
-  const Limits limits = limits_of(ca);
+void put_limits_in_force(store::Database& database, const std::string& directory, const RateLimits& limits) {
   if (const auto limit = limits.find("certificates_per_registered_domain"); limit != limits.end()) {
     std::vector<std::string> domains;
     std::vector<std::string> issued_at;
-    for (const auto& certificate : store::certificates_to_seed(database, ca.directory, limit->second))
+    for (const auto& certificate : store::certificates_to_seed(database, directory, limit->second))
       for (const std::string& domain : limited_domains(certificate.names)) {
         domains.push_back(domain);
         issued_at.push_back(certificate.issued_at);
       }
-    if (!domains.empty()) store::seed_domains(database, ca.directory, limit->second, domains, issued_at);
+    if (!domains.empty()) store::seed_domains(database, directory, limit->second, domains, issued_at);
   }
-  store::set_rate_limits(database, ca.directory, limits);
+  store::set_rate_limits(database, directory, limits);
 }
 
 }  // namespace csrq::issuance

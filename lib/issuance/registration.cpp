@@ -3,16 +3,18 @@
 #include <algorithm>
 #include <array>
 
-#include "acme/external_account.hpp"
 #include "acme/problem.hpp"
 #include "base/encoding.hpp"
 #include "base/text.hpp"
+#include "config/accounts.hpp"
+#include "config/cas.hpp"
 #include "crypto/digest.hpp"
+#include "issuance/external_account.hpp"
 
 namespace csrq::issuance {
 namespace {
 
-std::string_view name_of(KeyType type) {
+std::string_view name_of(crypto::KeyType type) {
   constexpr auto names =
       std::to_array<std::string_view>({"ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"});
   return names.at(static_cast<std::size_t>(type));
@@ -28,7 +30,7 @@ std::string_view key_type_for(const std::vector<std::string>& algorithms) {
 }
 
 std::string key_remedy(const std::vector<std::string>& algorithms, const crypto::PrivateKey& key,
-                       KeyType key_type) {
+                       crypto::KeyType key_type) {
   const std::string ours = "accounts.key_type is " + std::string(name_of(key_type)) + ", which signs with " +
                            std::string(key.jws_algorithm());
   if (algorithms.empty()) return ours + ": set it to another";
@@ -38,10 +40,10 @@ std::string key_remedy(const std::vector<std::string>& algorithms, const crypto:
 }
 
 std::string binding_remedy(const PooledCa& ca) {
-  const std::string section = "cas." + ca.config.name + ".eab";
+  const std::string section = "cas." + ca.name() + ".eab";
   if (!ca.binding) return "get a key id and a MAC key from the CA and set " + section;
   std::string text = "check kid and MAC key of " + section + " (" + ca.config.eab.value().hmac_key_file + ")";
-  if (acme::is_encoded_twice(*ca.binding))
+  if (is_encoded_twice(*ca.binding))
     text += "; this key is base64 of base64: decode it once and write down what comes out";
   return text;
 }
@@ -71,11 +73,11 @@ std::string registration_settings(const PooledCa& ca, const AccountsConfig& acco
 }
 
 std::string registration_remedy(const Error& refusal, const PooledCa& ca, const crypto::PrivateKey& key,
-                                KeyType key_type) {
+                                crypto::KeyType key_type) {
   const auto* answer = dynamic_cast<const acme::Refusal*>(&refusal);
   if (!answer) return {};  // csrq's own sentence, which says what helps
   const acme::Problem& problem = answer->problem();
-  const std::string section = "cas." + ca.config.name;
+  const std::string section = "cas." + ca.name();
   if (problem.is("badSignatureAlgorithm") || problem.is("badPublicKey"))
     return key_remedy(problem.algorithms, key, key_type);
   if (problem.is("invalidContact") || problem.is("unsupportedContact"))

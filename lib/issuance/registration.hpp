@@ -8,6 +8,10 @@
 #include "issuance/ca_pool.hpp"
 #include "store/accounts.hpp"
 
+namespace csrq {
+struct AccountsConfig;
+}  // namespace csrq
+
 namespace csrq::issuance {
 
 /// An account cannot be used before a person acts, or its CA changes its mind. Rows that need the account
@@ -32,6 +36,6 @@ std::string registration_settings(const PooledCa& ca, const AccountsConfig& acco
 
 /// Which setting helps against this refusal of newAccount, which was sent for `key`: "check …".
 std::string registration_remedy(const Error& refusal, const PooledCa& ca, const crypto::PrivateKey& key,
-                                KeyType key_type);
+                                crypto::KeyType key_type);
 
 }  // namespace csrq::issuance

@@ -83,7 +83,7 @@ struct RenewalWindows::Asking {
 };
 
 RenewalWindows::RenewalWindows(store::Database& database, CaPool& cas) : database_(database), cas_(cas) {
-  for (const PooledCa* ca : cas.all()) asking_.try_emplace(ca->config.directory, std::make_unique<Asking>());
+  for (const PooledCa* ca : cas.all()) asking_.try_emplace(ca->directory(), std::make_unique<Asking>());
 }
 
 RenewalWindows::~RenewalWindows() = default;

@@ -15,8 +15,8 @@ constexpr int share_of_threads = 4;
 constexpr auto longest_stay = std::chrono::seconds(5);
 constexpr std::size_t most_octets = 4 << 10;  // a response has about 90
 
-http::ClientOptions client_options(const Http01Config& config) {
-  const auto may_connect = [networks = config.self_check_networks](const IpOctets& address) {
+http::ClientOptions client_options(std::vector<Network> entered) {
+  const auto may_connect = [networks = std::move(entered)](const IpOctets& address) {
     return is_public(address) || std::ranges::any_of(networks, [&](const Network& network) {
              return network.contains(address) || network.contains(untranslated(address));
            });
@@ -26,8 +26,8 @@ http::ClientOptions client_options(const Http01Config& config) {
 
 }  // namespace
 
-SelfChecks::SelfChecks(const Http01Config& config, int threads)
-    : client_(client_options(config)), places_(threads / share_of_threads) {}
+SelfChecks::SelfChecks(std::vector<Network> networks, int threads)
+    : client_(client_options(std::move(networks))), places_(threads / share_of_threads) {}
 
 bool SelfChecks::have_seen(std::vector<Response>& responses, const challenges::Solver& solver,
                            const std::string& customer) {

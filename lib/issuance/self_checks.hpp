@@ -6,8 +6,9 @@
 
 #include "acme/authorization.hpp"
 #include "base/identifier.hpp"
+#include "base/network.hpp"
+#include "base/time.hpp"
 #include "challenges/solver.hpp"
-#include "config/config.hpp"
 #include "http/client.hpp"
 #include "issuance/fair_places.hpp"
 
@@ -26,8 +27,8 @@ struct Response {
 /// and keeps most threads free of it. Thread-safe.
 class SelfChecks {
  public:
-  /// `threads`: how many take steps.
-  SelfChecks(const Http01Config& config, int threads);
+  /// `networks`: that it may enter beside the public ones. `threads`: how many take steps.
+  SelfChecks(std::vector<Network> networks, int threads);
 
   /// Looks at the responses that were not seen yet. False: some are still unseen, since other rows have the
   /// places, or this row had to leave its place to one; call again after `pause`. Waits for the network, for

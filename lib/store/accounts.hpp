@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "base/account_policy.hpp"
 #include "base/error.hpp"
 #include "base/status.hpp"
-#include "config/config.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "config/config.hpp"
+#include "base/customer_policy.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
 

@@ -6,7 +6,6 @@
 
 #include "base/log.hpp"
 #include "store/jobs.hpp"
-#include "store/policy_name.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {
@@ -66,12 +65,13 @@ PendingAuthorization pending_in(const pqxx::row& row) {
 
 }  // namespace
 
-void set_ca_policies(Database& database, const std::vector<CaConfig>& cas) {
+void set_ca_policies(Database& database, const std::vector<CaPolicy>& policies) {
   database.run([&](pqxx::transaction_base& transaction) {
-    for (const CaConfig& ca : cas)
-      execute(transaction, "SELECT csrq.set_ca_policy($1, $2, $3, $4)",
-              {ca.directory, ca.name, ca.abandoned == AbandonedPolicy::expire ? "expire" : "deactivate",
-               ca.deactivate_per_hour});
+    for (const CaPolicy& policy : policies)
+      execute(
+          transaction, "SELECT csrq.set_ca_policy($1, $2, $3, $4)",
+          {policy.directory, policy.ca, policy.abandoned == AbandonedPolicy::expire ? "expire" : "deactivate",
+           policy.deactivate_per_hour});
   });
 }
 

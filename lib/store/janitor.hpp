@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/abandoned_policy.hpp"
 #include "base/error.hpp"
 #include "base/status.hpp"
-#include "config/config.hpp"
 #include "store/accounts.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
@@ -16,8 +16,15 @@
 /// their commit.
 namespace csrq::store {
 
-/// Tells the database what the configuration says about each CA.
-void set_ca_policies(Database& database, const std::vector<CaConfig>& cas);
+/// How abandoned authorizations of a CA are settled.
+struct CaPolicy {
+  std::string ca{};
+  std::string directory{};
+  AbandonedPolicy abandoned{AbandonedPolicy::deactivate};
+  int deactivate_per_hour{2};  ///< for each identifier and account
+};
+/// Tells the database what the configuration says.
+void set_ca_policies(Database& database, const std::vector<CaPolicy>& policies);
 
 /// Returns how many orders were closed. Does these chores:
 /// - closes orders, and writes off pending authorizations, whose time at the CA is over;

@@ -4,7 +4,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "store/policy_name.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "store/jobs.hpp"
-#include "store/policy_name.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {

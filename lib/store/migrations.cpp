@@ -116,18 +116,18 @@ void apply_statements(pqxx::transaction_base& transaction, const Plan& plan,
   execute(transaction, set_setting_sql, {"functions_sha256", functions_sha256(transaction)});
 }
 
-void apply_settings(pqxx::transaction_base& transaction, const CustomersConfig& customers,
+void apply_settings(pqxx::transaction_base& transaction, const CustomerSettings& customers,
                     std::vector<std::string>& applied) {
   const auto apply = [&](const std::string& name, std::string_view value) {
     if (!execute(transaction, set_setting_sql, {name, value}).empty())
       applied.push_back(name + ": " + std::string(value));
   };
-  apply("customers.register", customers.registration == Registration::closed ? "closed" : "auto");
+  apply("customers.register", customers.registration == CustomerRegistration::closed ? "closed" : "auto");
   apply("customers.grants", to_string(customers.grants));
 }
 
 std::vector<std::string> migrate_at_once(pqxx::transaction_base& transaction,
-                                         const CustomersConfig& customers, bool repair) {
+                                         const CustomerSettings& customers, bool repair) {
   std::vector<std::string> applied;
   transaction.exec("SET LOCAL client_min_messages TO warning");
   transaction.exec(std::string("SET LOCAL lock_timeout TO '") + lock_patience + "'");
@@ -170,7 +170,7 @@ SchemaStatus schema_status(Database& database) {
   return status;
 }
 
-std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
+std::vector<std::string> migrate(Database& database, const CustomerSettings& customers,
                                  const MigrateOptions& options) {
   std::atomic<int> process{0};
   const auto attempt = [&] {

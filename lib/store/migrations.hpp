@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "config/config.hpp"
+#include "base/customer_policy.hpp"
+#include "base/time.hpp"
 #include "store/database.hpp"
 #include "store/schema_plan.hpp"
 
@@ -12,6 +13,12 @@ namespace csrq::store {
 
 /// Waits for nothing and changes nothing. Throws as schema_version() does.
 SchemaStatus schema_status(Database& database);
+
+/// customers.register and customers.grants.
+struct CustomerSettings {
+  CustomerRegistration registration{CustomerRegistration::automatic};
+  Grants grants{Grants::automatic};
+};
 
 struct MigrateOptions {
   Duration patience{std::chrono::minutes(2)};  ///< for locks that others hold
@@ -22,14 +29,14 @@ struct MigrateOptions {
 /// Applies in one transaction, and returns the names of what it applied (nothing if all is there):
 /// - pending migrations,
 /// - functions, views, triggers, policies and privileges, as far as they differ,
-/// - the settings that the database must know (customers.register, customers.grants).
+/// - the settings that the database must know.
 ///
 /// If somebody else holds a lock, it waits for a fraction of a second only, since others queue behind whoever
 /// waits. Then it gives all up, and tries again after a pause.
 ///
 /// Throws UsageError if the schema is newer than this binary or was made before 0.1.0, or if the role lacks a
 /// privilege (naming which, and the remedy); TryAgain when its patience is over (naming who has the lock).
-std::vector<std::string> migrate(Database& database, const CustomersConfig& customers,
+std::vector<std::string> migrate(Database& database, const CustomerSettings& customers,
                                  const MigrateOptions& options = {});
 
 /// What every other command calls first: throws WrongSchema unless the schema is exactly this binary's ("… is

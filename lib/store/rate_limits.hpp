@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "config/config.hpp"
+#include "base/rate_limit.hpp"
 #include "store/database.hpp"
 #include "store/ids.hpp"
 

@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "config/config.hpp"
 #include "crypto/csr.hpp"
 #include "store/grants.hpp"
 #include "support/issuing_fixture.hpp"
@@ -72,7 +73,8 @@ TEST_CASE("each policy shares accounts as it says") {
 }
 
 TEST_CASE("account keys of every kind sign what the CA accepts") {
-  for (const KeyType type : {KeyType::ec_p256, KeyType::ec_p384, KeyType::rsa_2048}) {
+  for (const crypto::KeyType type :
+       {crypto::KeyType::ec_p256, crypto::KeyType::ec_p384, crypto::KeyType::rsa_2048}) {
     CAPTURE(static_cast<int>(type));
     StubIssuing world;
     world.config.accounts.key_type = type;

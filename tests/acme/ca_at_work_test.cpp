@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "config/config.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace std::chrono_literals;

@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "config/config.hpp"
 #include "crypto/certificate.hpp"
 #include "issuance/known_roots.hpp"
 #include "support/issuing_fixture.hpp"
@@ -247,9 +248,8 @@ TEST_CASE("the preferred chain is found by the fingerprint of a root in the CA's
 TEST_CASE("a roots_file without a certificate is a mistake of the configuration") {
   const std::string file = (run_folder() / "no-roots.pem").string();
   std::ofstream(file) << "nothing";
-  CHECK_THROWS_WITH_AS(issuance::KnownRoots({.roots_file = file}), doctest::Contains("no-roots.pem"),
-                       UsageError);
-  CHECK_THROWS_AS(issuance::KnownRoots({.roots_file = "/nowhere.pem"}), UsageError);
+  CHECK_THROWS_WITH_AS(issuance::KnownRoots(file, ""), doctest::Contains("no-roots.pem"), UsageError);
+  CHECK_THROWS_AS(issuance::KnownRoots("/nowhere.pem", ""), UsageError);
 }
 
 TEST_CASE("a chain that has the preferred issuer's common name anywhere is the preferred one") {

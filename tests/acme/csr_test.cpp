@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <openssl/asn1.h>
 
+#include "config/config.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;

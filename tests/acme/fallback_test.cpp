@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "config/config.hpp"
 #include "support/dns_server.hpp"
 #include "support/issuing_fixture.hpp"
 

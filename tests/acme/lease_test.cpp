@@ -3,6 +3,7 @@
 #include <mutex>
 #include <set>
 
+#include "config/config.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;

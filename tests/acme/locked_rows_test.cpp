@@ -5,6 +5,7 @@
 #include <list>
 #include <optional>
 
+#include "config/config.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "config/config.hpp"
 #include "support/issuing_fixture.hpp"
 #include "support/mail_sink.hpp"
 #include "support/webhook_sink.hpp"

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "config/config.hpp"
 #include "crypto/certificate.hpp"
 #include "support/issuing_fixture.hpp"
 #include "workers/renewer.hpp"

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "config/config.hpp"
 #include "http/retry_after.hpp"
 #include "issuance/rate_limits.hpp"
 #include "support/issuing_fixture.hpp"
@@ -558,12 +559,13 @@ TEST_CASE("limits that come into force count what was issued before") {
   world.submit({"a.example"});
   world.submit({"www.a.example", "b.example"});
   CHECK(world.run().issued == 2);
-  CaConfig ca = world.ca_config();
-  ca.limits["certificates_per_registered_domain"] = {.burst = 3, .period = std::chrono::hours(24 * 7)};
-  issuance::put_limits_in_force(world.worker().database, ca);
+  const std::string& directory = world.ca_config().directory;
+  issuance::put_limits_in_force(
+      world.worker().database, directory,
+      {{"certificates_per_registered_domain", {.burst = 3, .period = std::chrono::hours(24 * 7)}}});
   const auto left = [&](const std::string& domain) {
-    return world.sql.value("SELECT csrq.tokens('" + ca.directory +
-                           "', 'certificates_per_registered_domain', '" + domain + "')");
+    return world.sql.value("SELECT csrq.tokens('" + directory + "', 'certificates_per_registered_domain', '" +
+                           domain + "')");
   };
   CHECK(left("a.example") == "1");
   CHECK(left("b.example") == "2");

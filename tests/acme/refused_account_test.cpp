@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "base/encoding.hpp"
+#include "config/config.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;
@@ -186,7 +187,7 @@ TEST_CASE("badSignatureAlgorithm names the CA's algorithms and accounts.key_type
   const std::string former = world.sql.value("SELECT thumbprint FROM csrq.accounts");
 
   Config config = world.config;
-  config.accounts.key_type = KeyType::rsa_2048;
+  config.accounts.key_type = crypto::KeyType::rsa_2048;
   TestWorker changed(config, world.sealing_key);
   changed.accounts.put_in_force(changed.cas);
   CHECK(changed.run().issued == 1);

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "config/config.hpp"
 #include "issuance/issuers.hpp"
 #include "store/incidents.hpp"
 #include "support/issuing_fixture.hpp"

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "config/config.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;

@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "challenges/http_01.hpp"
+#include "config/config.hpp"
 #include "http/client.hpp"
 #include "support/issuing_fixture.hpp"
 #include "support/loopback_listener.hpp"

@@ -13,7 +13,7 @@ using Clock = std::chrono::steady_clock;
 struct MigratedPair {
   MigratedPair() {
     store::Database database({.url = pair.primary.url()});
-    store::migrate(database, CustomersConfig{});
+    store::migrate(database, {});
   }
   ClusterPair pair{};
 };

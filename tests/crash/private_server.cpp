@@ -94,7 +94,7 @@ PrivateServer::PrivateServer() : folder_(make_folder()) {
   for (;;) {
     try {
       store::Database database({.url = url()});
-      store::migrate(database, CustomersConfig{});
+      store::migrate(database, {});
       return;
     } catch (const Unreachable&) {
       if (!supervisor_->running() || std::chrono::steady_clock::now() > until)

@@ -16,7 +16,7 @@ struct Ledger : Store {
   explicit Ledger(AbandonedPolicy policy = AbandonedPolicy::deactivate, int per_hour = 2) {
     store::set_ca_policies(
         database,
-        {{.name = "ca", .directory = directory, .abandoned = policy, .deactivate_per_hour = per_hour}});
+        {{.ca = "ca", .directory = directory, .abandoned = policy, .deactivate_per_hour = per_hour}});
   }
 
   /// A claimed row with an open order and one pending authorization for `name`.

@@ -102,7 +102,7 @@ TEST_CASE("changed functions are applied again, migrations are not") {
 
 TEST_CASE("customers.register: closed reaches the database with migrate") {
   Store store;
-  CHECK(store::migrate(store.database, {.registration = Registration::closed}).size() == 1);
+  CHECK(store::migrate(store.database, {.registration = CustomerRegistration::closed}).size() == 1);
   CHECK(refusal_of([&] {
           store.submit({.customer = "stranger"});
         }).find("customer \"stranger\" is not registered") != std::string::npos);

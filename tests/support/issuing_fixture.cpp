@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "config/config.hpp"
 #include "crypto/certificate.hpp"
 #include "embedded/ports.hpp"
 #include "support/openssl_objects.hpp"
@@ -26,7 +27,7 @@ void teach_haste(issuance::PooledCa& ca) {
 
 Config config_for(const TestDatabase& test, const std::string& directory_url, const std::string& ca_file) {
   Config config;
-  config.database = test.config();
+  config.database.url = test.url();
   config.default_ca = ca_name;
   config.cas[ca_name] = {.name = ca_name,
                          .directory = directory_url,
@@ -116,8 +117,16 @@ workers::Tally RunningBatch::wait() {
 }
 
 Issuing::Issuing(const std::string& directory_url, const std::string& ca_file)
-    : config(config_for(test, directory_url, ca_file)), sealing_key(Secret(std::string(32, 'k'))) {
+    : config_(std::make_unique<Config>(config_for(test, directory_url, ca_file))),
+      config(*config_),
+      sealing_key(Secret(std::string(32, 'k'))) {
   config.database.url = url_of_worker(test, sql);
+}
+
+Issuing::~Issuing() = default;
+
+CaConfig& Issuing::ca_config() {
+  return config.cas.at(config.default_ca);
 }
 
 TestWorker& Issuing::worker() {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -20,6 +21,11 @@
 #include "support/test_csr.hpp"
 #include "workers/issuer.hpp"
 #include "workers/responder.hpp"
+
+namespace csrq {
+struct CaConfig;
+struct Config;
+}  // namespace csrq
 
 namespace csrq::test {
 
@@ -70,14 +76,20 @@ struct Row {
 class Issuing {
  public:
   Issuing(const std::string& directory_url, const std::string& ca_file);
+  ~Issuing();
 
   TestDatabase test{};
-  Config config{};  ///< to be changed before the first worker is made
+
+ private:
+  const std::unique_ptr<Config> config_;
+
+ public:
+  Config& config;  ///< to be changed before the first worker is made (config/config.hpp)
   crypto::SealingKey sealing_key;
   Sql sql{test.url()};
   store::Database database{{.url = test.url()}};  ///< of the owner: may do what a worker may not
 
-  CaConfig& ca_config() { return config.cas.at(config.default_ca); }
+  CaConfig& ca_config();
   TestWorker& worker();  ///< made when first asked for
   workers::Tally run(std::int64_t limit = 10'000) { return worker().run(limit); }
   RunningBatch start_run() {

@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "challenges/solver.hpp"
+#include "config/accepts.hpp"
 #include "issuance/preflight.hpp"
 #include "support/test_csr.hpp"
 

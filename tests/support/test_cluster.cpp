@@ -133,7 +133,7 @@ void make_template() {
   std::call_once(once, [] {
     execute(cluster().url(), std::string("CREATE DATABASE ") + template_name);
     store::Database database({.url = cluster().url(template_name)});
-    store::migrate(database, CustomersConfig{});
+    store::migrate(database, {});
   });
 }
 
@@ -175,10 +175,6 @@ TestDatabase::~TestDatabase() {
   } catch (const std::exception& error) {
     std::cerr << "could not drop " << name_ << ": " << error.what() << '\n';
   }
-}
-
-DatabaseConfig TestDatabase::config() const {
-  return {.url = url()};
 }
 
 std::string TestDatabase::url() const {

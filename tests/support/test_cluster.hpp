@@ -4,7 +4,6 @@
 #include <set>
 #include <string>
 
-#include "config/config.hpp"
 #include "embedded/cluster.hpp"
 
 namespace csrq::test {
@@ -31,7 +30,6 @@ class TestDatabase {
   TestDatabase(const TestDatabase&) = delete;
   TestDatabase& operator=(const TestDatabase&) = delete;
 
-  DatabaseConfig config() const;
   std::string url() const;  ///< as superuser
 
   /// As another login, which is made if it is missing and may do nothing until something is granted to it.

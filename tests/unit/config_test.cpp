@@ -168,9 +168,9 @@ log: { level: debug, format: json }
   CHECK_FALSE(le.requests_per_second.directory);
   CHECK_FALSE(le.requests_per_second.new_account);
   CHECK(config.accounts.policy == AccountPolicy::per_registered_domain);
-  CHECK(config.accounts.key_type == KeyType::rsa_3072);
+  CHECK(config.accounts.key_type == crypto::KeyType::rsa_3072);
   CHECK(config.accounts.sealing_key_file == "/etc/csrq/../sealing.key");
-  CHECK(config.customers.registration == Registration::closed);
+  CHECK(config.customers.registration == CustomerRegistration::closed);
   CHECK(config.customers.grants == Grants::enforce);
   CHECK(config.challenges.http_01.listen == "[::]:80");
   CHECK(config.challenges.http_01.proxy_from ==
@@ -322,11 +322,11 @@ TEST_CASE("Every key type has its name") {
   const auto key_type = [](const std::string& name) {
     return parse_text("accounts: { key_type: " + name + " }").accounts.key_type;
   };
-  CHECK(key_type("ec-p256") == KeyType::ec_p256);
-  CHECK(key_type("ec-p384") == KeyType::ec_p384);
-  CHECK(key_type("rsa-2048") == KeyType::rsa_2048);
-  CHECK(key_type("rsa-3072") == KeyType::rsa_3072);
-  CHECK(key_type("rsa-4096") == KeyType::rsa_4096);
+  CHECK(key_type("ec-p256") == crypto::KeyType::ec_p256);
+  CHECK(key_type("ec-p384") == crypto::KeyType::ec_p384);
+  CHECK(key_type("rsa-2048") == crypto::KeyType::rsa_2048);
+  CHECK(key_type("rsa-3072") == crypto::KeyType::rsa_3072);
+  CHECK(key_type("rsa-4096") == crypto::KeyType::rsa_4096);
 }
 
 TEST_CASE("An address to listen at has a port and no host name") {

@@ -7,32 +7,28 @@ using namespace csrq::issuance;
 
 namespace {
 
-CaConfig at(const std::string& directory) {
-  CaConfig ca;
-  ca.directory = directory;
-  return ca;
-}
+constexpr const char* lets_encrypt = "https://acme-v02.api.letsencrypt.org/directory";
 
 }  // namespace
 
 TEST_CASE("Let's Encrypt's limits are known by its directory, and no other CA's") {
-  const auto known = limits_of(at("https://acme-v02.api.letsencrypt.org/directory"));
+  const auto known = limits_of(lets_encrypt);
   CHECK(known.size() == limit_names.size());
   CHECK(known.at("new_orders_per_account").burst == 300);
   CHECK(known.at("new_orders_per_account").renewals_exempt);
   CHECK_FALSE(known.at("certificates_per_name_set").renewals_exempt);
-  CHECK(limits_of(at("https://acme-staging-v02.api.letsencrypt.org/directory"))
+  CHECK(limits_of("https://acme-staging-v02.api.letsencrypt.org/directory")
             .at("certificates_per_name_set")
             .burst == 30'000);
-  CHECK(limits_of(at("https://acme-v02.api.letsencrypt.org.example/directory")).empty());
+  CHECK(limits_of("https://acme-v02.api.letsencrypt.org.example/directory").empty());
 }
 
 TEST_CASE("the configuration overrides what is known, limit by limit") {
-  CaConfig ca = at("https://acme-v02.api.letsencrypt.org/directory");
-  ca.limits["new_orders_per_account"] = {.burst = 5000, .period = std::chrono::hours(3)};
-  CHECK(limits_of(ca).at("new_orders_per_account").burst == 5000);
-  CHECK_FALSE(limits_of(ca).at("new_orders_per_account").built_in);
-  CHECK(limits_of(ca).at("certificates_per_name_set").burst == 5);
+  const RateLimits limits =
+      limits_of(lets_encrypt, {{"new_orders_per_account", {.burst = 5000, .period = std::chrono::hours(3)}}});
+  CHECK(limits.at("new_orders_per_account").burst == 5000);
+  CHECK_FALSE(limits.at("new_orders_per_account").built_in);
+  CHECK(limits.at("certificates_per_name_set").burst == 5);
 }
 
 TEST_CASE("names are counted by registered domain, IPv4 address and IPv6 network") {

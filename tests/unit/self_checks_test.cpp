@@ -64,7 +64,7 @@ std::vector<std::future<bool>> looks(SelfChecks& checks, const SlowSolver& solve
 
 TEST_CASE(
     "a quarter of the threads look at responses at once, of one customer half of these, and nobody waits") {
-  SelfChecks checks(Http01Config{}, 16);
+  SelfChecks checks({}, 16);
   const SlowSolver solver(4);
   auto bobs = looks(checks, solver, "bob", 2);
   auto carols = looks(checks, solver, "carol", 2);
@@ -79,7 +79,7 @@ TEST_CASE(
 }
 
 TEST_CASE("what a customer's own names cost does not keep another customer's from being looked at") {
-  SelfChecks checks(Http01Config{}, 8);
+  SelfChecks checks({}, 8);
   const SlowSolver slow(1);
   auto bobs = looks(checks, slow, "bob", 1);
   slow.begun.wait();
@@ -90,7 +90,7 @@ TEST_CASE("what a customer's own names cost does not keep another customer's fro
 }
 
 TEST_CASE("responses that were seen are not looked at again") {
-  SelfChecks checks(Http01Config{}, 4);
+  SelfChecks checks({}, 4);
   const Noting solver;
   std::vector<Response> all = responses({"a.example", "b.example"});
   all.front().is_seen = true;

@@ -1,15 +1,18 @@
 #pragma once
 
 #include "acme/account.hpp"
-#include "config/config.hpp"
 
-namespace csrq::acme {
+namespace csrq {
+struct CaConfig;
+}  // namespace csrq
+
+namespace csrq::issuance {
 
 /// Reads the MAC key that the CA gave: base64url or base64, padded or not, with white space anywhere. Throws
 /// UsageError naming file, setting and remedy.
-ExternalAccountBinding read_external_account_binding(const CaConfig& ca);
+acme::ExternalAccountBinding read_external_account_binding(const CaConfig& ca);
 
 /// The octets of the key are base64 themselves, as where somebody encoded once more what the CA gave.
-bool is_encoded_twice(const ExternalAccountBinding& binding);
+bool is_encoded_twice(const acme::ExternalAccountBinding& binding);
 
-}  // namespace csrq::acme
+}  // namespace csrq::issuance

@@ -3,9 +3,10 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "config/config.hpp"
+namespace csrq {
 
-namespace csrq::store {
+/// Whose an account at a CA is.
+enum class AccountPolicy { per_customer, shared, per_registered_domain };
 
 /// csrq.acme_account.policy.
 constexpr std::string_view policy_name(AccountPolicy policy) {
@@ -28,4 +29,4 @@ constexpr AccountPolicy policy_named(std::string_view name) {
   throw std::invalid_argument("csrq.acme_account has a policy that this csrq does not know");
 }
 
-}  // namespace csrq::store
+}  // namespace csrq

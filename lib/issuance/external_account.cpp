@@ -1,11 +1,12 @@
-#include "acme/external_account.hpp"
+#include "issuance/external_account.hpp"
 
 #include "base/encoding.hpp"
 #include "base/error.hpp"
+#include "config/cas.hpp"
 
-namespace csrq::acme {
+namespace csrq::issuance {
 
-ExternalAccountBinding read_external_account_binding(const CaConfig& ca) {
+acme::ExternalAccountBinding read_external_account_binding(const CaConfig& ca) {
   const ExternalAccountBindingConfig& config = ca.eab.value();
   const Secret text = read_secret_file(config.hmac_key_file);
   std::optional<std::string> key = from_any_base64(text.reveal());
@@ -16,10 +17,10 @@ ExternalAccountBinding read_external_account_binding(const CaConfig& ca) {
   return {.kid = config.kid, .mac_key = Secret(*std::move(key))};
 }
 
-bool is_encoded_twice(const ExternalAccountBinding& binding) {
+bool is_encoded_twice(const acme::ExternalAccountBinding& binding) {
   constexpr std::size_t shortest_key = 16;  // fewer octets may look so by chance
   const std::optional<std::string> inner = from_any_base64(binding.mac_key.reveal());
   return inner && inner->size() >= shortest_key;
 }
 
-}  // namespace csrq::acme
+}  // namespace csrq::issuance
