@@ -2,18 +2,16 @@
 
 #include <stdexcept>
 
-#include <nlohmann/json.hpp>
-
 #include "config/renewal.hpp"
 #include "config/retry.hpp"
 #include "issuance/renewal_time.hpp"
+#include "store/jobs.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::bench {
 namespace {
 
 using namespace std::chrono_literals;
-using nlohmann::json;
 
 constexpr int largest_claim = 256;
 constexpr int most_per_customer = 875;
@@ -49,26 +47,22 @@ constexpr auto steps_sql = R"sql(
         RETURN csrq.complete(p_worker, p_request, p_lease, p_order, '\x30'::bytea, p_chain, '', to_hex(p_serial), NULL,
                              now(), now() + interval '90 days', p_renew_at);
     END $$;
-    CREATE FUNCTION simulated.fail_validation(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_schedule interval[])
+    CREATE FUNCTION simulated.fail_validation(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_error jsonb, p_schedule interval[])
     RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
-    DECLARE
-        error CONSTANT jsonb := jsonb_build_object('class', 'validation', 'code', 'dns', 'detail', 'no such name', 'failed_names', jsonb_build_array(p_name));
     BEGIN
         PERFORM simulated.accept_order(p_worker, p_request, p_lease, p_order, p_name);
         PERFORM csrq.record_authorizations(p_worker, p_request, p_lease, simulated.authorization(p_order, p_name, 'invalid'));
-        PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'invalid', error);
-        RETURN csrq.record_failure(p_worker, p_request, p_lease, error, false, p_schedule, NULL);
+        PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'invalid', p_error);
+        RETURN csrq.record_failure(p_worker, p_request, p_lease, p_error, false, p_schedule, NULL);
     END $$;
-    CREATE FUNCTION simulated.refuse(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_account bigint, p_directory text, p_scope text, p_key text, p_wait interval)
-    RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
-    DECLARE
-        error CONSTANT jsonb := jsonb_build_object('class', 'limited', 'code', 'rateLimited', 'detail', 'too many ' || p_scope, 'request', jsonb_build_object('status', 429));
+    CREATE FUNCTION simulated.refuse(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_account bigint, p_directory text, p_scope text, p_key text,
+                                     p_asked interval, p_least interval, p_error jsonb)
+    RETURNS interval LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
     BEGIN
         IF p_order <> 0 THEN
-            PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'lost', error);
+            PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'lost', p_error);
         END IF;
-        PERFORM csrq.write_hold(p_directory, p_scope, p_account, p_request, ARRAY[p_key], p_wait, error);
-        RETURN csrq.put_off(p_worker, p_request, p_lease, p_wait, error);
+        RETURN csrq.write_hold(p_directory, p_scope, p_account, p_request, ARRAY[p_key], p_asked, p_error, p_least);
     END $$;
 )sql";
 
@@ -91,14 +85,16 @@ constexpr auto issue_sql = R"sql(
 )sql";
 
 constexpr auto fail_sql = R"sql(
-    SELECT simulated.fail_validation($1, u.request, u.lease, u.order_id, u.name, $6)
-      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) u(request, lease, order_id, name)
+    SELECT simulated.fail_validation($1, u.request, u.lease, u.order_id, u.name, u.error, $7)
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[]) u(request, lease, order_id, name, error)
 )sql";
 
-constexpr auto refuse_sql = R"sql(
-    SELECT simulated.refuse($1, u.request, u.lease, u.order_id, u.account, $9, u.scope, u.key, u.wait)
-      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::interval[])
-           u(request, lease, order_id, account, scope, key, wait)
+constexpr auto hold_sql = R"sql(
+    SELECT (extract(epoch FROM simulated.refuse($1, u.request, u.lease, u.order_id, u.account, $11, u.scope, u.key,
+                                                u.asked, u.least, u.error)) * 1000000)::bigint
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::interval[], $9::interval[],
+                  $10::jsonb[]) WITH ORDINALITY u(request, lease, order_id, account, scope, key, asked, least, error, place)
+     ORDER BY u.place
 )sql";
 
 constexpr auto put_off_sql = R"sql(
@@ -108,13 +104,6 @@ constexpr auto put_off_sql = R"sql(
 
 issuance::Outage::Clock::time_point point(Time time) {
   return issuance::Outage::Clock::time_point(time.time_since_epoch());
-}
-
-std::string error_text(const std::string& code, const std::string& detail, json more = json::object()) {
-  more["class"] = "limited";
-  more["code"] = code;
-  more["detail"] = detail;
-  return more.dump();
 }
 
 template <class Row>
@@ -133,23 +122,38 @@ constexpr auto requests = [](const auto& row) { return request_of(row.name); };
 constexpr auto leases = [](const auto& row) { return row.lease; };
 constexpr auto orders = [](const auto& row) { return row.order; };
 constexpr auto accounts = [](const auto& row) { return row.account; };
-constexpr auto waits = [](const auto& row) { return row.wait; };
-constexpr auto errors = [](const auto& row) { return row.error; };
+constexpr auto waits = [](const auto& row) { return row.outcome.later->wait; };
+/// In the queue all of them, since nothing goes on between two looks of this worker.
+constexpr auto stays = [](const auto& row) {
+  return issuance::stay_of(*row.outcome.later, row.outcome.later->wait, false).wait;
+};
+constexpr auto errors = [](const auto& row) { return store::error_json(row.outcome.failure); };
 
-std::string scope_of(LimitedCa::Limit limit) {
+LimitScope scope_of(LimitedCa::Limit limit) {
   switch (limit) {
     case LimitedCa::Limit::accounts:
-      return "address";
+      return LimitScope::address;
     case LimitedCa::Limit::orders:
-      return "account";
+      return LimitScope::account;
     case LimitedCa::Limit::domain:
-      return "registered_domain";
+      return LimitScope::registered_domain;
     case LimitedCa::Limit::name_set:
-      return "name_set";
+      return LimitScope::name_set;
     case LimitedCa::Limit::failures:
       break;
   }
-  return "identifier";
+  return LimitScope::identifier;
+}
+
+/// As the CA's answer says it.
+Failure failure_of(const LimitedCa::Refusal& refusal) {
+  const LimitScope scope = scope_of(refusal.limit);
+  return {.failure_class = FailureClass::limited,
+          .code = "rateLimited",
+          .detail = "too many of this " + std::string(to_string(scope)),
+          .retry_after = refusal.retry_after,
+          .request = FailedRequest{.method = "POST", .url = simulated_directory, .status = 429},
+          .limit = UsedUpLimit{.scope = scope}};
 }
 
 }  // namespace
@@ -186,17 +190,13 @@ SimulatedWorker::Rows SimulatedWorker::claim(pqxx::work& transaction) const {
   Rows rows;
   for (const auto& row :
        store::execute(transaction,
-                      "SELECT request_id, lease_number, kind = 'renew'"
+                      "SELECT request_id, lease_number, kind = 'renew', attempt"
                       " FROM csrq.claim($1, $2, interval '10 minutes', 'per_customer', $3, $4, false)",
                       {worker_, largest_claim, most_per_customer, most_per_account}))
     rows.push_back({.name = row[0].as<std::size_t>() - 1,
                     .lease = row[1].as<std::int64_t>(),
                     .is_renewal = row[2].as<bool>(),
-                    .account = {},
-                    .order = {},
-                    .scope = {},
-                    .wait = {},
-                    .error = {}});
+                    .attempt = row[3].as<int>()});
   return rows;
 }
 
@@ -204,7 +204,10 @@ void SimulatedWorker::take_further(pqxx::work& transaction, Rows rows, bool is_o
   Rows with_account;
   for (Row& row : rows)
     if (const auto left = outage_.remaining(point(now_)))
-      put_off(std::move(row), *left, "ca_out_of_reach", "the CA is out of reach");
+      put_off(std::move(row), {.failure = {.failure_class = FailureClass::transient,
+                                           .code = "ca_out_of_reach",
+                                           .detail = "the CA is out of reach"},
+                               .later = issuance::Later{.wait = *left}});
     else if (find_account(transaction, row, is_out))
       with_account.push_back(std::move(row));
   Rows lost;
@@ -228,7 +231,9 @@ bool SimulatedWorker::find_account(pqxx::work& transaction, Row& row, bool is_ou
       transaction, "SELECT (wait_seconds * 1000000)::bigint, why FROM csrq.take_account_token($1, $2, NULL)",
       {simulated_directory, row.account})[0];
   if (!token[0].is_null()) {
-    put_off(std::move(row), Duration(token[0].as<std::int64_t>()), "rate_limit", store::text(token[1]));
+    put_off(std::move(row), issuance::outcome_of({.wait = Duration(token[0].as<std::int64_t>()),
+                                                  .detail = store::text(token[1]),
+                                                  .code = "rate_limit"}));
     return false;
   }
   if (is_out) {
@@ -259,8 +264,9 @@ SimulatedWorker::Rows SimulatedWorker::open_orders(pqxx::work& transaction, cons
     Row row = rows[answer[0].as<std::size_t>()];
     if (!answer[1].as<bool>()) throw std::runtime_error("a lease was lost, and there is but one worker");
     if (answer[2].is_null()) {
-      put_off(std::move(row), Duration(answer[4].as<std::int64_t>()), store::text(answer[5]),
-              store::text(answer[6]));
+      put_off(std::move(row), issuance::outcome_of({.wait = Duration(answer[4].as<std::int64_t>()),
+                                                    .detail = store::text(answer[6]),
+                                                    .code = store::text(answer[5])}));
     } else if (answer[3].as<bool>()) {
       lost.push_back(std::move(row));
     } else {
@@ -283,7 +289,10 @@ void SimulatedWorker::ask_ca(const Row& row, bool is_out) {
     refuse(row, *refused);
   } else if (portfolio_.names[row.name].can_be_proven > now_) {
     ca_.validation_failed(subject, now_);
-    to_fail_.push_back(row);
+    end_step(row, {.failure_class = FailureClass::validation,
+                   .code = "dns",
+                   .detail = "no such name",
+                   .failed_names = {portfolio_.name(row.name)}});
   } else {
     ca_.issued(subject, now_);
     to_issue_.push_back(row);
@@ -292,21 +301,60 @@ void SimulatedWorker::ask_ca(const Row& row, bool is_out) {
 
 void SimulatedWorker::get_no_answer(Row row) {
   outage_.failed(point(now_), point(now_));
-  put_off(std::move(row), outage_.remaining(point(now_)).value_or(1s), "connection", "no answer");
-}
-
-void SimulatedWorker::put_off(Row row, Duration wait, const std::string& code, const std::string& detail) {
-  row.wait = wait;
-  row.error = error_text(code, detail);
-  to_put_off_.push_back(std::move(row));
+  end_step(std::move(row),
+           {.failure_class = FailureClass::transient,
+            .code = "connection",
+            .detail = "no answer",
+            .request = FailedRequest{.method = "POST", .url = simulated_directory}},
+           outage_.remaining(point(now_)).value_or(1s));
 }
 
 void SimulatedWorker::refuse(Row row, const LimitedCa::Refusal& refusal) {
   ++played_.refused;
   if (refusal.is_news) ++played_.news;
-  row.scope = scope_of(refusal.limit);
-  row.wait = refusal.retry_after;
-  to_refuse_.push_back(std::move(row));
+  end_step(std::move(row), failure_of(refusal));
+}
+
+void SimulatedWorker::end_step(Row row, Failure failure, std::optional<Duration> outage) {
+  const bool has_account = registered_.contains(portfolio_.names[row.name].customer);
+  row.outcome = issuance::outcome_of(std::move(failure), {.names = {portfolio_.name(row.name)},
+                                                          .has_account = has_account,
+                                                          .attempt = row.attempt,
+                                                          .outage = outage,
+                                                          .schedule = RetryConfig{}.schedule});
+  if (!row.outcome.later)
+    to_fail_.push_back(std::move(row));
+  else if (row.outcome.hold)
+    to_hold_.push_back(std::move(row));
+  else
+    to_put_off_.push_back(std::move(row));
+}
+
+void SimulatedWorker::put_off(Row row, issuance::Outcome outcome) {
+  row.outcome = std::move(outcome);
+  to_put_off_.push_back(std::move(row));
+}
+
+/// Each waits as long as the hold, which others may have made longer.
+void SimulatedWorker::write_holds(pqxx::work& transaction) {
+  const auto scopes =
+      each(to_hold_, [](const Row& row) { return std::string(to_string(row.outcome.hold->scope)); });
+  const auto keys = each(to_hold_, [this](const Row& row) {
+    return row.outcome.hold->scope == LimitScope::registered_domain
+               ? Portfolio::domain(portfolio_.names[row.name].domain)
+               : portfolio_.name(row.name);
+  });
+  const auto asked = each(to_hold_, [](const Row& row) { return *row.outcome.failure.retry_after; });
+  std::size_t next = 0;
+  for (const auto& answer :
+       store::execute(transaction, hold_sql,
+                      {worker_, each(to_hold_, requests), each(to_hold_, leases), each(to_hold_, orders),
+                       each(to_hold_, accounts), scopes, keys, asked, each(to_hold_, waits),
+                       each(to_hold_, errors), simulated_directory})) {
+    Row& row = to_hold_[next++];
+    row.outcome.later->wait = Duration(answer[0].as<std::int64_t>());
+    to_put_off_.push_back(std::move(row));
+  }
 }
 
 void SimulatedWorker::write_outcomes(pqxx::work& transaction) {
@@ -326,24 +374,15 @@ void SimulatedWorker::write_outcomes(pqxx::work& transaction) {
   if (!to_fail_.empty())
     store::execute(transaction, fail_sql,
                    {worker_, each(to_fail_, requests), each(to_fail_, leases), each(to_fail_, orders),
-                    each(to_fail_, names), RetryConfig{}.schedule});
-  if (!to_refuse_.empty()) {
-    const auto scopes = each(to_refuse_, [](const Row& row) { return row.scope; });
-    const auto keys = each(to_refuse_, [this](const Row& row) {
-      return row.scope == "registered_domain" ? Portfolio::domain(portfolio_.names[row.name].domain)
-                                              : portfolio_.name(row.name);
-    });
-    store::execute(transaction, refuse_sql,
-                   {worker_, each(to_refuse_, requests), each(to_refuse_, leases), each(to_refuse_, orders),
-                    each(to_refuse_, accounts), scopes, keys, each(to_refuse_, waits), simulated_directory});
-  }
+                    each(to_fail_, names), each(to_fail_, errors), RetryConfig{}.schedule});
+  if (!to_hold_.empty()) write_holds(transaction);
   if (!to_put_off_.empty())
     store::execute(transaction, put_off_sql,
-                   {worker_, each(to_put_off_, requests), each(to_put_off_, leases), each(to_put_off_, waits),
+                   {worker_, each(to_put_off_, requests), each(to_put_off_, leases), each(to_put_off_, stays),
                     each(to_put_off_, errors)});
   for (const Row& row : to_issue_) (row.is_renewal ? played_.renewed : played_.issued).push_back(row.name);
   played_.failed = static_cast<std::int64_t>(to_fail_.size());
-  for (Rows* rows : {&to_issue_, &to_fail_, &to_refuse_, &to_put_off_}) rows->clear();
+  for (Rows* rows : {&to_issue_, &to_fail_, &to_hold_, &to_put_off_}) rows->clear();
 }
 
 Subject SimulatedWorker::subject_of(const Row& row) const {

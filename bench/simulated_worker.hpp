@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "bench/limited_ca.hpp"
 #include "bench/portfolio.hpp"
 #include "issuance/outage.hpp"
+#include "issuance/outcome.hpp"
 
 namespace csrq::bench {
 
@@ -26,7 +28,8 @@ struct Played {
 };
 
 /// A worker of csrq in virtual time and without a network: calls csrq's functions for claims, limits, orders,
-/// retries and completion as the program does, and asks `ca` what the program would send. Name n is request n
+/// retries and completion as the program does, decides by issuance::outcome_of(), and asks `ca` what the
+/// program would send. Name n is request n
 /// + 1.
 class SimulatedWorker {
  public:
@@ -43,11 +46,10 @@ class SimulatedWorker {
     std::size_t name{};
     std::int64_t lease{};
     bool is_renewal{};
+    int attempt{};
     std::int64_t account{};
     std::int64_t order{};
-    std::string scope{};  ///< of the limit that the CA says is used up
-    Duration wait{};
-    std::string error{};  ///< JSON
+    issuance::Outcome outcome{};
   };
   using Rows = std::vector<Row>;
 
@@ -58,8 +60,11 @@ class SimulatedWorker {
   Rows open_orders(pqxx::work& transaction, const Rows& rows, Rows& lost);
   void ask_ca(const Row& row, bool is_out);
   void get_no_answer(Row row);
-  void put_off(Row row, Duration wait, const std::string& code, const std::string& detail);
   void refuse(Row row, const LimitedCa::Refusal& refusal);
+  /// As the program decides it. `outage`: how long the CA is left alone.
+  void end_step(Row row, Failure failure, std::optional<Duration> outage = {});
+  void put_off(Row row, issuance::Outcome outcome);
+  void write_holds(pqxx::work& transaction);
   void write_outcomes(pqxx::work& transaction);
   Subject subject_of(const Row& row) const;
 
@@ -76,7 +81,7 @@ class SimulatedWorker {
   Played played_{};
   Rows to_issue_{};
   Rows to_fail_{};
-  Rows to_refuse_{};
+  Rows to_hold_{};
   Rows to_put_off_{};
 };
 

@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "base/this_host.hpp"
 #include "config/config.hpp"
+#include "issuance/step.hpp"
 #include "store/migrations.hpp"
 
 namespace csrq::workers {
@@ -44,8 +45,8 @@ std::size_t capacity_of(const Config& config, const issuance::CaPool& cas) {
 
 void try_later(TaskQueue& queue, std::unique_ptr<issuance::Task> task) {
   const Duration wait =
-      std::min<Duration>(step_retry * (1 << std::min(task->unwritten, 8)), longest_step_retry);
-  ++task->unwritten;
+      std::min<Duration>(step_retry * (1 << std::min(task->patience.unwritten, 8)), longest_step_retry);
+  ++task->patience.unwritten;
   queue.put(std::move(task), TaskQueue::Clock::now() + wait);
 }
 
@@ -58,7 +59,7 @@ Issuer::Issuer(const Config& config, store::Database& database, store::Database&
       coordination_(coordination),
       cas_(cas),
       accounts_(accounts),
-      issuance_(config, database, clock_, cas, accounts),
+      world_(config, database, clock_, cas, accounts),
       observer_(std::move(observer)),
       capacity_(capacity_of(config, cas)),
       chores_{
@@ -418,12 +419,11 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
   if (const std::optional<store::RetryWish> wish = leases_.take_retry(task->claim.fence))
     task->retry(wish->asks_anew);
   try {
-    const issuance::Progress progress =
-        leases_.is_dropped(task->claim.fence)
-            ? issuance::Progress{.kind = issuance::Progress::Kind::dropped, .wait = {}, .failure = {}}
-            : issuance_.advance(*task);
+    const issuance::Progress progress = leases_.is_dropped(task->claim.fence)
+                                            ? issuance::Progress::dropped()
+                                            : issuance::advance(world_, *task);
     if (progress.kind == issuance::Progress::Kind::waiting) {
-      task->locked_looks = 0;
+      task->patience.locked_looks = 0;
       leases_.mark_unlocked(task->claim.fence);
       const store::Fence fence = task->claim.fence;
       queue_.put(std::move(task), Clock::now() + progress.wait);
@@ -435,8 +435,7 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
   } catch (const store::RowLocked&) {
     wait_for_lock(std::move(task));
   } catch (const TryAgain& error) {
-    log::warning("a step waits for the database",
-                 {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
+    log::warning("a step waits for the database", {{"request", task->request()}, {"error", error.what()}});
     try_later(queue_, std::move(task));
   } catch (const Unreachable&) {
     if (limit_) {
@@ -447,7 +446,7 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
     try_later(queue_, std::move(task));
   } catch (const std::exception& error) {
     log::error("what became of a step could not be written down; it will be tried again",
-               {{"request", store::number(task->claim.fence.request)}, {"error", error.what()}});
+               {{"request", task->request()}, {"error", error.what()}});
     try_later(queue_, std::move(task));
   }
 }
@@ -456,22 +455,22 @@ void Issuer::step(std::unique_ptr<issuance::Task> task) {
 /// order may be at the CA that nobody else has heard of.
 void Issuer::drop(const issuance::Task& task) {
   if (store::drop_cancelled(database_, task.claim.fence)) return;
-  const std::string url = task.unrecorded ? task.unrecorded->url : task.order ? task.order->url : "";
+  const std::string url = task.order.url();
   if (!url.empty() && !store::unknown_orders(database_, {url}).empty())
     log::warning("the database has lost an order that is at the CA; it is looked for there",
-                 {{"request", store::number(task.claim.fence.request)}, {"order", url}});
+                 {{"request", task.request()}, {"order", url}});
 }
 
 /// However many rows somebody has locked, they cost no more than their numbers: the task goes, and the row is
 /// given back when it is free. Only one that knows what no database knows, an order that was just made, is
 /// kept.
 void Issuer::wait_for_lock(std::unique_ptr<issuance::Task> task) {
-  task->slot = {};
-  if (task->locked_looks++ == 0) return queue_.put(std::move(task), Clock::now() + moment_of_a_lock);
-  const bool is_kept = task->unrecorded.has_value();
+  task->place.slot = {};
+  if (task->patience.locked_looks++ == 0) return queue_.put(std::move(task), Clock::now() + moment_of_a_lock);
+  const bool is_kept = task->order.unrecorded.has_value();
   if (leases_.mark_locked(task->claim.fence, is_kept))
     log::info("an open transaction has a row locked; it goes on when that ends",
-              {{"request", store::number(task->claim.fence.request)}, {"customer", task->claim.customer}});
+              {{"request", task->request()}, {"customer", task->claim.customer}});
   if (is_kept) queue_.put(std::move(task), Clock::now() + step_retry);
   const Lock lock(mutex_);
   news_came_ = true;  // there may be room now
@@ -503,7 +502,7 @@ void Issuer::finish(const issuance::Task& task, const issuance::Progress& progre
   if (observer_.finished)
     observer_.finished({.request = task.claim.fence.request,
                         .customer = task.claim.customer,
-                        .names = task.csr ? task.csr->names : task.claim.names,
+                        .names = task.goal.csr ? task.goal.csr->names : task.claim.names,
                         .progress = progress});
 }
 

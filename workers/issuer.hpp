@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "base/mutex.hpp"
-#include "issuance/issuance.hpp"
+#include "issuance/progress.hpp"
+#include "issuance/world.hpp"
 #include "workers/lease_book.hpp"
 #include "workers/task_queue.hpp"
 
@@ -116,7 +117,7 @@ class Issuer {
   issuance::CaPool& cas_;
   issuance::Accounts& accounts_;
   store::DatabaseClock clock_{};
-  issuance::Issuance issuance_;
+  issuance::World world_;
   IssuerObserver observer_;
   const std::size_t capacity_;
   std::optional<std::int64_t> limit_{};  ///< of a batch

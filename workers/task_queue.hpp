@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/mutex.hpp"
-#include "issuance/issuance.hpp"
+#include "issuance/task.hpp"
 
 namespace csrq::workers {
 

@@ -4,8 +4,8 @@
 
 #include "acme/used_up_limit.hpp"
 #include "base/this_host.hpp"
-#include "issuance/issuance.hpp"
 #include "issuance/order_failure.hpp"
+#include "issuance/task.hpp"
 #include "store/notifications.hpp"
 
 namespace csrq::issuance {
@@ -37,23 +37,23 @@ std::string paused_name(const Failure& failure, const std::vector<std::string>& 
 }
 
 store::Alarm name_alarm(const Task& task, const Failure& failure) {
-  const std::string name = paused_name(failure, task.csr->names);
-  return {.key = "name:" + task.ca->directory() + " " + name,
+  const std::string name = paused_name(failure, task.goal.csr->names);
+  return {.key = "name:" + task.place.ca->directory() + " " + name,
           .code = failure.code,
-          .detail = task.ca->name() + " issues nothing for " + name + ": " + failure.detail,
-          .directory = task.ca->directory(),
+          .detail = task.place.ca->name() + " issues nothing for " + name + ": " + failure.detail,
+          .directory = task.place.ca->directory(),
           .owner = std::nullopt,
-          .request = store::number(task.claim.fence.request)};
+          .request = task.request()};
 }
 
 /// Over when this row is issued: then the CA finishes with orders again, as far as it is known.
 store::Alarm stuck_orders_alarm(const Task& task, const Failure& failure) {
-  return {.key = "orders:" + task.ca->directory(),
+  return {.key = "orders:" + task.place.ca->directory(),
           .code = failure.code,
-          .detail = task.ca->name() + " does not finish with orders: " + failure.detail,
-          .directory = task.ca->directory(),
+          .detail = task.place.ca->name() + " does not finish with orders: " + failure.detail,
+          .directory = task.place.ca->directory(),
           .owner = std::nullopt,
-          .request = store::number(task.claim.fence.request)};
+          .request = task.request()};
 }
 
 }  // namespace
@@ -69,10 +69,10 @@ void raise_alarm(store::Database& database, const Accounts& accounts, const Task
                                   .request = std::nullopt});
   } else if (failure.code == "order_stuck") {
     store::raise_alarm(database, stuck_orders_alarm(task, failure));
-  } else if (task.ca && task.csr && !task.csr->names.empty()) {
-    const store::AccountOwner owner = task.account
-                                          ? task.account->owner
-                                          : accounts.owner_of(*task.ca, task.claim.customer, task.csr->names);
+  } else if (task.place.ca && task.goal.csr && !task.goal.csr->names.empty()) {
+    const store::AccountOwner owner =
+        task.place.account ? task.place.account->owner
+                           : accounts.owner_of(*task.place.ca, task.claim.customer, task.goal.csr->names);
     store::raise_alarm(database,
                        is_about_names(failure) ? name_alarm(task, failure) : account_alarm(owner, failure));
   }

@@ -1,15 +1,12 @@
+#include "issuance/outcome.hpp"
+
 #include <algorithm>
 #include <iterator>
 
 #include "acme/pacer.hpp"
-#include "acme/problem.hpp"
 #include "acme/used_up_limit.hpp"
-#include "base/log.hpp"
-#include "config/retry.hpp"
-#include "issuance/alarms.hpp"
-#include "issuance/issuance.hpp"
+#include "issuance/order_failure.hpp"
 #include "issuance/rate_limits.hpp"
-#include "store/ledger.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -22,202 +19,131 @@ constexpr Duration longest_growth = 10min;
 constexpr int most_turned_away = 5;
 /// What a limit makes wait at least: a CA that says 0 has refused all the same.
 constexpr Duration shortest_limit = 5s;
-/// A wait of a busy CA that needs no word in the row.
-constexpr Duration a_moment = 10s;
-/// Requests of one row in a row without an answer, while others get theirs: then it counts as the row's
-/// failure.
-constexpr int most_unanswered = 3;
+/// The same of a CA that is busy, or of csrq's own pace.
+constexpr Duration shortest_pace = 1s;
 
 bool is_of_names(LimitScope scope) {
   return scope == LimitScope::registered_domain || scope == LimitScope::identifier ||
          scope == LimitScope::name_set;
 }
 
+UsedUpLimit limit_of(const Failure& failure) {
+  return failure.limit.value_or(UsedUpLimit{});
+}
+
 /// One answer, from something in front of the CA perhaps, does not stop everything for long.
-Duration longest_limit(const Failure& failure) {
-  const LimitScope scope = failure.limit.value_or(UsedUpLimit{}).scope;
+Duration longest_limit(LimitScope scope) {
   if (is_of_names(scope)) return std::chrono::hours(24 * 7);
   return scope == LimitScope::ca ? std::chrono::hours(6) : std::chrono::hours(24);
 }
 
-/// No answer at all, or one from something in front of the CA.
-bool is_unanswered(const Failure& failure) {
-  const int status = failure.request->status;
-  const bool was_cut_short_by_us = failure.code == "oversize";
-  return (status == 0 && !was_cut_short_by_us) || status == 502 || status == 503 || status == 504;
+/// With the names that a refusal of the CA is about.
+Failure about_names(Failure failure, const std::vector<std::string>& names) {
+  const bool may_be_about_some =
+      failure.failure_class == FailureClass::validation || failure.failure_class == FailureClass::permanent;
+  if (may_be_about_some && failure.failed_names.empty() && !failure.problem.empty())
+    failure.failed_names = refused_names(failure, names);
+  return failure;
 }
 
 /// Of the row's names those that the CA has paused: it says the same of a wildcard as of the name below it.
 /// Where it does not say which, nobody else can be held back, and the row fails by itself.
-std::vector<std::string> paused_names(const Task& task, const Failure& failure) {
+std::vector<std::string> paused_names(const Failure& failure, const Facts& facts) {
   std::vector<std::string> paused;
-  if (failure.code != acme::name_paused_code || !task.account || !task.csr) return paused;
-  const std::string& subject = failure.limit.value_or(UsedUpLimit{}).subject;
-  std::ranges::copy_if(task.csr->names, std::back_inserter(paused),
+  if (failure.code != acme::name_paused_code || !facts.has_account) return paused;
+  const std::string subject = limit_of(failure).subject;
+  std::ranges::copy_if(facts.names, std::back_inserter(paused),
                        [&](const std::string& name) { return name == subject || name == "*." + subject; });
   return paused;
 }
 
-}  // namespace
-
-void Issuance::ca_answers(PooledCa& ca) {
-  if (ca.outage.answered(Outage::Clock::now())) log::info("a CA answers again", {{"ca", ca.name()}});
+/// Who would be told the same wait: nobody else where the answer does not tell.
+std::optional<UsedUpLimit> hold_of(const Failure& failure, const Facts& facts) {
+  if (!failure.request) return std::nullopt;
+  UsedUpLimit limit = limit_of(failure);
+  if (limit.scope == LimitScope::account && !facts.has_account) limit.scope = LimitScope::address;
+  if (is_of_names(limit.scope) && facts.names.empty()) return std::nullopt;
+  // Everybody's rows for a domain would wait, and which one is meant is not known: whoever asks for a
+  // stranger's domain beside its own could hold it up.
+  if (limit.scope == LimitScope::registered_domain && limit.subject.empty() &&
+      limited_domains(facts.names).size() > 1)
+    return std::nullopt;
+  return limit;
 }
 
-/// The CA may be out of reach, as far as this failure tells, which is then written into `outage`. Where the
-/// CA answers other requests meanwhile, it is the row's own failure that repeats.
-bool Issuance::is_outage(Task& task, const Failure& failure) {
-  if (!task.ca || !failure.request || failure.failure_class != FailureClass::transient) return false;
-  if (!is_unanswered(failure)) {
-    ca_answers(*task.ca);
-    return false;
-  }
-  const Outage::Clock::time_point now = Outage::Clock::now();
-  const Outage::Clock::time_point sent = now - failure.request->took;
-  if (task.unanswered++ == 0) task.unanswered_since = sent;
-  if (task.unanswered >= most_unanswered && task.ca->outage.answered_since(task.unanswered_since))
-    return false;
-  if (task.ca->outage.failed(sent, now, failure.detail))
-    log::error("a CA is out of reach; its rows wait", {{"ca", task.ca->name()}, {"cause", failure.detail}});
-  return true;
+/// No request was sent. A hold that is about to end is waited for without the slot, which others need.
+Later behind_hold(std::string_view code, Duration wait) {
+  if (code != store::on_hold_code) return Later::put_off(wait);
+  return {.wait = wait, .longest_kept = shortest_limit, .longest_untold = {}, .needs_slot = false};
 }
 
-/// What becomes of the row: ARCHITECTURE.md, "Failure classes".
-Progress Issuance::record_outcome(Task& task, Failure failure) {
-  log::debug("a step failed", {{"request", store::number(task.claim.fence.request)},
-                               {"code", failure.code},
-                               {"detail", failure.detail}});
-  if (failure.code == "accountDoesNotExist" && task.account && !task.registered_again) {
-    task.registered_again = true;
-    try {
-      task.account = accounts_.register_again(*task.ca, *task.account);
-      return {.kind = Progress::Kind::waiting, .wait = {}, .failure = std::nullopt};
-    } catch (const AccountRefused& refused) {
-      return wait_for_account(task, refused);
-    } catch (const Error& error) {
-      failure = error.failure();
-    }
-  }
-  if (failure.code == acme::ended_account_code && task.account) {
-    try {
-      accounts_.give_up(*task.ca, *task.account, failure);
-    } catch (const AccountRefused& refused) {
-      return wait_for_account(task, refused);
-    } catch (const Error& error) {
-      failure = error.failure();
-    }
-  }
-  // What one CA refuses for good another may issue: the row's own CA is asked again.
-  if (task.at_fallback && failure.failure_class == FailureClass::permanent)
-    failure.failure_class = FailureClass::transient;
-  if (is_outage(task, failure))
-    return wait_or_put_off(task, task.ca->outage.remaining(Outage::Clock::now()).value_or(1s),
-                           std::move(failure));
-  if (failure.failure_class == FailureClass::limited) return wait_for_limit(task, std::move(failure));
-  if (std::vector<std::string> paused = paused_names(task, failure); !paused.empty()) {
-    failure.failed_names = std::move(paused);
-    return wait_for_pause(task, std::move(failure));
-  }
-  if (failure.failure_class == FailureClass::administrative) raise_alarm(database_, accounts_, task, failure);
-  // An answer that names a far day does not stop a row for longer than its failures do.
-  const std::vector<Duration>& schedule = retry_.schedule;
-  if (failure.retry_after && !schedule.empty())
-    failure.retry_after = std::min(*failure.retry_after, schedule.back());
-  const bool written = store::record_failure(database_, task.claim.fence, failure, schedule);
-  return {.kind = written ? Progress::Kind::failed : Progress::Kind::dropped,
-          .wait = {},
-          .failure = std::move(failure)};
+Outcome out_of_reach(Failure failure, Duration wait) {
+  return {.failure = std::move(failure), .later = Later{.wait = wait}};
 }
 
 /// A row that is refused again and again comes back later each time, whatever the CA says: some say 0 for
 /// ever.
-Progress Issuance::wait_for_limit(Task& task, Failure failure) {
+Outcome limited(Failure failure, const Facts& facts) {
   const std::optional<Duration> told = failure.retry_after;
   if (failure.code == acme::paced_code)
-    return wait_or_put_off(task, std::max<Duration>(told.value_or(1s), 1s), std::move(failure));
-  if (!failure.request) return wait_for_hold(task, told.value_or(shortest_limit), std::move(failure));
+    return {.failure = std::move(failure),
+            .later = Later{.wait = std::max(told.value_or(shortest_pace), shortest_pace)}};
+  if (!failure.request) {
+    const Later later = behind_hold(failure.code, told.value_or(shortest_limit));
+    return {.failure = std::move(failure), .later = later};
+  }
   const bool is_busy = failure.request->status == 503;
-  if (failure.retry_after) failure.retry_after = std::min(*failure.retry_after, longest_limit(failure));
-  const Duration wait = hold_others(task, failure, is_busy ? 1s : shortest_limit);
+  const Duration least = is_busy ? shortest_pace : shortest_limit;
+  if (told) failure.retry_after = std::min(*told, longest_limit(limit_of(failure).scope));
+  Later later = Later::put_off(std::max(failure.retry_after.value_or(least), least));
+  later.shortest_put_off = std::min<Duration>(facts.attempt * shortest_limit, longest_growth);
   // The pacer sees to it that a busy CA is asked less often.
-  if (is_busy && wait <= shortest_limit && task.turned_away++ < most_turned_away)
-    return wait_or_put_off(task, wait, std::move(failure));
-  return put_off(task,
-                 std::max(wait, std::min<Duration>(task.claim.attempt * shortest_limit, longest_growth)),
-                 std::move(failure));
+  const bool is_turned_away = is_busy && facts.turned_away < most_turned_away;
+  if (is_turned_away) later.longest_kept = shortest_limit;
+  const std::optional<UsedUpLimit> hold = hold_of(failure, facts);
+  return {.failure = std::move(failure), .is_turned_away = is_turned_away, .hold = hold, .later = later};
 }
 
 /// The CA has paused a name of the row until a person asks it to go on: all rows with it wait, behind one
 /// alarm, and one of them asks again now and then.
-Progress Issuance::wait_for_pause(Task& task, Failure failure) {
-  raise_alarm(database_, accounts_, task, failure);
-  const Duration wait = hold_others(task, failure, shortest_limit);
-  return put_off(task, wait, std::move(failure));
+Outcome paused(Failure failure, const Facts& facts) {
+  const Duration wait = std::max(failure.retry_after.value_or(shortest_limit), shortest_limit);
+  const std::optional<UsedUpLimit> hold = hold_of(failure, facts);
+  return {.failure = std::move(failure), .raises_alarm = true, .hold = hold, .later = Later::put_off(wait)};
 }
 
-/// No request was sent. A hold that is about to end is waited for without the slot, which others need.
-Progress Issuance::wait_for_hold(Task& task, Duration wait, Failure why) {
-  if (why.code != store::on_hold_code || wait > shortest_limit) return put_off(task, wait, std::move(why));
-  task.slot = {};
-  return tell_and_wait(task, wait, std::move(why));
+/// An answer that names a far day does not stop a row for longer than its failures do.
+Outcome counted(Failure failure, const std::vector<Duration>& schedule) {
+  if (failure.retry_after && !schedule.empty())
+    failure.retry_after = std::min(*failure.retry_after, schedule.back());
+  const bool raises_alarm = failure.failure_class == FailureClass::administrative;
+  return {.failure = std::move(failure), .raises_alarm = raises_alarm};
 }
 
-/// In memory, or, if that is long, in the queue.
-Progress Issuance::wait_or_put_off(Task& task, Duration wait, Failure failure) {
-  if (wait > longest_leased_wait) return put_off(task, wait, std::move(failure));
-  return wait_in_memory(task, wait, failure, a_moment);
-}
+}  // namespace
 
-/// For what is to be read in the row from the beginning.
-Progress Issuance::tell_and_wait(Task& task, Duration wait, Failure why) {
-  if (wait > longest_leased_wait) return put_off(task, wait, std::move(why));
-  return wait_in_memory(task, wait, why, Duration::zero());
-}
-
-/// With the row kept, which says why if that lasts for longer than a moment.
-Progress Issuance::wait_in_memory(Task& task, Duration wait, const Failure& why, Duration moment) {
-  WaitInMemory& waiting = task.waiting;
-  if (waiting.code != why.code) waiting = {.code = why.code, .since = Outage::Clock::now(), .written = {}};
-  if (CaWork::since(waiting.since) + wait > moment && waiting.written != why.detail) {
-    if (!store::explain_wait(database_, task.claim.fence, why))
-      return {.kind = Progress::Kind::dropped, .wait = {}, .failure = std::nullopt};
-    waiting.written = why.detail;
+Outcome outcome_of(Failure failure, const Facts& facts) {
+  failure = about_names(std::move(failure), facts.names);
+  // What one CA refuses for good another may issue: the row's own CA is asked again.
+  if (facts.is_at_fallback && failure.failure_class == FailureClass::permanent)
+    failure.failure_class = FailureClass::transient;
+  if (facts.outage) return out_of_reach(std::move(failure), *facts.outage);
+  if (failure.failure_class == FailureClass::limited) return limited(std::move(failure), facts);
+  if (std::vector<std::string> names = paused_names(failure, facts); !names.empty()) {
+    failure.failed_names = std::move(names);
+    return paused(std::move(failure), facts);
   }
-  return {.kind = Progress::Kind::waiting, .wait = wait, .failure = std::nullopt};
+  return counted(std::move(failure), facts.schedule);
 }
 
-/// Back to the queue, however short the wait: its reason is to be read, csrq.retry() ends it, and others get
-/// the place.
-Progress Issuance::put_off(Task& task, Duration wait, Failure failure) {
-  wait = with_fallback(task, wait);
-  const bool written = store::put_off(database_, task.claim.fence, wait, &failure);
-  return {.kind = written ? Progress::Kind::put_off : Progress::Kind::dropped,
-          .wait = wait,
-          .failure = std::move(failure)};
-}
-
-/// Rows that would be told the same wait without asking. A limit that csrq has foreseen holds by itself. How
-/// long the wait is.
-Duration Issuance::hold_others(const Task& task, const Failure& failure, Duration least) {
-  const Duration alone = std::max(failure.retry_after.value_or(least), least);
-  if (!task.ca || !failure.request) return alone;
-  UsedUpLimit limit = failure.limit.value_or(UsedUpLimit{});
-  if (limit.scope == LimitScope::account && !task.account) limit.scope = LimitScope::address;
-  if (!task.csr && is_of_names(limit.scope)) return alone;
-  const std::vector<std::string> names = task.csr ? task.csr->names : std::vector<std::string>{};
-  const std::vector<std::string> domains = limited_domains(names);
-  // Everybody's rows for a domain would wait, and which one is meant is not known: whoever asks for a
-  // stranger's domain beside its own could hold it up.
-  if (limit.scope == LimitScope::registered_domain && limit.subject.empty() && domains.size() > 1)
-    return alone;
-  return store::write_hold(database_,
-                           {.directory = task.ca->directory(),
-                            .account = task.account ? task.account->id : store::AccountId{},
-                            .request = task.claim.fence.request,
-                            .limit = limit,
-                            .names = names,
-                            .domains = domains},
-                           failure.retry_after, failure, least);
+Outcome outcome_of(const store::NotYet& not_yet) {
+  return {.failure = {.failure_class = not_yet.code == acme::name_paused_code ? FailureClass::administrative
+                                                                              : FailureClass::limited,
+                      .code = not_yet.code,
+                      .detail = not_yet.detail,
+                      .problem = not_yet.document,
+                      .failed_names = not_yet.failed_names},
+          .later = behind_hold(not_yet.code, not_yet.wait)};
 }
 
 }  // namespace csrq::issuance

@@ -1,0 +1,71 @@
+#include "issuance/account_trouble.hpp"
+
+#include <functional>
+
+#include <nlohmann/json.hpp>
+
+#include "acme/problem.hpp"
+#include "issuance/alarms.hpp"
+#include "issuance/later.hpp"
+#include "issuance/renewal_time.hpp"
+
+namespace csrq::issuance {
+namespace {
+
+/// By this csrq.wake_refused() finds the rows that wait for an account.
+std::string with_account(const std::string& problem, store::AccountId account) {
+  auto document = nlohmann::json::parse(problem, nullptr, false);
+  if (!document.is_object()) document = nlohmann::json::object();
+  document["account"] = store::number(account);
+  return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// Those that wait do not all come back at once.
+Duration spread(Duration wait) {
+  return wait + std::chrono::duration_cast<Duration>(random_share() * 0.03 * wait);
+}
+
+/// The failure becomes what the CA says when it is asked about the account.
+std::optional<Progress> ask_about_account(World& world, Task& task, Failure& failure,
+                                          const std::function<void()>& ask) {
+  try {
+    ask();
+    return Progress::waiting({});
+  } catch (const AccountRefused& refused) {
+    return wait_for_account(world, task, refused);
+  } catch (const Error& error) {
+    failure = error.failure();
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+Progress wait_for_account(World& world, Task& task, const AccountRefused& refused) {
+  Failure why = refused.failure();
+  raise_account_alarm(world.database, refused.owner(), why);
+  // A fallback CA that makes no account is no reason to keep the row from its own.
+  const Duration wait =
+      task.place.is_fallback ? longest_leased_wait : spread(why.retry_after.value_or(longest_leased_wait));
+  why.problem = with_account(why.problem, refused.account());
+  if (!store::put_off(world.database, task.claim.fence, wait, &why)) return Progress::dropped();
+  Progress progress = Progress::failed(std::move(why));
+  progress.wait = wait;
+  return progress;
+}
+
+std::optional<Progress> look_after_account(World& world, Task& task, Failure& failure) {
+  Place& place = task.place;
+  if (!place.account) return std::nullopt;
+  if (failure.code == "accountDoesNotExist" && !std::exchange(place.is_registered_again, true)) {
+    const auto register_again = [&] {
+      place.account = world.accounts.register_again(*place.ca, *place.account);
+    };
+    if (std::optional<Progress> end = ask_about_account(world, task, failure, register_again)) return end;
+  }
+  if (failure.code != acme::ended_account_code) return std::nullopt;
+  return ask_about_account(world, task, failure,
+                           [&] { world.accounts.give_up(*place.ca, *place.account, failure); });
+}
+
+}  // namespace csrq::issuance

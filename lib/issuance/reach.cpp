@@ -1,0 +1,62 @@
+#include "issuance/reach.hpp"
+
+#include "base/log.hpp"
+#include "issuance/renewal_time.hpp"
+#include "issuance/wait.hpp"
+
+namespace csrq::issuance {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Requests of one row in a row without an answer, while others get theirs: then it counts as the row's
+/// failure.
+constexpr int most_unanswered = 3;
+/// Rows that wait for a CA do not all come back at once.
+constexpr auto spread_over = 2s;
+
+/// No answer at all, or one from something in front of the CA.
+bool is_unanswered(const Failure& failure) {
+  const int status = failure.request->status;
+  const bool was_cut_short_by_us = failure.code == "oversize";
+  return (status == 0 && !was_cut_short_by_us) || status == 502 || status == 503 || status == 504;
+}
+
+}  // namespace
+
+std::optional<Progress> wait_for_ca(World& world, Task& task) {
+  const PooledCa& ca = *task.place.ca;
+  const std::optional<Duration> out = ca.outage.remaining(Outage::Clock::now());
+  if (!out) return std::nullopt;
+  const Duration jitter =
+      std::chrono::duration_cast<Duration>(random_share() * std::chrono::duration<double>(spread_over));
+  return wait(world, task, {.wait = *out + jitter},
+              {.failure_class = FailureClass::transient,
+               .code = "ca_out_of_reach",
+               .detail = "the CA " + ca.name() + " is out of reach; csrq looks again by itself"});
+}
+
+void note_answer(PooledCa& ca) {
+  if (ca.outage.answered(Outage::Clock::now())) log::info("a CA answers again", {{"ca", ca.name()}});
+}
+
+std::optional<Duration> note_failure(Task& task, const Failure& failure) {
+  if (!task.place.ca || !failure.request || failure.failure_class != FailureClass::transient)
+    return std::nullopt;
+  PooledCa& ca = *task.place.ca;
+  if (!is_unanswered(failure)) {
+    note_answer(ca);
+    return std::nullopt;
+  }
+  const Outage::Clock::time_point now = Outage::Clock::now();
+  const Outage::Clock::time_point sent = now - failure.request->took;
+  Stage& stage = task.order.stage;
+  if (stage.unanswered++ == 0) stage.unanswered_since = sent;
+  if (stage.unanswered >= most_unanswered && ca.outage.answered_since(stage.unanswered_since))
+    return std::nullopt;
+  if (ca.outage.failed(sent, now, failure.detail))
+    log::error("a CA is out of reach; its rows wait", {{"ca", ca.name()}, {"cause", failure.detail}});
+  return ca.outage.remaining(Outage::Clock::now()).value_or(1s);
+}
+
+}  // namespace csrq::issuance

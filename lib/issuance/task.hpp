@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "acme/authorization.hpp"
+#include "acme/order.hpp"
+#include "challenges/solver.hpp"
+#include "issuance/accounts.hpp"
+#include "issuance/ca_pool.hpp"
+#include "issuance/ca_work.hpp"
+#include "issuance/preflight.hpp"
+#include "issuance/self_checks.hpp"
+#include "store/jobs.hpp"
+#include "store/ledger.hpp"
+
+namespace csrq::issuance {
+
+/// What a row wants. Read from it and its CSR once; nobody is asked again.
+struct Goal {
+  std::optional<AcceptedCsr> csr{};
+  const challenges::Solver* solver{};
+  bool is_decided{};  ///< the database lets the row go on to its CA
+};
+
+/// Where it goes to get that. Once set, it stays.
+struct Place {
+  PooledCa* ca{};
+  bool is_fallback{};  ///< `ca` is the fallback of the one that the row names
+  OrderSlot slot{};
+  std::shared_ptr<const OpenAccount> account{};
+  bool is_registered_again{};  ///< the CA had forgotten the account
+};
+
+/// Responses to an order's challenges that are in place, and of which the CA was not told yet.
+struct PlacedResponses {
+  acme::Order order{};
+  std::vector<Response> responses{};
+};
+
+/// Part of an order's way. The next part begins with a fresh one.
+struct Stage {
+  enum class Phase { opening, validation, issuance };
+
+  Phase phase{Phase::opening};
+  int looks{};       ///< at the order
+  int unanswered{};  ///< requests without an answer, in a row
+  Outage::Clock::time_point unanswered_since{};
+};
+
+/// The row's order at that place. When the order is closed, the next one begins with a fresh one of these.
+struct OrderAtCa {
+  std::optional<store::OpenOrder> open{};   ///< as the ledger has it
+  std::optional<acme::Order> unrecorded{};  ///< what newOrder answered, while the database was away
+  std::optional<PlacedResponses> placed{};  ///< the CA is to be told of them
+  Stage stage{};
+  CaWork work{};
+  int finalized{};  ///< times that the CA took the request to finalize it
+
+  /// Empty: csrq knows of none.
+  std::string url() const { return unrecorded ? unrecorded->url : open ? open->url : ""; }
+};
+
+/// A wait that a worker spends with the row kept.
+struct WaitInMemory {
+  std::string code{};
+  Outage::Clock::time_point since{};
+  std::string written{};  ///< the sentence that was written into the row; empty: none
+};
+
+/// What was put up with since the row was claimed.
+struct Patience {
+  WaitInMemory waiting{};
+  int looks_for_slot{};
+  int turned_away{};             ///< by a busy CA, for a short time
+  int locked_looks{};            ///< times in a row that somebody had the row locked
+  int unwritten{};               ///< times that the database did not take what became of a step
+  bool was_handed_used_order{};  ///< another row's, which that had finished with
+};
+
+/// A claimed row on its way through the CA. Beside the claim it holds only what can be read again from the
+/// database and the CA: a task may be dropped at any moment, and the next worker's task for the row takes the
+/// same way.
+struct Task {
+  explicit Task(store::Claim claimed) : claim(std::move(claimed)) {}
+
+  store::Claim claim;
+  Goal goal{};
+  Place place{};
+  OrderAtCa order{};
+  Patience patience{};
+
+  /// csrq.retry() was called for the row. `asks_anew`: the CA is asked once more for what it is at work on.
+  void retry(bool asks_anew);
+  std::int64_t request() const { return store::number(claim.fence.request); }
+  /// As the CSR has them; none as long as it was not read.
+  std::vector<std::string> names() const { return goal.csr ? goal.csr->names : std::vector<std::string>{}; }
+};
+
+}  // namespace csrq::issuance
