@@ -1,9 +1,9 @@
 #include "app/checkup.hpp"
 #include "base/encoding.hpp"
-#include "challenges/http_01.hpp"
 #include "crypto/digest.hpp"
 #include "http/client.hpp"
 #include "http/url.hpp"
+#include "proofs/http_01.hpp"
 
 namespace csrq::app {
 namespace {
@@ -31,7 +31,7 @@ bool is_redirect(const http::Response& response) {
 }
 
 void judge(Checkup& checkup, const http::Response& response, const std::string& where) {
-  if (response.status == 404 && response.body == challenges::not_found_body)
+  if (response.status == 404 && response.body == proofs::not_found_body)
     return checkup.ok(subject, "csrq's responder answers at " + where);
   if (response.status == 500 && response.body.starts_with("csrq"))
     return checkup.fail(subject, "csrq's responder at " + where + " cannot look into the database",

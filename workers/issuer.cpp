@@ -59,7 +59,7 @@ Issuer::Issuer(const Config& config, store::Database& database, store::Database&
       coordination_(coordination),
       cas_(cas),
       accounts_(accounts),
-      world_(config, database, clock_, cas, accounts),
+      world_(config, database, clock_, cas, accounts, issuance::configured_proofs(config, cas)),
       observer_(std::move(observer)),
       capacity_(capacity_of(config, cas)),
       chores_{

@@ -4,8 +4,8 @@
 
 #include "base/descriptors.hpp"
 #include "base/log.hpp"
-#include "challenges/http_01.hpp"
 #include "config/challenges.hpp"
+#include "proofs/http_01.hpp"
 #include "store/ledger.hpp"
 #include "store/migrations.hpp"
 
@@ -20,7 +20,7 @@ constexpr std::size_t least_share = 16;
 /// They share commits.
 constexpr int lookups_at_once = 16;
 
-challenges::TokenLookup lookup_in(store::Database& database) {
+proofs::TokenLookup lookup_in(store::Database& database) {
   return [&database](const std::string& token) -> std::optional<std::string> {
     try {
       return store::key_authorization(database, token);
@@ -65,7 +65,7 @@ http::ServerOptions server_options(const Http01Config& config) {
 
 Responder::Responder(const Http01Config& config, store::DatabaseOptions database)
     : database_(impatient(std::move(database))),
-      server_(server_options(config), challenges::http_01_handler(lookup_in(database_))) {}
+      server_(server_options(config), proofs::http_01_handler(lookup_in(database_))) {}
 
 void Responder::require_same_schema() {
   try {

@@ -152,7 +152,7 @@ CREATE TABLE csrq.acme_challenge (
     authorization_id  bigint NOT NULL REFERENCES csrq.acme_authorization ON DELETE CASCADE,
     type              text NOT NULL,
     url               text NOT NULL UNIQUE,
-    token             text NOT NULL CHECK (token ~ '^[A-Za-z0-9_-]+$'),
+    token             text CHECK (token ~ '^[A-Za-z0-9_-]+$'),
     status            text NOT NULL DEFAULT 'pending'
                       CHECK (status IN ('pending', 'processing', 'valid', 'invalid')),
     key_authorization text,
@@ -171,7 +171,7 @@ COMMENT ON COLUMN csrq.acme_challenge.id IS 'Identity.';
 COMMENT ON COLUMN csrq.acme_challenge.authorization_id IS 'The authorization it belongs to.';
 COMMENT ON COLUMN csrq.acme_challenge.type IS 'http-01, …';
 COMMENT ON COLUMN csrq.acme_challenge.url IS 'Challenge URL.';
-COMMENT ON COLUMN csrq.acme_challenge.token IS 'Token, base64url.';
+COMMENT ON COLUMN csrq.acme_challenge.token IS 'Token, base64url. Null: its type has none.';
 COMMENT ON COLUMN csrq.acme_challenge.status IS 'As last seen at the CA.';
 COMMENT ON COLUMN csrq.acme_challenge.key_authorization IS
     'The response (RFC 8555 §8.1), while it is in place.';

@@ -27,8 +27,10 @@ Identifier identifier_of(const Object& object) {
 
 /// Throws Error if the entry cannot be used.
 Challenge read_challenge(const Object& object) {
-  Challenge challenge{
-      .type = object.required_text("type"), .url = object.required_url("url"), .token = object.text("token")};
+  Challenge challenge{.type = object.required_text("type"),
+                      .url = object.required_url("url"),
+                      .token = object.text("token"),
+                      .json = dump_json(object.json())};
   const std::optional<ChallengeStatus> status = parse<ChallengeStatus>(object.required_text("status"));
   if (!status) object.refuse("the challenge has a status that csrq does not know");
   challenge.status = *status;
@@ -97,6 +99,12 @@ bool is_of_the_request(const Error& error) {
 }
 
 }  // namespace
+
+Identifier ordered_identifier(const Authorization& authorization) {
+  Identifier identifier = authorization.identifier;
+  if (authorization.wildcard) identifier.value.insert(0, "*.");
+  return identifier;
+}
 
 Authorization get_authorization(Session& session, const std::string& url) {
   try {

@@ -17,6 +17,7 @@ struct Challenge {
   std::string type{};
   std::string url{};
   std::string token{};  ///< empty for types without one
+  std::string json{};   ///< the whole object as it came: a type may have members of its own
   ChallengeStatus status{ChallengeStatus::pending};
   std::optional<Problem> error{};
 };
@@ -31,6 +32,9 @@ struct Authorization {
   std::vector<Challenge> challenges{};  ///< entries that cannot be read are left out
   std::optional<Duration> retry_after{};
 };
+
+/// What was ordered: a wildcard with its "*.".
+Identifier ordered_identifier(const Authorization& authorization);
 
 /// Throws Error{transient, authorization_lost_code} when the CA itself says that it no longer knows the
 /// authorization, or that another account has it (Refusal::says_gone).

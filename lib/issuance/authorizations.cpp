@@ -8,22 +8,22 @@
 namespace csrq::issuance {
 namespace {
 
-store::AuthorizationRecord record_of(const acme::Authorization& authorization, std::string_view type,
-                                     const std::string& thumbprint) {
+store::AuthorizationRecord record_of(const acme::Authorization& authorization,
+                                     const proofs::Candidates& candidates, const proofs::Prover& prover) {
   store::AuthorizationRecord record{.url = authorization.url,
                                     .identifier = authorization.identifier.value,
                                     .wildcard = authorization.wildcard,
                                     .status = authorization.status,
                                     .expires = authorization.expires};
-  if (const acme::Challenge* challenge = usable_challenge(authorization, type)) {
-    const bool open = authorization.status == AuthorizationStatus::pending;
-    record.challenge = {
-        .type = challenge->type,
-        .url = challenge->url,
-        .token = challenge->token,
-        .status = challenge->status,
-        .key_authorization = open ? challenges::key_authorization(challenge->token, thumbprint) : "",
-        .error = challenge->error ? challenge->error->json : ""};
+  if (const std::optional<proofs::Choice> choice = proofs::choose(candidates, authorization, prover)) {
+    const acme::Challenge& challenge = choice->answer.challenge;
+    const bool is_open = authorization.status == AuthorizationStatus::pending;
+    record.challenge = {.type = challenge.type,
+                        .url = challenge.url,
+                        .token = challenge.token,
+                        .status = challenge.status,
+                        .key_authorization = is_open ? choice->answer.key_authorization : "",
+                        .error = challenge.error ? challenge.error->json : ""};
   }
   return record;
 }
@@ -32,7 +32,7 @@ void record(World& world, const Task& task, const std::vector<acme::Authorizatio
   std::vector<store::AuthorizationRecord> records;
   records.reserve(authorizations.size());
   for (const acme::Authorization& authorization : authorizations)
-    records.push_back(record_of(authorization, task.goal.solver->type(), task.place.account->thumbprint));
+    records.push_back(record_of(authorization, task.goal.proofs, task.prover()));
   store::record_authorizations(world.database, task.claim.fence, records);
 }
 
@@ -93,13 +93,6 @@ void give_up_order(World& world, Task& task, acme::Session& session, const acme:
   const std::vector<acme::Authorization> authorizations = read_what_is_left(session, order);
   record(world, task, authorizations);
   close_dead_order(world, task, order, authorizations);
-}
-
-const acme::Challenge* usable_challenge(const acme::Authorization& authorization, std::string_view type) {
-  const auto found = std::ranges::find_if(authorization.challenges, [&](const acme::Challenge& challenge) {
-    return challenge.type == type && challenges::is_token(challenge.token);
-  });
-  return found == authorization.challenges.end() ? nullptr : &*found;
 }
 
 }  // namespace csrq::issuance

@@ -10,7 +10,7 @@
 /// The authorizations of the row's order, between CA and ledger.
 namespace csrq::issuance {
 
-/// Reads them all, and writes them down: what is to be in place at the responder is, when this returns. An
+/// Reads them all, and writes them down, with the answers to their challenges. An
 /// order with one that has failed, or that the CA has forgotten, is closed. Throws Error then.
 std::vector<acme::Authorization> read_authorizations(World& world, Task& task, acme::Session& session,
                                                      const acme::Order& order);
@@ -18,8 +18,5 @@ std::vector<acme::Authorization> read_authorizations(World& world, Task& task, a
 /// Closes an order that the CA has ended, after what became of its authorizations is written down, and throws
 /// Error: why it died.
 [[noreturn]] void give_up_order(World& world, Task& task, acme::Session& session, const acme::Order& order);
-
-/// The challenge that csrq answers; null: there is none.
-const acme::Challenge* usable_challenge(const acme::Authorization& authorization, std::string_view type);
 
 }  // namespace csrq::issuance

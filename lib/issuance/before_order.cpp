@@ -10,20 +10,20 @@
 namespace csrq::issuance {
 namespace {
 
-const challenges::Solver& solver_for(const std::string& type) {
-  if (const challenges::Solver* solver = challenges::find_solver(type)) return *solver;
+proofs::Candidates candidates(const World& world, const Task& task) {
+  const std::string& type = first_not_empty(task.claim.challenge, world.challenges.default_type);
+  if (const proofs::Proof* proof = world.proofs.find(type)) return {proof};
   fail(FailureClass::permanent, "unsupported_challenge",
-       "csrq does not answer " + type + " challenges; it answers " + joined(challenges::solver_types()));
+       "csrq does not answer " + type + " challenges; it answers " + joined(world.proofs.types()));
 }
 
 /// Everything that can be refused without asking the CA.
 void read_csr(World& world, Task& task) {
-  const std::string& type = first_not_empty(task.claim.challenge, world.challenges.default_type);
-  task.goal.solver = &solver_for(type);
+  task.goal.proofs = candidates(world, task);
   task.place.ca = &world.cas.find(task.claim.ca);
   const CaConfig& ca = task.place.ca->config;
   AcceptedCsr csr = preflight(task.claim.csr,
-                              {.max_names = ca.max_names, .accepts = ca.accepts, .solver = task.goal.solver});
+                              {.max_names = ca.max_names, .accepts = ca.accepts, .proofs = task.goal.proofs});
   if (store::is_account_key(world.database, csr.spki_sha256))
     fail(FailureClass::permanent, "account_key",
          "the CSR's key is an ACME account's key, which no certificate may have: make a new key for the "

@@ -38,13 +38,13 @@ std::string why_not(World& world, const Task& task, PooledCa& ca) {
     const AcceptedCsr& wanted = *task.goal.csr;
     const AcceptedCsr csr = preflight(
         wanted.der,
-        {.max_names = ca.config.max_names, .accepts = ca.config.accepts, .solver = task.goal.solver});
+        {.max_names = ca.config.max_names, .accepts = ca.config.accepts, .proofs = task.goal.proofs});
     if (csr.names != wanted.names) return "it reads other names in the CSR";
-    const dns::CaaIssuer issuer{.domains = ca.ca.directory()->caa_identities,
-                                .challenge = std::string(task.goal.solver->type())};
+    dns::CaaIssuer issuer{.domains = ca.ca.directory()->caa_identities};
     PatientLookup lookup(world.resolver);
     for (const Identifier& identifier : wanted.identifiers) {
       if (identifier.type != IdentifierType::dns) continue;
+      issuer.challenge = proofs::first_able(task.goal.proofs, identifier)->type();
       if (const std::string refusal = dns::caa_refusal(identifier.value, issuer, std::ref(lookup));
           !refusal.empty())
         return identifier.value + ": " + refusal;

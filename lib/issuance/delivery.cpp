@@ -120,7 +120,9 @@ Progress deliver(World& world, Task& task, acme::Session& session, const acme::O
                                         .not_after = leaf.not_after(),
                                         .renew_at = renew_at(world, task, leaf),
                                         .warning = warning});
-  return written ? Progress::issued() : Progress::dropped();
+  if (!written) return Progress::dropped();
+  take_away(task.order.answers);
+  return Progress::issued();
 }
 
 }  // namespace csrq::issuance

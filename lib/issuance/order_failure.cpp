@@ -19,12 +19,6 @@ struct FailedIdentifier {
   acme::Problem problem{};
 };
 
-Identifier ordered_identifier(const acme::Authorization& authorization) {
-  Identifier identifier = authorization.identifier;
-  if (authorization.wildcard) identifier.value.insert(0, "*.");
-  return identifier;
-}
-
 std::vector<FailedIdentifier> failed_identifiers(const std::vector<acme::Authorization>& authorizations,
                                                  AuthorizationStatus status) {
   std::vector<FailedIdentifier> failed;
@@ -34,7 +28,7 @@ std::vector<FailedIdentifier> failed_identifiers(const std::vector<acme::Authori
     const auto tried =
         std::ranges::find_if(challenges, [](const auto& one) { return one.error.has_value(); });
     if (tried != challenges.end())
-      failed.push_back({.identifier = ordered_identifier(authorization), .problem = *tried->error});
+      failed.push_back({.identifier = acme::ordered_identifier(authorization), .problem = *tried->error});
   }
   return failed;
 }
@@ -50,7 +44,7 @@ std::vector<std::string> invalid_names(const std::vector<acme::Authorization>& a
   std::vector<std::string> names;
   for (const acme::Authorization& authorization : authorizations)
     if (authorization.status == AuthorizationStatus::invalid)
-      names.push_back(ordered_identifier(authorization).value);
+      names.push_back(acme::ordered_identifier(authorization).value);
   return names;
 }
 

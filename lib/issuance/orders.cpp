@@ -118,6 +118,7 @@ Progress without_order(World& world, Task& task) {
 
 void close_order(World& world, Task& task, OrderStatus status, const Failure& why) {
   store::close_order(world.database, task.claim.fence, task.order.open->id, status, why);
+  take_away(task.order.answers);
   task.order = {};
 }
 

@@ -232,8 +232,8 @@ AcceptedCsr preflight(const std::string& text, const PreflightRules& rules) {
   std::vector<Identifier> identifiers;
   for (const std::string& name : names) {
     identifiers.push_back(identifier_from(name));
-    if (const std::string reason = rules.solver->why_not(identifiers.back()); !reason.empty())
-      refuse("cannot_prove", reason);
+    if (!proofs::first_able(rules.proofs, identifiers.back()))
+      refuse("cannot_prove", rules.proofs.front()->why_not(identifiers.back()));
   }
   return {.der = std::move(csr.der),
           .spki_sha256 = std::move(csr.spki_sha256),

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "base/identifier.hpp"
-#include "challenges/solver.hpp"
 #include "crypto/csr.hpp"
+#include "proofs/choice.hpp"
 
 namespace csrq {
 struct AcceptsConfig;
@@ -16,8 +16,8 @@ namespace csrq::issuance {
 /// What a CSR is held against.
 struct PreflightRules {
   int max_names{100};
-  const AcceptsConfig& accepts;        ///< what its CA takes
-  const challenges::Solver* solver{};  ///< how control of the names will be proved; not null
+  const AcceptsConfig& accepts;  ///< what its CA takes
+  proofs::Candidates proofs{};   ///< of control of the names
 };
 
 /// A CSR that is fit to be sent to a CA.

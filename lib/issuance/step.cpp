@@ -58,7 +58,7 @@ Progress issue(World& world, Task& task) {
   if (std::optional<Progress> wait = open_order(world, task)) return *wait;
 
   acme::Session session{.ca = task.place.ca->ca, .signer = task.place.account->signer};
-  if (task.order.placed) return tell_ca(world, task, session);
+  if (task.order.untold) return tell_ca(world, task, session);
   std::optional<acme::Order> order = current_order(world, task, session);
   if (!order) return without_order(world, task);
 

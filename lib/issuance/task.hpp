@@ -9,12 +9,12 @@
 
 #include "acme/authorization.hpp"
 #include "acme/order.hpp"
-#include "challenges/solver.hpp"
 #include "issuance/accounts.hpp"
+#include "issuance/answers.hpp"
 #include "issuance/ca_pool.hpp"
 #include "issuance/ca_work.hpp"
 #include "issuance/preflight.hpp"
-#include "issuance/self_checks.hpp"
+#include "proofs/choice.hpp"
 #include "store/jobs.hpp"
 #include "store/ledger.hpp"
 
@@ -23,8 +23,8 @@ namespace csrq::issuance {
 /// What a row wants. Read from it and its CSR once; nobody is asked again.
 struct Goal {
   std::optional<AcceptedCsr> csr{};
-  const challenges::Solver* solver{};
-  bool is_decided{};  ///< the database lets the row go on to its CA
+  proofs::Candidates proofs{};  ///< that may be given of its names
+  bool is_decided{};            ///< the database lets the row go on to its CA
 };
 
 /// Where it goes to get that. Once set, it stays.
@@ -34,12 +34,6 @@ struct Place {
   OrderSlot slot{};
   std::shared_ptr<const OpenAccount> account{};
   bool is_registered_again{};  ///< the CA had forgotten the account
-};
-
-/// Responses to an order's challenges that are in place, and of which the CA was not told yet.
-struct PlacedResponses {
-  acme::Order order{};
-  std::vector<Response> responses{};
 };
 
 /// Part of an order's way. The next part begins with a fresh one.
@@ -56,7 +50,8 @@ struct Stage {
 struct OrderAtCa {
   std::optional<store::OpenOrder> open{};   ///< as the ledger has it
   std::optional<acme::Order> unrecorded{};  ///< what newOrder answered, while the database was away
-  std::optional<PlacedResponses> placed{};  ///< the CA is to be told of them
+  Answers answers{};                        ///< to its challenges
+  std::optional<acme::Order> untold{};      ///< it, while the CA is still to be told of answers
   Stage stage{};
   CaWork work{};
   int finalized{};  ///< times that the CA took the request to finalize it
@@ -96,6 +91,10 @@ struct Task {
 
   /// csrq.retry() was called for the row. `asks_anew`: the CA is asked once more for what it is at work on.
   void retry(bool asks_anew);
+  /// Of the account that its order is of.
+  proofs::Prover prover() const {
+    return {.account_url = place.account->signer.account_url, .thumbprint = place.account->thumbprint};
+  }
   std::int64_t request() const { return store::number(claim.fence.request); }
   /// As the CSR has them; none as long as it was not read.
   std::vector<std::string> names() const { return goal.csr ? goal.csr->names : std::vector<std::string>{}; }

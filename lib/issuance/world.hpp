@@ -1,11 +1,9 @@
 #pragma once
 
-#include <optional>
-
 #include "dns/resolver.hpp"
 #include "issuance/accounts.hpp"
 #include "issuance/ca_pool.hpp"
-#include "issuance/self_checks.hpp"
+#include "proofs/choice.hpp"
 #include "store/database.hpp"
 #include "store/database_clock.hpp"
 
@@ -19,11 +17,14 @@ struct RetryConfig;
 
 namespace csrq::issuance {
 
+/// The proofs that csrq can give, each as it is configured.
+proofs::Catalogue configured_proofs(const Config& config, const CaPool& cas);
+
 /// What all steps of a process work with. Thread-safe.
 struct World {
-  /// All must outlive this.
+  /// All but `proofs` must outlive this.
   World(const Config& config, store::Database& database, const store::DatabaseClock& clock, CaPool& cas,
-        Accounts& accounts);
+        Accounts& accounts, proofs::Catalogue proofs);
 
   const RetryConfig& retry;
   const RenewalConfig& renewal;
@@ -34,7 +35,7 @@ struct World {
   CaPool& cas;
   Accounts& accounts;
   dns::Resolver resolver;
-  std::optional<SelfChecks> self_checks{};  ///< none: responses are not looked at before the CA does
+  const proofs::Catalogue proofs;
 };
 
 }  // namespace csrq::issuance

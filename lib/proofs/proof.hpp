@@ -22,7 +22,8 @@ struct Answer {
   Identifier identifier{};          ///< a wildcard without its "*."
   acme::Challenge challenge{};      ///< which it answers
   std::string key_authorization{};  ///< what is written into the ledger (RFC 8555 §8.1); empty: nothing is
-  bool is_placed{};                 ///< the CA would find it
+  bool is_placed{};                 ///< the CA would find it, as far as csrq knows
+  bool is_told{};                   ///< the CA was told to look
 };
 
 /// The CA would not find an answer yet.

@@ -52,7 +52,7 @@ nlohmann::json json_of(const AuthorizationRecord& authorization) {
     const ChallengeRecord& challenge = *authorization.challenge;
     json["challenge_type"] = challenge.type;
     json["challenge_url"] = challenge.url;
-    json["token"] = challenge.token;
+    json["token"] = text_or_null(challenge.token);
     json["challenge_status"] = to_string(challenge.status);
     json["key_authorization"] = text_or_null(challenge.key_authorization);
     json["challenge_error"] = parse_document(challenge.error);

@@ -77,7 +77,7 @@ enum class WaitForOther { waits, over };
 struct ChallengeRecord {
   std::string type{};
   std::string url{};
-  std::string token{};
+  std::string token{};  ///< empty: its type has none
   ChallengeStatus status{};
   std::string key_authorization{};  ///< empty: no response in place (any more)
   std::string error{};              ///< problem document, JSON; empty: none

@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "base/error.hpp"
-#include "challenges/http_01.hpp"
 #include "config/config.hpp"
 #include "http/client.hpp"
+#include "proofs/http_01.hpp"
 #include "support/issuing_fixture.hpp"
 #include "support/loopback_listener.hpp"
 
@@ -61,7 +61,7 @@ class Site {
 /// What the self-check says against a URL; "" if nothing.
 std::string complaint_about(http::Client& client, const std::string& url) {
   try {
-    challenges::check_answer(client, url, expected);
+    proofs::check_answer(client, url, expected);
     return {};
   } catch (const Error& error) {
     CHECK(error.failure().code == "self_check");

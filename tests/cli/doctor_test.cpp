@@ -1,9 +1,9 @@
 #include <doctest/doctest.h>
 #include <httplib.h>
 
-#include "challenges/http_01.hpp"
 #include "cli/cli_fixture.hpp"
 #include "http/server.hpp"
+#include "proofs/http_01.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -207,7 +207,7 @@ TEST_CASE("doctor: it tells csrq's responder from another server, and from nobod
   };
   auto responder = std::make_unique<http::Server>(
       http::ServerOptions{.listen = "127.0.0.1:0"},
-      challenges::http_01_handler([](const std::string&) { return std::nullopt; }));
+      proofs::http_01_handler([](const std::string&) { return std::nullopt; }));
   const Installation installation(ca.url(), with_listen(responder->port()));
   CHECK(says(findings(installation.json({"doctor"}), "ok"), "csrq's responder answers at 127.0.0.1:"));
 

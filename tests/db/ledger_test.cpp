@@ -257,6 +257,20 @@ TEST_CASE("an authorization without a challenge of ours, and without an end, is 
   CHECK(store.count("acme_challenge") == "0");
 }
 
+TEST_CASE("a challenge without a token is written down, and nobody can ask for its response") {
+  Store store;
+  store.submit();
+  const auto fence = store.claim_one().fence;
+  store.ready_order(fence);
+  auto tokenless = pending_authorization("");
+  tokenless.url = store.sql.value("SELECT url FROM csrq.acme_authorization");
+  tokenless.challenge->token.clear();
+  tokenless.challenge->key_authorization.clear();
+  store::record_authorizations(store.database, fence, {tokenless});
+  CHECK(store.count("acme_challenge WHERE token IS NULL AND presented_at IS NULL") == "1");
+  CHECK_FALSE(store::key_authorization(store.database, ""));
+}
+
 TEST_CASE("where the CA asked to wait, no new order is opened") {
   Store store;
   store.submit();

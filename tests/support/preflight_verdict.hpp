@@ -6,9 +6,9 @@
 #include <string_view>
 
 #include "base/error.hpp"
-#include "challenges/solver.hpp"
 #include "config/accepts.hpp"
 #include "issuance/preflight.hpp"
+#include "proofs/http_01.hpp"
 #include "support/test_csr.hpp"
 
 /// What preflight says of a CSR, PEM or DER, or of one made by a recipe.
@@ -16,8 +16,8 @@ namespace csrq::test {
 
 inline issuance::AcceptedCsr accepted(const std::string& csr, int max_names = 100,
                                       const AcceptsConfig& accepts = {}) {
-  return issuance::preflight(
-      csr, {.max_names = max_names, .accepts = accepts, .solver = challenges::find_solver("http-01")});
+  const proofs::Http01 http_01;
+  return issuance::preflight(csr, {.max_names = max_names, .accepts = accepts, .proofs = {&http_01}});
 }
 
 inline issuance::AcceptedCsr accepted(const CsrRecipe& recipe, int max_names = 100,

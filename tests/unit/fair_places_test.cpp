@@ -1,10 +1,10 @@
-#include "issuance/fair_places.hpp"
+#include "proofs/fair_places.hpp"
 
 #include <doctest/doctest.h>
 
 #include <vector>
 
-using namespace csrq::issuance;
+using namespace csrq::proofs;
 using namespace std::chrono_literals;
 
 namespace {

@@ -1,11 +1,11 @@
-#include "challenges/http_01.hpp"
+#include "proofs/http_01.hpp"
 
 #include <doctest/doctest.h>
 
 #include <stdexcept>
 
 using namespace csrq;
-using namespace csrq::challenges;
+using namespace csrq::proofs;
 
 namespace {
 
@@ -65,22 +65,28 @@ TEST_CASE("http-01: a look-up that fails is no 404") {
   CHECK_THROWS_AS(failing({.method = "GET", .target = std::string(prefix) + "known"}), std::runtime_error);
 }
 
-TEST_CASE("the solver of a type is found by its name in challenge objects") {
-  REQUIRE(find_solver("http-01") != nullptr);
-  CHECK(find_solver("http-01")->type() == "http-01");
-  CHECK(find_solver("http-02") == nullptr);
-  CHECK(find_solver("") == nullptr);
-  for (const std::string& type : solver_types()) CHECK(find_solver(type) != nullptr);
-}
-
 TEST_CASE("http-01 proves names and addresses, not wildcards") {
-  const Solver& solver = *find_solver("http-01");
-  CHECK(solver.why_not({.type = IdentifierType::dns, .value = "a.example"}).empty());
-  CHECK(solver.why_not({.type = IdentifierType::ip, .value = "2001:db8::1"}).empty());
-  CHECK(solver.why_not({.type = IdentifierType::dns, .value = "*.a.example"}).find("*.a.example") !=
+  const Http01 http_01;
+  CHECK(http_01.why_not({.type = IdentifierType::dns, .value = "a.example"}).empty());
+  CHECK(http_01.why_not({.type = IdentifierType::ip, .value = "2001:db8::1"}).empty());
+  CHECK(http_01.why_not({.type = IdentifierType::dns, .value = "*.a.example"}).find("*.a.example") !=
         std::string::npos);
 }
 
 TEST_CASE("a key authorization is token, dot, thumbprint") {
   CHECK(key_authorization("token", "thumbprint") == "token.thumbprint");
+}
+
+TEST_CASE("http-01 answers a challenge that has a token, and the answer is placed when it is in the ledger") {
+  const Http01 http_01;
+  const Prover prover{.account_url = "https://ca.example/account/1", .thumbprint = "thumbprint"};
+  const Identifier name{.value = "a.example"};
+  CHECK_FALSE(http_01.answer({.type = "http-01", .token = ""}, name, prover));
+  CHECK_FALSE(http_01.answer({.type = "http-01", .token = "../up"}, name, prover));
+  std::optional<Answer> answer = http_01.answer({.type = "http-01", .token = "token"}, name, prover);
+  REQUIRE(answer);
+  CHECK(answer->identifier.value == "a.example");
+  CHECK(answer->key_authorization == "token.thumbprint");
+  CHECK_FALSE(http_01.placed({&*answer, 1}, "acme"));
+  CHECK(answer->is_placed);
 }

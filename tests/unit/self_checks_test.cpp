@@ -1,4 +1,4 @@
-#include "issuance/self_checks.hpp"
+#include "proofs/self_checks.hpp"
 
 #include <doctest/doctest.h>
 
@@ -7,55 +7,56 @@
 #include <thread>
 
 using namespace csrq;
-using namespace csrq::issuance;
+using namespace csrq::proofs;
 
 namespace {
 
-/// A solver whose look takes until the test ends it.
-class SlowSolver final : public challenges::Solver {
+/// A look that takes until the test ends it.
+class SlowLook {
  public:
-  explicit SlowSolver(int looks) : begun(looks) {}
+  explicit SlowLook(int looks) : begun(looks) {}
 
-  std::string_view type() const override { return "http-01"; }
-  std::string why_not(const Identifier&) const override { return {}; }
-  void self_check(http::Client&, const Identifier&, const std::string&, const std::string&) const override {
+  void operator()() {
     begun.count_down();
     over.wait();
   }
 
-  mutable std::latch begun;
-  mutable std::latch over{1};
+  std::latch begun;
+  std::latch over{1};
 };
 
-/// A solver that notes whom it looks at.
-class Noting final : public challenges::Solver {
+/// Notes whom it looks at.
+class Noting {
  public:
-  std::string_view type() const override { return "http-01"; }
-  std::string why_not(const Identifier&) const override { return {}; }
-  void self_check(http::Client&, const Identifier& identifier, const std::string&,
-                  const std::string&) const override {
-    seen += identifier.value + " ";
-  }
+  void operator()(const Answer& answer) { seen += answer.identifier.value + " "; }
 
-  mutable std::string seen{};
+  std::string seen{};
 };
 
-std::vector<Response> responses(const std::vector<std::string>& names) {
-  std::vector<Response> all;
+std::vector<Answer> answers(const std::vector<std::string>& names) {
+  std::vector<Answer> all;
   all.reserve(names.size());
   for (const std::string& name : names) all.push_back({.identifier = identifier_from(name)});
   return all;
 }
 
+SelfChecks::Look by(Noting& noting) {
+  return [&noting](http::Client&, const Answer& answer) { noting(answer); };
+}
+
+SelfChecks::Look by(SlowLook& slow) {
+  return [&slow](http::Client&, const Answer&) { slow(); };
+}
+
 /// Tasks of a customer that look at the same time.
-std::vector<std::future<bool>> looks(SelfChecks& checks, const SlowSolver& solver,
-                                     const std::string& customer, int tasks) {
+std::vector<std::future<bool>> looks(SelfChecks& checks, SlowLook& look, const std::string& customer,
+                                     int tasks) {
   std::vector<std::future<bool>> running;
   running.reserve(static_cast<std::size_t>(tasks));
   for (int i = 0; i < tasks; ++i)
-    running.push_back(std::async(std::launch::async, [&checks, &solver, customer] {
-      std::vector<Response> one = responses({"a.example"});
-      return checks.have_seen(one, solver, customer);
+    running.push_back(std::async(std::launch::async, [&checks, &look, customer] {
+      std::vector<Answer> one = answers({"a.example"});
+      return checks.have_seen(one, by(look), customer);
     }));
   return running;
 }
@@ -63,39 +64,39 @@ std::vector<std::future<bool>> looks(SelfChecks& checks, const SlowSolver& solve
 }  // namespace
 
 TEST_CASE(
-    "a quarter of the threads look at responses at once, of one customer half of these, and nobody waits") {
+    "a quarter of the threads look at answers at once, of one customer half of these, and nobody waits") {
   SelfChecks checks({}, 16);
-  const SlowSolver solver(4);
-  auto bobs = looks(checks, solver, "bob", 2);
-  auto carols = looks(checks, solver, "carol", 2);
-  solver.begun.wait();
-  std::vector<Response> another = responses({"b.example"});
-  CHECK_FALSE(checks.have_seen(another, solver, "bob"));
-  CHECK_FALSE(checks.have_seen(another, solver, "alice"));
-  solver.over.count_down();
+  SlowLook look(4);
+  auto bobs = looks(checks, look, "bob", 2);
+  auto carols = looks(checks, look, "carol", 2);
+  look.begun.wait();
+  std::vector<Answer> another = answers({"b.example"});
+  CHECK_FALSE(checks.have_seen(another, by(look), "bob"));
+  CHECK_FALSE(checks.have_seen(another, by(look), "alice"));
+  look.over.count_down();
   for (auto& look : bobs) CHECK(look.get());
   for (auto& look : carols) CHECK(look.get());
-  CHECK(checks.have_seen(another, solver, "alice"));
+  CHECK(checks.have_seen(another, by(look), "alice"));
 }
 
 TEST_CASE("what a customer's own names cost does not keep another customer's from being looked at") {
   SelfChecks checks({}, 8);
-  const SlowSolver slow(1);
+  SlowLook slow(1);
   auto bobs = looks(checks, slow, "bob", 1);
   slow.begun.wait();
-  const Noting solver;
-  std::vector<Response> alices = responses({"a.example"});
-  CHECK(checks.have_seen(alices, solver, "alice"));
+  Noting look;
+  std::vector<Answer> alices = answers({"a.example"});
+  CHECK(checks.have_seen(alices, by(look), "alice"));
   slow.over.count_down();
 }
 
-TEST_CASE("responses that were seen are not looked at again") {
+TEST_CASE("answers that were seen are not looked at again") {
   SelfChecks checks({}, 4);
-  const Noting solver;
-  std::vector<Response> all = responses({"a.example", "b.example"});
-  all.front().is_seen = true;
-  CHECK(checks.have_seen(all, solver, "alice"));
-  CHECK(solver.seen == "b.example ");
-  CHECK(checks.have_seen(all, solver, "alice"));
-  CHECK(solver.seen == "b.example ");
+  Noting look;
+  std::vector<Answer> all = answers({"a.example", "b.example"});
+  all.front().is_placed = true;
+  CHECK(checks.have_seen(all, by(look), "alice"));
+  CHECK(look.seen == "b.example ");
+  CHECK(checks.have_seen(all, by(look), "alice"));
+  CHECK(look.seen == "b.example ");
 }

@@ -1,4 +1,4 @@
-#include "challenges/http_01.hpp"
+#include "proofs/http_01.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -8,7 +8,7 @@
 #include "http/text.hpp"
 #include "http/url.hpp"
 
-namespace csrq::challenges {
+namespace csrq::proofs {
 namespace {
 
 constexpr std::string_view path_prefix = "/.well-known/acme-challenge/";
@@ -79,11 +79,35 @@ void compare(const http::Response& response, const std::string& key_authorizatio
 
 }  // namespace
 
-void Http01::self_check(http::Client& client, const Identifier& identifier, const std::string& token,
-                        const std::string& key_authorization) const {
-  check_answer(client, "http://" + host_in_url(identifier) + std::string(path_prefix) + token,
-               key_authorization);
+Http01::Http01(std::unique_ptr<SelfChecks> self_checks) : self_checks_(std::move(self_checks)) {}
+
+std::optional<Answer> Http01::answer(const acme::Challenge& challenge, const Identifier& identifier,
+                                     const Prover& prover) const {
+  if (!is_token(challenge.token)) return std::nullopt;
+  return Answer{.identifier = identifier,
+                .challenge = challenge,
+                .key_authorization = key_authorization(challenge.token, prover.thumbprint)};
 }
+
+std::optional<NotYet> Http01::placed(std::span<Answer> answers, const std::string& customer) const {
+  const auto look = [](http::Client& client, const Answer& answer) {
+    check_answer(
+        client,
+        "http://" + host_in_url(answer.identifier) + std::string(path_prefix) + answer.challenge.token,
+        answer.key_authorization);
+  };
+  if (self_checks_ && !self_checks_->have_seen(answers, look, customer))
+    return NotYet{.wait = SelfChecks::pause,
+                  .code = "self_check_waits",
+                  .detail =
+                      "this worker looks at as many responses of others, or of the same customer, as "
+                      "it may at once (challenges.http-01.self_check)"};
+  for (Answer& answer : answers) answer.is_placed = true;
+  return std::nullopt;
+}
+
+/// The ledger does it, in the transaction that ends the order, and knows which other order needs it.
+void Http01::take_away(std::span<const Answer>) const {}
 
 void check_answer(http::Client& client, const std::string& url, const std::string& key_authorization) {
   try {
@@ -123,4 +147,4 @@ http::Handler http_01_handler(TokenLookup lookup) {
   };
 }
 
-}  // namespace csrq::challenges
+}  // namespace csrq::proofs

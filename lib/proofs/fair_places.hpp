@@ -8,7 +8,7 @@
 
 #include "base/mutex.hpp"
 
-namespace csrq::issuance {
+namespace csrq::proofs {
 
 /// A few places that customers share, so that a customer who stays long in his place keeps nobody else from
 /// one. Nobody waits here: whoever gets no place asks again within `still_waits`, or loses his turn.
@@ -56,4 +56,4 @@ class FairPlaces {
   std::map<std::string, Share> shares_ CSRQ_GUARDED_BY(mutex_){};
 };
 
-}  // namespace csrq::issuance
+}  // namespace csrq::proofs

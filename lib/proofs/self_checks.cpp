@@ -1,10 +1,10 @@
-#include "issuance/self_checks.hpp"
+#include "proofs/self_checks.hpp"
 
 #include <algorithm>
 
 #include "base/public_address.hpp"
 
-namespace csrq::issuance {
+namespace csrq::proofs {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -29,18 +29,17 @@ http::ClientOptions client_options(std::vector<Network> entered) {
 SelfChecks::SelfChecks(std::vector<Network> networks, int threads)
     : client_(client_options(std::move(networks))), places_(threads / share_of_threads) {}
 
-bool SelfChecks::have_seen(std::vector<Response>& responses, const challenges::Solver& solver,
-                           const std::string& customer) {
-  auto next = std::ranges::find(responses, false, &Response::is_seen);
-  if (next == responses.end()) return true;
+bool SelfChecks::have_seen(std::span<Answer> answers, const Look& look, const std::string& customer) {
+  auto next = std::ranges::find(answers, false, &Answer::is_placed);
+  if (next == answers.end()) return true;
   const std::optional<FairPlaces::Place> place = places_.try_take(customer);
   if (!place) return false;
-  for (const auto until = Clock::now() + longest_stay; next != responses.end() && Clock::now() < until;
-       ++next) {
-    solver.self_check(client_, next->identifier, next->challenge.token, next->key_authorization);
-    next->is_seen = true;
+  for (const auto until = Clock::now() + longest_stay; next != answers.end() && Clock::now() < until;
+       next = std::find_if(next, answers.end(), [](const Answer& answer) { return !answer.is_placed; })) {
+    look(client_, *next);
+    next->is_placed = true;
   }
-  return next == responses.end();
+  return next == answers.end();
 }
 
-}  // namespace csrq::issuance
+}  // namespace csrq::proofs

@@ -1,8 +1,8 @@
-#include "issuance/fair_places.hpp"
+#include "proofs/fair_places.hpp"
 
 #include <algorithm>
 
-namespace csrq::issuance {
+namespace csrq::proofs {
 namespace {
 
 /// Whoever has not asked for so long is as good as new.
@@ -50,4 +50,4 @@ void FairPlaces::give_back(const std::string& customer) {
   --shares_.at(customer).held;
 }
 
-}  // namespace csrq::issuance
+}  // namespace csrq::proofs
