@@ -53,7 +53,9 @@ void put_error(Store& store, const std::string& failure_class, const std::string
 }
 
 bool only_waits(Store& store) {
-  return store.sql.value("SELECT csrq.only_waits(1)") == "t";
+  return store.sql.value(
+             "SELECT csrq.only_waits(e.is_wait, r.waits_for_account, r.error) FROM csrq.request r "
+             "LEFT JOIN csrq.error_code e ON e.code = r.error_code WHERE r.id = 1") == "t";
 }
 
 }  // namespace
