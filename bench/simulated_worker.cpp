@@ -204,7 +204,7 @@ void SimulatedWorker::take_further(pqxx::work& transaction, Rows rows, bool is_o
   Rows with_account;
   for (Row& row : rows)
     if (const auto left = outage_.remaining(point(now_)))
-      put_off(std::move(row), *left, "ca_out_of_reach", "the CA is out of reach");
+      put_off(std::move(row), *left, to_string(ErrorCode::ca_out_of_reach), "the CA is out of reach");
     else if (find_account(transaction, row, is_out))
       with_account.push_back(std::move(row));
   Rows lost;
@@ -228,7 +228,8 @@ bool SimulatedWorker::find_account(pqxx::work& transaction, Row& row, bool is_ou
       transaction, "SELECT (wait_seconds * 1000000)::bigint, why FROM csrq.take_account_token($1, $2, NULL)",
       {simulated_directory, row.account})[0];
   if (!token[0].is_null()) {
-    put_off(std::move(row), Duration(token[0].as<std::int64_t>()), "rate_limit", store::text(token[1]));
+    put_off(std::move(row), Duration(token[0].as<std::int64_t>()), to_string(ErrorCode::rate_limit),
+            store::text(token[1]));
     return false;
   }
   if (is_out) {
@@ -292,7 +293,8 @@ void SimulatedWorker::ask_ca(const Row& row, bool is_out) {
 
 void SimulatedWorker::get_no_answer(Row row) {
   outage_.failed(point(now_), point(now_));
-  put_off(std::move(row), outage_.remaining(point(now_)).value_or(1s), "connection", "no answer");
+  put_off(std::move(row), outage_.remaining(point(now_)).value_or(1s), to_string(ErrorCode::connection),
+          "no answer");
 }
 
 void SimulatedWorker::put_off(Row row, Duration wait, const std::string& code, const std::string& detail) {

@@ -19,7 +19,7 @@ const acme::Challenge* usable_challenge(const acme::Authorization& authorization
   std::string offered;
   for (const acme::Challenge& challenge : authorization.challenges)
     offered += (offered.empty() ? "" : ", ") + challenge.type;
-  fail(FailureClass::permanent, "no_challenge",
+  fail(FailureClass::permanent, ErrorCode::no_challenge,
        "the CA offers no usable " + std::string(type) + " challenge for " + authorization.identifier.value +
            " (it offers: " + (offered.empty() ? "none" : offered) + ")");
 }
@@ -62,7 +62,7 @@ std::vector<acme::Authorization> read_what_is_left(acme::Session& session, const
     } catch (const acme::Refusal& refusal) {
       if (refusal.status() >= 500) throw;
     } catch (const Error& error) {
-      if (error.failure().code != acme::authorization_lost_code) throw;
+      if (error.failure().code != ErrorCode::authorization_lost) throw;
     }
   }
   return authorizations;
@@ -124,7 +124,7 @@ Progress Issuance::answer(Task& task, acme::Session& session) {
     return wait_or_put_off(
         task, SelfChecks::pause,
         {.failure_class = FailureClass::limited,
-         .code = "self_check_waits",
+         .code = to_string(ErrorCode::self_check_waits),
          .detail = "this worker looks at as many responses of others, or of the same customer, as "
                    "it may at once (challenges.http-01.self_check)",
          .problem = {},
@@ -144,7 +144,7 @@ std::vector<acme::Authorization> Issuance::read_all_or_close(Task& task, acme::S
   try {
     return read_all(session, order);
   } catch (const Error& error) {
-    if (error.failure().code == acme::authorization_lost_code) {
+    if (error.failure().code == ErrorCode::authorization_lost) {
       store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, error.failure());
       task.forget_order();
     }

@@ -22,9 +22,9 @@ std::string demand_sha256(const Task& task) {
   return crypto::sha256(demand);
 }
 
-Failure not_ordered(FailureClass failure_class, std::string code, std::string detail) {
+Failure not_ordered(FailureClass failure_class, ErrorCode code, std::string detail) {
   return {.failure_class = failure_class,
-          .code = std::move(code),
+          .code = to_string(code),
           .detail = std::move(detail),
           .problem = {},
           .retry_after = {}};
@@ -46,13 +46,14 @@ std::optional<Progress> Issuance::before_order(Task& task) {
       return Progress{
           .kind = Progress::Kind::put_off,
           .wait = store::wait_for_other_row,
-          .failure = not_ordered(FailureClass::limited, "same_request_under_way", decision.detail)};
+          .failure = not_ordered(FailureClass::limited, ErrorCode::same_request_under_way, decision.detail)};
     case store::Verdict::fresh_csr_wanted:
-      return Progress{.kind = Progress::Kind::failed,
-                      .wait = {},
-                      .failure = not_ordered(FailureClass::permanent, "fresh_csr_wanted", decision.detail)};
+      return Progress{
+          .kind = Progress::Kind::failed,
+          .wait = {},
+          .failure = not_ordered(FailureClass::permanent, ErrorCode::fresh_csr_wanted, decision.detail)};
     case store::Verdict::not_granted:
-      fail(FailureClass::permanent, "not_granted", decision.detail);
+      fail(FailureClass::permanent, ErrorCode::not_granted, decision.detail);
     case store::Verdict::order:
       break;
   }

@@ -42,7 +42,7 @@ std::string primary_message(std::string_view message) {
 
 const challenges::Solver& solver_for(const std::string& type) {
   if (const challenges::Solver* solver = challenges::find_solver(type)) return *solver;
-  fail(FailureClass::permanent, "unsupported_challenge",
+  fail(FailureClass::permanent, ErrorCode::unsupported_challenge,
        "csrq does not answer " + type + " challenges; it answers " + joined(challenges::solver_types()));
 }
 
@@ -68,7 +68,7 @@ Failure about_names(Failure failure, const Task& task) {
 /// An order that only goes round between finalize and `ready` is the CA's failure: the schedule makes the
 /// waits grow, which each finalize would begin anew.
 [[noreturn]] void fail_ignored(const acme::Order& order) {
-  fail(FailureClass::transient, "finalize_ignored",
+  fail(FailureClass::transient, ErrorCode::finalize_ignored,
        "the CA took the request to finalize the order " + order.url + ", and the order is `" +
            std::string(to_string(order.status)) + "` all the same");
 }
@@ -119,7 +119,7 @@ Progress Issuance::advance_and_record(Task& task) {
     log::error("a step failed in an unforeseen way",
                {{"request", store::number(task.claim.fence.request)}, {"cause", error.what()}});
     return record_outcome(task, {.failure_class = FailureClass::transient,
-                                 .code = "internal",
+                                 .code = to_string(ErrorCode::internal),
                                  .detail = primary_message(error.what()),
                                  .problem = {},
                                  .retry_after = {}});
@@ -130,7 +130,7 @@ Progress Issuance::advance_and_record(Task& task) {
 /// the same again at once.
 Progress Issuance::record_outcome_plainly(const Task& task, std::string_view cause) {
   Failure failure{.failure_class = FailureClass::transient,
-                  .code = "internal",
+                  .code = to_string(ErrorCode::internal),
                   .detail = "what became of the step could not be written down: " + primary_message(cause),
                   .problem = {},
                   .retry_after = {}};
@@ -173,7 +173,7 @@ void Issuance::prepare(Task& task) {
       task.claim.csr,
       {.max_names = task.ca->config.max_names, .accepts = task.ca->config.accepts, .solver = task.solver});
   if (store::is_account_key(database_, csr.spki_sha256))
-    fail(FailureClass::permanent, "account_key",
+    fail(FailureClass::permanent, ErrorCode::account_key,
          "the CSR's key is an ACME account's key, which no certificate may have: make a new key for the "
          "certificate");
   task.csr = std::move(csr);
@@ -196,7 +196,7 @@ std::optional<Progress> Issuance::open_order(Task& task) {
 }
 
 Progress Issuance::wait_to_order(Task& task, const store::NotYet& not_yet) {
-  Failure why{.failure_class = not_yet.code == acme::name_paused_code ? FailureClass::administrative
+  Failure why{.failure_class = not_yet.code == ErrorCode::name_paused ? FailureClass::administrative
                                                                       : FailureClass::limited,
               .code = not_yet.code,
               .detail = not_yet.detail,
@@ -209,7 +209,7 @@ Progress Issuance::wait_to_order(Task& task, const store::NotYet& not_yet) {
 /// It is called when that one is done. If it is done already, the CA should make another order.
 Progress Issuance::wait_for_order_of_other(Task& task) {
   Failure why{.failure_class = FailureClass::limited,
-              .code = "order_taken",
+              .code = to_string(ErrorCode::order_taken),
               .detail =
                   "the CA hands out the order that another row for the same names is working on; "
                   "waiting for it to finish",
@@ -221,7 +221,7 @@ Progress Issuance::wait_for_order_of_other(Task& task) {
   if (other == store::WaitForOther::over && !std::exchange(task.was_handed_used_order, true))
     return waiting(1s);
   if (other == store::WaitForOther::over)
-    fail(FailureClass::transient, "order_used",
+    fail(FailureClass::transient, ErrorCode::order_used,
          "the CA goes on handing out the order " + url + ", with which another row has finished");
   return {.kind = Progress::Kind::put_off, .wait = 2 * longest_leased_wait, .failure = std::move(why)};
 }
@@ -232,7 +232,7 @@ Progress Issuance::wait_for_slot(Task& task) {
   if (++task.looks_for_slot <= most_looks) return waiting(short_wait);
   return put_off(task, 5s,
                  {.failure_class = FailureClass::limited,
-                  .code = "ca_full",
+                  .code = to_string(ErrorCode::ca_full),
                   .detail = "as many orders are under way at the CA " + task.ca->name() +
                             " as this worker may have there (orders_in_flight)",
                   .problem = {},
@@ -248,7 +248,7 @@ std::optional<Progress> Issuance::wait_for_ca(Task& task) {
   return wait_or_put_off(
       task, *out + jitter,
       {.failure_class = FailureClass::transient,
-       .code = "ca_out_of_reach",
+       .code = to_string(ErrorCode::ca_out_of_reach),
        .detail = "the CA " + task.ca->name() + " is out of reach; csrq looks again by itself",
        .problem = {},
        .retry_after = {}});
@@ -257,7 +257,7 @@ std::optional<Progress> Issuance::wait_for_ca(Task& task) {
 /// A page that is no ACME answer ends no order; one that has run out the CA may have forgotten without a word
 /// of its own.
 bool Issuance::is_lost(const store::OpenOrder& order, const Error& error) {
-  if (error.failure().code == acme::order_lost_code) return true;
+  if (error.failure().code == ErrorCode::order_lost) return true;
   const auto* refusal = dynamic_cast<const acme::Refusal*>(&error);
   return refusal && (refusal->status() == 404 || refusal->status() == 410) &&
          store::has_run_out(database_, order.id);
@@ -346,7 +346,7 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
   if (task.work.noted) return tell_and_wait(task, wait, *task.work.noted);
   return wait_or_put_off(task, wait,
                          {.failure_class = FailureClass::limited,
-                          .code = "ca_busy",
+                          .code = to_string(ErrorCode::ca_busy),
                           .detail = "the CA has not finished with the order " + order.url + " yet",
                           .problem = {},
                           .retry_after = {}});
@@ -356,7 +356,7 @@ Progress Issuance::wait_for(Task& task, Task::Phase phase, const acme::Order& or
 /// make a certificate of the old one all the same, which is the price.
 Progress Issuance::order_another(Task& task, const acme::Order& order) {
   const Failure why{.failure_class = FailureClass::transient,
-                    .code = "order_stuck",
+                    .code = to_string(ErrorCode::order_stuck),
                     .detail = "the CA has been at work on the order " + order.url + " for " +
                               to_text(std::chrono::round<std::chrono::seconds>(task.work.lasting())) +
                               " and has not finished with it: another one is ordered",
@@ -400,10 +400,11 @@ Progress Issuance::finish(Task& task, acme::Session& session, const acme::Order&
 Progress Issuance::revoke(Task& task) {
   const std::optional<store::CertificateToRevoke> wanted =
       store::certificate_to_revoke(database_, task.claim.fence.request);
-  if (!wanted) fail(FailureClass::permanent, "no_certificate", "the row has no certificate to revoke");
+  if (!wanted)
+    fail(FailureClass::permanent, ErrorCode::no_certificate, "the row has no certificate to revoke");
   task.ca = cas_.find_by_directory(wanted->owner.directory);
   if (!task.ca)
-    fail(FailureClass::permanent, "unknown_ca",
+    fail(FailureClass::permanent, ErrorCode::unknown_ca,
          "the certificate is from " + wanted->owner.directory +
              ", which is not among `cas` in the worker's configuration");
   if (std::optional<Progress> out = wait_for_ca(task)) return *out;

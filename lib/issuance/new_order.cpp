@@ -6,7 +6,7 @@
 
 #include "acme/certificate.hpp"
 #include "acme/order.hpp"
-#include "acme/pacer.hpp"
+#include "acme/problem_type.hpp"
 #include "base/log.hpp"
 #include "config/renewal.hpp"
 #include "issuance/issuance.hpp"
@@ -24,7 +24,7 @@ constexpr int most_failures_by_pages = 2;
 
 /// The order itself is of no use: not a failure of this row.
 bool is_useless(const Failure& failure) {
-  return failure.code == acme::order_lost_code || failure.code == "foreign_url";
+  return failure.code == ErrorCode::order_lost || failure.code == ErrorCode::foreign_url;
 }
 
 /// The CA has no such thing, or does not show it. Anything else (a refused nonce, say) is no word on it.
@@ -32,7 +32,7 @@ bool is_final(const Error& error, const Task& task) {
   const bool may_be_a_page = task.claim.failures < most_failures_by_pages;
   const auto* refusal = dynamic_cast<const acme::Refusal*>(&error);
   if (!refusal)
-    return is_useless(error.failure()) || (error.failure().code == "bad_answer" && !may_be_a_page);
+    return is_useless(error.failure()) || (error.failure().code == ErrorCode::bad_answer && !may_be_a_page);
   constexpr std::array statuses{401, 403, 404, 405, 410, 501};
   return std::ranges::find(statuses, refusal->status()) != statuses.end() &&
          refusal->failure().failure_class != FailureClass::limited &&
@@ -49,13 +49,11 @@ std::vector<std::string> listed_orders(const Task& task, acme::Session& session)
   return {};
 }
 
-constexpr std::string_view already_replaced = "alreadyReplaced";
-
 /// RFC 9773 §5 has a type for one of the reasons. For others, an issuer that they do not know or an account
 /// that was registered anew, CAs have types that may say anything.
 bool may_be_about_replaces(const Failure& failure) {
-  constexpr std::array codes{already_replaced, std::string_view("malformed"),
-                             std::string_view("unauthorized")};
+  constexpr std::array codes{acme::problem_type::already_replaced, acme::problem_type::malformed,
+                             acme::problem_type::unauthorized};
   return std::ranges::find(codes, failure.code) != codes.end();
 }
 
@@ -72,7 +70,7 @@ constexpr Duration lost_orders_turn_up = std::chrono::hours(1);
 /// Its certificate, or one that the CA is making, may be for another key: of a row with the same names.
 bool is_for_key_of(const Task& task, acme::Session& session, const acme::Order& order, Time now) {
   if (order.status == OrderStatus::processing)
-    fail(FailureClass::limited, "ca_busy",
+    fail(FailureClass::limited, ErrorCode::ca_busy,
          "the CA has not finished with the order " + order.url +
              " yet, which may have been made for this row before the database lost it");
   if (order.status != OrderStatus::valid) return false;
@@ -82,7 +80,7 @@ bool is_for_key_of(const Task& task, acme::Session& session, const acme::Order& 
                              {.spki_sha256 = task.csr->spki_sha256, .names = task.csr->names, .at = now}, {});
     return true;
   } catch (const Error& error) {
-    if (error.failure().code == "bad_chain") return false;
+    if (error.failure().code == ErrorCode::bad_chain) return false;
     throw;
   }
 }
@@ -110,7 +108,7 @@ std::optional<acme::Order> Issuance::order_for_intent(Task& task, acme::Session&
     }
     throw;
   } catch (const Error& error) {
-    if (error.failure().code == acme::paced_code) task.order->fresh = was_fresh;  // it was not sent
+    if (error.failure().code == ErrorCode::paced) task.order->fresh = was_fresh;  // it was not sent
     throw;
   }
 }
@@ -127,13 +125,13 @@ std::string Issuance::certificate_to_replace(const Task& task) {
 /// for good. Then the closed intent says so, and the next one goes without.
 std::optional<acme::Order> Issuance::order_in_place_of_refused(Task& task, acme::Session& session,
                                                                Failure refused) {
-  if (refused.code == already_replaced) {
+  if (refused.code == acme::problem_type::already_replaced) {
     const std::vector<std::string> former =
         store::former_orders(database_, task.claim.fence.request, task.account->id);
     if (std::optional<acme::Order> found = first_resumable(task, session, former)) return found;
     if (std::optional<acme::Order> found = find_lost_order(task, session)) return found;
   }
-  refused.code = "replaces_refused";
+  refused.code = to_string(ErrorCode::replaces_refused);
   log::info("the CA refused an order that replaces a certificate; ordering without saying so",
             {{"request", store::number(task.claim.fence.request)}, {"cause", refused.detail}});
   store::close_order(database_, task.claim.fence, task.order->id, OrderStatus::lost, refused);
@@ -177,7 +175,7 @@ void Issuance::give_up_intent(Task& task) {
   store::close_order(
       database_, task.claim.fence, task.order->id, OrderStatus::lost,
       {.failure_class = FailureClass::transient,
-       .code = "answer_lost",
+       .code = to_string(ErrorCode::answer_lost),
        .detail = "newOrder was sent, its answer never came, and the CA lists no orders: if it made one, "
                  "that expires by itself",
        .problem = {},
@@ -190,7 +188,7 @@ void Issuance::give_up_intent(Task& task) {
 bool Issuance::keeps_adopted_order(Task& task, acme::Session& session) {
   OrderStatus found = OrderStatus::lost;
   Failure why{.failure_class = FailureClass::transient,
-              .code = "order_lost",
+              .code = to_string(ErrorCode::order_lost),
               .detail = "the order that a cancelled row had left is of no use any more",
               .problem = {},
               .retry_after = {}};

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "acme/pacer.hpp"
 #include "acme/problem.hpp"
 #include "acme/used_up_limit.hpp"
 #include "base/log.hpp"
@@ -43,7 +42,7 @@ Duration longest_limit(const Failure& failure) {
 /// No answer at all, or one from something in front of the CA.
 bool is_unanswered(const Failure& failure) {
   const int status = failure.request->status;
-  const bool was_cut_short_by_us = failure.code == "oversize";
+  const bool was_cut_short_by_us = failure.code == ErrorCode::oversize;
   return (status == 0 && !was_cut_short_by_us) || status == 502 || status == 503 || status == 504;
 }
 
@@ -51,7 +50,7 @@ bool is_unanswered(const Failure& failure) {
 /// Where it does not say which, nobody else can be held back, and the row fails by itself.
 std::vector<std::string> paused_names(const Task& task, const Failure& failure) {
   std::vector<std::string> paused;
-  if (failure.code != acme::name_paused_code || !task.account || !task.csr) return paused;
+  if (failure.code != ErrorCode::name_paused || !task.account || !task.csr) return paused;
   const std::string& subject = failure.limit.value_or(UsedUpLimit{}).subject;
   std::ranges::copy_if(task.csr->names, std::back_inserter(paused),
                        [&](const std::string& name) { return name == subject || name == "*." + subject; });
@@ -87,7 +86,7 @@ Progress Issuance::record_outcome(Task& task, Failure failure) {
   log::debug("a step failed", {{"request", store::number(task.claim.fence.request)},
                                {"code", failure.code},
                                {"detail", failure.detail}});
-  if (failure.code == "accountDoesNotExist" && task.account && !task.registered_again) {
+  if (failure.code == acme::problem_type::account_does_not_exist && task.account && !task.registered_again) {
     task.registered_again = true;
     try {
       task.account = accounts_.register_again(*task.ca, *task.account);
@@ -98,7 +97,7 @@ Progress Issuance::record_outcome(Task& task, Failure failure) {
       failure = error.failure();
     }
   }
-  if (failure.code == acme::ended_account_code && task.account) {
+  if (failure.code == ErrorCode::account_deactivated && task.account) {
     try {
       accounts_.give_up(*task.ca, *task.account, failure);
     } catch (const AccountRefused& refused) {
@@ -133,7 +132,7 @@ Progress Issuance::record_outcome(Task& task, Failure failure) {
 /// ever.
 Progress Issuance::wait_for_limit(Task& task, Failure failure) {
   const std::optional<Duration> told = failure.retry_after;
-  if (failure.code == acme::paced_code)
+  if (failure.code == ErrorCode::paced)
     return wait_or_put_off(task, std::max<Duration>(told.value_or(1s), 1s), std::move(failure));
   if (!failure.request) return wait_for_hold(task, told.value_or(shortest_limit), std::move(failure));
   const bool is_busy = failure.request->status == 503;
@@ -157,7 +156,7 @@ Progress Issuance::wait_for_pause(Task& task, Failure failure) {
 
 /// No request was sent. A hold that is about to end is waited for without the slot, which others need.
 Progress Issuance::wait_for_hold(Task& task, Duration wait, Failure why) {
-  if (why.code != store::on_hold_code || wait > shortest_limit) return put_off(task, wait, std::move(why));
+  if (why.code != ErrorCode::on_hold || wait > shortest_limit) return put_off(task, wait, std::move(why));
   task.slot = {};
   return tell_and_wait(task, wait, std::move(why));
 }
