@@ -77,7 +77,7 @@ std::string described(const store::EndingSoon& ending) {
 
 /// What stops the rows of a whole CA, account or machine.
 bool is_critical(const store::OpenAlarm& alarm) {
-  return alarm.code == "ca_out_of_reach" || alarm.key.starts_with("account:") ||
+  return alarm.code == ErrorCode::ca_out_of_reach || alarm.key.starts_with("account:") ||
          alarm.key.starts_with("sealing_key:");
 }
 

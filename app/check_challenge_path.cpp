@@ -72,7 +72,7 @@ void check_name(Checkup& checkup, http::Client& client, const std::string& name)
     }
     checkup.fail(subject, way + ": more redirects than CAs follow", "let the second name answer by itself");
   } catch (const Error& error) {
-    if (error.failure().code == "tls")
+    if (error.failure().code == ErrorCode::tls)
       return checkup.warn(subject, way + ", whose certificate does not verify here: CAs go on, csrq cannot",
                           "redirect to http instead, before the general redirect to https");
     checkup.fail(subject, "http://" + name + " was not reached: " + error.what(),

@@ -14,7 +14,7 @@ constexpr int subject_width = 16;
 constexpr Duration tolerable_skew = std::chrono::seconds(30);
 
 bool is_out_of_reach(const Failure& failure) {
-  return failure.failure_class == FailureClass::transient && failure.code != "bad_directory";
+  return failure.failure_class == FailureClass::transient && failure.code != ErrorCode::bad_directory;
 }
 
 }  // namespace

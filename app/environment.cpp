@@ -47,7 +47,7 @@ crypto::SealingKey open_sealing_key(const Config& config) {
 void raise_sealing_key_alarm(store::Database& database, const std::string& detail) {
   try {
     store::raise_alarm(database, {.key = issuance::sealing_key_alarm(),
-                                  .code = "sealing_key",
+                                  .code = to_string(ErrorCode::sealing_key),
                                   .detail = detail,
                                   .directory = {},
                                   .owner = std::nullopt,

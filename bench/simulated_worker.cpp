@@ -205,7 +205,7 @@ void SimulatedWorker::take_further(pqxx::work& transaction, Rows rows, bool is_o
   for (Row& row : rows)
     if (const auto left = outage_.remaining(point(now_)))
       put_off(std::move(row), {.failure = {.failure_class = FailureClass::transient,
-                                           .code = "ca_out_of_reach",
+                                           .code = to_string(ErrorCode::ca_out_of_reach),
                                            .detail = "the CA is out of reach"},
                                .later = issuance::Later{.wait = *left}});
     else if (find_account(transaction, row, is_out))
@@ -233,7 +233,7 @@ bool SimulatedWorker::find_account(pqxx::work& transaction, Row& row, bool is_ou
   if (!token[0].is_null()) {
     put_off(std::move(row), issuance::outcome_of({.wait = Duration(token[0].as<std::int64_t>()),
                                                   .detail = store::text(token[1]),
-                                                  .code = "rate_limit"}));
+                                                  .code = to_string(ErrorCode::rate_limit)}));
     return false;
   }
   if (is_out) {
@@ -303,7 +303,7 @@ void SimulatedWorker::get_no_answer(Row row) {
   outage_.failed(point(now_), point(now_));
   end_step(std::move(row),
            {.failure_class = FailureClass::transient,
-            .code = "connection",
+            .code = to_string(ErrorCode::connection),
             .detail = "no answer",
             .request = FailedRequest{.method = "POST", .url = simulated_directory}},
            outage_.remaining(point(now_)).value_or(1s));

@@ -107,7 +107,7 @@ void NotificationChannels::post(const store::Delivery& delivery) {
       .body = delivery.payload,
   });
   if (response.status < 200 || response.status > 299)
-    fail(FailureClass::transient, "webhook",
+    fail(FailureClass::transient, ErrorCode::webhook,
          fmt::format("{} answered with HTTP {}{}", http::host_of_url(url), response.status,
                      response.status >= 300 && response.status < 400 ? "; redirects are not followed" : ""));
 }

@@ -60,7 +60,7 @@ void Notifier::look_at_cas() {
     if (const auto silence = ca->outage.silence(at)) {
       if (silence->lasting >= pace_.outage)
         store::raise_alarm(database_, {.key = key,
-                                       .code = "ca_out_of_reach",
+                                       .code = to_string(ErrorCode::ca_out_of_reach),
                                        .detail = "the CA " + ca->name() + " is out of reach; its rows wait" +
                                                  (silence->cause.empty() ? "" : ": " + silence->cause),
                                        .directory = ca->directory(),

@@ -25,14 +25,15 @@ std::string told_terms(const std::string& terms) {
 
 void check_conditions(const Ca& ca, const Directory& directory, const NewAccount& wanted) {
   if (!directory.terms_of_service.empty() && !wanted.terms_of_service_agreed)
-    fail(FailureClass::administrative, "terms_not_agreed",
+    fail(FailureClass::administrative, ErrorCode::terms_not_agreed,
          "the CA " + ca.name() + " has terms of service: read " + told_terms(directory.terms_of_service) +
              " and set terms_of_service_agreed to true in its configuration");
   if (directory.external_account_required && !wanted.eab)
-    fail(FailureClass::administrative, "externalAccountRequired",
-         "the CA " + ca.name() +
-             " makes accounts only for its customers: get an EAB key from it and set eab in its "
-             "configuration");
+    throw Error({.failure_class = FailureClass::administrative,
+                 .code = std::string(problem_type::external_account_required),
+                 .detail = "the CA " + ca.name() +
+                           " makes accounts only for its customers: get an EAB key from it and set eab in "
+                           "its configuration"});
 }
 
 std::string payload_of(const Directory& directory, const crypto::PrivateKey& key, const NewAccount& wanted) {
@@ -97,7 +98,7 @@ std::optional<Account> find_account(Ca& ca, const crypto::PrivateKey& key) {
     return read_account(
         ca.post({.key = key}, url, R"({"onlyReturnExisting":true})", RequestKind::account_lookup), url);
   } catch (const Error& error) {
-    if (error.failure().code == "accountDoesNotExist") return std::nullopt;
+    if (error.failure().code == problem_type::account_does_not_exist) return std::nullopt;
     throw;
   }
 }

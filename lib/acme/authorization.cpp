@@ -87,13 +87,13 @@ bool is_of_the_request(const Error& error) {
   const FailureClass failure_class = error.failure().failure_class;
   if (failure_class == FailureClass::limited || failure_class == FailureClass::administrative) return false;
   const auto* refusal = dynamic_cast<const Refusal*>(&error);
-  return refusal ? refusal->status() < 500 : error.failure().code == "bad_answer";
+  return refusal ? refusal->status() < 500 : error.failure().code == ErrorCode::bad_answer;
 }
 
 [[noreturn]] void fail_as_lost(const std::string& url, const Failure& refusal) {
   Failure failure = refusal;
   failure.failure_class = FailureClass::transient;
-  failure.code = authorization_lost_code;
+  failure.code = to_string(ErrorCode::authorization_lost);
   failure.detail = "the CA no longer knows the authorization " + url + ": " + refusal.detail;
   throw Error(std::move(failure));
 }

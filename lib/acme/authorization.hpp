@@ -36,10 +36,9 @@ struct Authorization {
 /// What was ordered: a wildcard with its "*.".
 Identifier ordered_identifier(const Authorization& authorization);
 
-/// Throws Error{transient, authorization_lost_code} when the CA itself says that it no longer knows the
+/// Throws Error{transient, "authorization_lost"} when the CA itself says that it no longer knows the
 /// authorization, or that another account has it (Refusal::says_gone).
 Authorization get_authorization(Session& session, const std::string& url);
-inline constexpr std::string_view authorization_lost_code = "authorization_lost";
 /// §7.5.1: tells the CA that the response is in place. Safe to repeat. After a refusal, or an answer that is
 /// no challenge, this reads the challenge again: if it is no longer pending, the call has succeeded.
 void respond(Session& session, const Challenge& challenge);

@@ -100,7 +100,7 @@ void Ca::State::wait_for_turn(EndpointClass endpoint, RequestKind asked) {
   const Pacer::Turn turn = pacer.take_turn(endpoint, Clock::now());
   if (turn.is_too_far)
     throw Error({.failure_class = FailureClass::limited,
-                 .code = std::string(paced_code),
+                 .code = to_string(ErrorCode::paced),
                  .detail = action(asked) +
                            ": not sent yet, so that this CA gets no more requests of the kind " +
                            std::string(to_string(endpoint)) + " than it takes",
@@ -137,7 +137,7 @@ Directory Ca::State::read_directory() {
     throw Refusal(response, RequestKind::directory, action(RequestKind::directory),
                   request_since(start, "GET", directory_url));
   if (response.status >= 300)
-    fail(FailureClass::transient, "bad_directory",
+    fail(FailureClass::transient, ErrorCode::bad_directory,
          directory_url + ": the answer is a redirect (HTTP " + std::to_string(response.status) + ") to " +
              printable(response.header("location").substr(0, http::max_url_octets)) +
              "; if that is the CA's directory, configure its URL");
@@ -154,7 +154,7 @@ void Ca::State::refuse_foreign(const std::string& url, RequestKind asked) {
       (is_of_origin(directory_url) ||
        std::ranges::any_of(directory_urls, [&](auto member) { return is_of_origin((*known).*member); })))
     return;
-  fail(FailureClass::permanent, "foreign_url",
+  fail(FailureClass::permanent, ErrorCode::foreign_url,
        action(asked) + ": refused to send a request to \"" + printable(url.substr(0, 200)) +
            "\", which is not an https URL of a host that the CA's directory names");
 }
@@ -184,7 +184,7 @@ std::string Ca::State::fresh_nonce() {
                   request_since(start, "HEAD", url));
   const std::string_view nonce = response.header("replay-nonce");
   if (!is_nonce(nonce))
-    fail(FailureClass::transient, "no_nonce",
+    fail(FailureClass::transient, ErrorCode::no_nonce,
          action(RequestKind::new_nonce) + ": the answer holds no usable nonce");
   return std::string(nonce);
 }
@@ -195,7 +195,7 @@ http::Response Ca::State::send_with(const std::string& nonce, const http::Reques
   try {
     return send(request, asked);
   } catch (const Error& error) {
-    if (error.failure().code == paced_code) nonces.put(nonce);
+    if (error.failure().code == ErrorCode::paced) nonces.put(nonce);
     throw;
   }
 }
@@ -204,7 +204,7 @@ http::Response Ca::State::send_with(const std::string& nonce, const http::Reques
 /// known.
 void Ca::State::fail_as_unanswered(RequestKind asked, const http::Request& request) const {
   throw Error({.failure_class = FailureClass::transient,
-               .code = "connection",
+               .code = to_string(ErrorCode::connection),
                .detail = action(asked) + ": the connection ended before the answer",
                .request = request_since(Clock::now(), request.method, request.url)});
 }
@@ -221,7 +221,7 @@ http::Response Ca::State::send_signed(const Signer& signer, const std::string& u
         crypto::sign(signer.key, {.url = url, .nonce = *nonce, .kid = signer.account_url}, payload);
     http::Response response = send_with(*nonce, request, asked);
     const std::string_view next = response.header("replay-nonce");
-    const bool bad_nonce = response.status >= 400 && problem_of(response).is("badNonce");
+    const bool bad_nonce = response.status >= 400 && problem_of(response).is(problem_type::bad_nonce);
     if (!bad_nonce) {
       nonces.put(next);
       return response;

@@ -4,7 +4,6 @@
 #include <optional>
 #include <set>
 
-#include "acme/pacer.hpp"
 #include "acme/problem.hpp"
 #include "base/encoding.hpp"
 #include "base/error.hpp"
@@ -23,7 +22,7 @@ constexpr std::size_t max_links = 8;
 constexpr char der_sequence = '\x30';
 
 [[noreturn]] void fail_certificate(const std::string& url, const std::string& what) {
-  fail(FailureClass::transient, "bad_certificate", url + ": " + what);
+  fail(FailureClass::transient, ErrorCode::bad_certificate, url + ": " + what);
 }
 
 bool contains(const Certificates& certificates, const Certificate& wanted) {
@@ -55,7 +54,7 @@ bool may_pass(const Error& error) {
   if (const auto* refusal = dynamic_cast<const Refusal*>(&error))
     return refusal->status() >= 500 || refusal->failure().failure_class == FailureClass::limited;
   return error.failure().failure_class == FailureClass::transient &&
-         error.failure().code != "bad_certificate";
+         error.failure().code != ErrorCode::bad_certificate;
 }
 
 /// Follows `up` links from one certificate to the next.
@@ -68,7 +67,7 @@ class Climber {
     std::vector<std::string> links = links_of(response, "up", url);
     while (!links.empty() && !chain_.back().is_self_signed()) {
       if (chain_.size() > max_issuer_levels)
-        fail(FailureClass::transient, "bad_chain",
+        fail(FailureClass::transient, ErrorCode::bad_chain,
              url + ": the certificate has more than " + std::to_string(max_issuer_levels) +
                  " issuers above it");
       if (!step(links)) {
@@ -102,7 +101,7 @@ class Climber {
   void give_up(const std::string& url) const {
     if (failure_ && (chain_.size() == 1 || failure_->may_pass)) throw Error(failure_->failure);
     if (chain_.size() == 1)
-      fail(FailureClass::transient, "bad_chain",
+      fail(FailureClass::transient, ErrorCode::bad_chain,
            url + ": none of the certificate's `up` links leads to its issuer");
   }
 
@@ -142,7 +141,7 @@ std::optional<Candidate> alternate_candidate(const CertificateSource& source, co
   try {
     return candidate(complete_chain(source.certificate(url), url, source.issuer), demand, preference);
   } catch (const Error& error) {
-    if (error.failure().code == paced_code) throw;  // our own doing
+    if (error.failure().code == ErrorCode::paced) throw;  // our own doing
     log::warning("an alternate chain is passed over", {{"url", url}, {"cause", error.what()}});
   }
   return std::nullopt;

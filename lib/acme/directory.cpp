@@ -21,7 +21,7 @@ void read_information(const Json& meta, Directory& directory) {
 }  // namespace
 
 Directory parse_directory(std::string_view json, std::string_view url) {
-  const Object object = Object::parse(json, {.url = std::string(url), .code = "bad_directory"});
+  const Object object = Object::parse(json, {.url = std::string(url), .code = ErrorCode::bad_directory});
   Directory directory;
   directory.new_nonce = object.required_url("newNonce");
   directory.new_account = object.required_url("newAccount");

@@ -42,7 +42,9 @@ std::optional<Failure> DirectoryCache::read(Time at) {
   } catch (const Error& error) {
     failure = error.failure();
   } catch (const std::exception& error) {
-    failure = Failure{.failure_class = FailureClass::transient, .code = "internal", .detail = error.what()};
+    failure = Failure{.failure_class = FailureClass::transient,
+                      .code = to_string(ErrorCode::internal),
+                      .detail = error.what()};
   }
   reading_ = false;
   ++reads_;

@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error_code.hpp"
+
 /// Private to this folder: JSON from a CA, read with every access checked.
 namespace csrq::acme {
 
@@ -23,7 +25,7 @@ std::string dump_json(const Json& json);
 /// Where an object came from: what an Error about it says.
 struct Source {
   std::string url{};
-  std::string code{"bad_answer"};
+  ErrorCode code{ErrorCode::bad_answer};
 };
 
 /// A JSON object. A member that is null counts as absent, one of the wrong type throws

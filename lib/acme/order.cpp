@@ -82,7 +82,7 @@ std::vector<Identifier> as_set(std::vector<Identifier> identifiers) {
 [[noreturn]] void fail_as_lost(const std::string& url, const Failure& refusal) {
   Failure failure = refusal;
   failure.failure_class = FailureClass::transient;
-  failure.code = order_lost_code;
+  failure.code = to_string(ErrorCode::order_lost);
   failure.detail = "the CA no longer knows the order " + url + ": " + refusal.detail;
   throw Error(std::move(failure));
 }
@@ -100,7 +100,7 @@ Order new_order(Session& session, const std::vector<Identifier>& identifiers, co
         .refuse("the answer has no usable Location, which names the order");
   Order order = read_order(session.ca, response, url);
   if (!is_for(order, identifiers))
-    fail(FailureClass::transient, "bad_answer",
+    fail(FailureClass::transient, ErrorCode::bad_answer,
          url + ": the order's identifiers are not those that csrq asked for");
   return order;
 }
@@ -127,7 +127,7 @@ Order order_after_refusal(Session& session, const Order& order, const Refusal& r
   try {
     found = get_order(session, order.url);
   } catch (const Error& error) {
-    if (error.failure().code == order_lost_code) throw;
+    if (error.failure().code == ErrorCode::order_lost) throw;
     throw refusal;
   }
   if (found->status == OrderStatus::ready) throw refusal;
@@ -145,7 +145,7 @@ Order order_after_refusal(Session& session, const Order& order, const Refusal& r
 
 Order finalize(Session& session, const Order& order, std::string_view csr_der) {
   if (order.finalize.empty())
-    fail(FailureClass::transient, "bad_answer", order.url + ": the member `finalize` is missing");
+    fail(FailureClass::transient, ErrorCode::bad_answer, order.url + ": the member `finalize` is missing");
   const std::string payload = dump_json(Json::object({{"csr", base64url(csr_der)}}));
   try {
     return read_order(session.ca,

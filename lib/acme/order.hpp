@@ -36,10 +36,9 @@ struct OrderOptions {
 Order new_order(Session& session, const std::vector<Identifier>& identifiers, const OrderOptions& options);
 /// True if the order is for exactly these identifiers, in whatever order and case.
 bool is_for(const Order& order, const std::vector<Identifier>& identifiers);
-/// POST-as-GET. Throws Error{transient, order_lost_code} when the CA itself says that it no longer knows the
+/// POST-as-GET. Throws Error{transient, "order_lost"} when the CA itself says that it no longer knows the
 /// order, or that another account has it (Refusal::says_gone).
 Order get_order(Session& session, const std::string& url);
-inline constexpr std::string_view order_lost_code = "order_lost";
 /// Sends the CSR. After a refusal, whatever it says, this reads the order again. If the order is
 /// - `processing` or `valid`, it is returned: a repeated finalize is success;
 /// - dead, it is returned, with the refusal as its `error` if it has none;

@@ -18,9 +18,6 @@ using RequestRates = ByEndpoint<double>;
 /// for any other CA.
 RequestRates known_rates(std::string_view directory_url);
 
-/// The code of the Error (limited) of a request that was not sent because its turn is too far away.
-constexpr std::string_view paced_code = "paced";
-
 /// Of one class of endpoints, since the process started.
 struct PaceStatistics {
   Duration waited{};          ///< how long requests waited for their turn, all together

@@ -26,43 +26,6 @@ constexpr std::size_t told_subproblems = 3;
 constexpr std::size_t most_algorithms = 10;
 constexpr std::size_t max_algorithm_octets = 20;
 
-/// Those registered with IANA (RFC 8555 §6.7, RFC 8739, RFC 9115, RFC 9773 and others), of
-/// draft-ietf-acme-profiles, and of CAs. None may be a code of csrq's own, by which it acts.
-constexpr auto acme_types = std::to_array<std::string_view>({"accountDoesNotExist",
-                                                             "agreementRequired",
-                                                             "alreadyReplaced",
-                                                             "alreadyRevoked",
-                                                             "autoRenewalCanceled",
-                                                             "autoRenewalCancellationInvalid",
-                                                             "autoRenewalExpired",
-                                                             "autoRenewalRevocationNotSupported",
-                                                             "badCSR",
-                                                             "badNonce",
-                                                             "badPublicKey",
-                                                             "badRevocationReason",
-                                                             "badSignatureAlgorithm",
-                                                             "caa",
-                                                             "compound",
-                                                             "conflict",
-                                                             "connection",
-                                                             "dns",
-                                                             "externalAccountRequired",
-                                                             "incorrectResponse",
-                                                             "invalidContact",
-                                                             "invalidProfile",
-                                                             "malformed",
-                                                             "onionCAARequired",
-                                                             "orderNotReady",
-                                                             "rateLimited",
-                                                             "rejectedIdentifier",
-                                                             "serverInternal",
-                                                             "tls",
-                                                             "unauthorized",
-                                                             "unknownDelegation",
-                                                             "unsupportedContact",
-                                                             "unsupportedIdentifier",
-                                                             "userActionRequired"});
-
 std::string without_prefix(std::string_view type) {
   if (type.starts_with(acme_prefix)) type.remove_prefix(acme_prefix.size());
   return std::string(type);
@@ -137,7 +100,7 @@ FailureClass class_of_compound(const Problem& problem, RequestKind request) {
                                               FailureClass::limited, FailureClass::validation});
   for (const FailureClass failure_class : worst_first)
     for (const Subproblem& part : problem.subproblems)
-      if (!part.type.empty() && without_prefix(part.type) != "compound" &&
+      if (!part.type.empty() && without_prefix(part.type) != problem_type::compound &&
           classify({.type = part.type, .detail = part.detail}, request) == failure_class)
         return failure_class;
   return FailureClass::transient;
@@ -171,12 +134,13 @@ std::string Problem::short_type() const {
 }
 
 bool Problem::is_acme() const {
-  return type.starts_with(acme_prefix) || std::ranges::find(acme_types, type) != acme_types.end();
+  return type.starts_with(acme_prefix) ||
+         std::ranges::find(problem_type::known, type) != problem_type::known.end();
 }
 
 std::string Problem::code() const {
   std::string code = short_type();
-  return std::ranges::find(acme_types, code) != acme_types.end() ? code : std::string();
+  return std::ranges::find(problem_type::known, code) != problem_type::known.end() ? code : std::string();
 }
 
 Problem problem_of(const http::Response& response) {
@@ -200,15 +164,15 @@ Problem parse_problem(std::string_view json) {
 }
 
 FailureClass classify(const Problem& problem, RequestKind request) {
-  return problem.is("compound") ? class_of_compound(problem, request)
-                                : rule_for(problem, request).failure_class;
+  return problem.is(problem_type::compound) ? class_of_compound(problem, request)
+                                            : rule_for(problem, request).failure_class;
 }
 
 /// The sentences are those of Boulder (and its kin) and Pebble.
 bool is_of_ended_account(const Problem& problem, RequestKind request) {
   if (request == RequestKind::challenge_error || request == RequestKind::order_error) return false;
   const std::string detail = to_lower_ascii(problem.detail);
-  return problem.is("unauthorized") &&
+  return problem.is(problem_type::unauthorized) &&
          (contains(detail, "account is not valid") || contains(detail, "account has been deactivated") ||
           contains(detail, "exists but is deactivated"));
 }
@@ -224,13 +188,13 @@ Failure failure_of(const Problem& problem, const http::Response& response, Reque
                   .retry_after = http::retry_after_of(response, now())};
   const bool is_busy = response.status == 503 && failure.retry_after;
   if (is_busy) failure.failure_class = rule_for(problem, request, true).failure_class;
-  if (is_of_ended_account(problem, request)) failure.code = ended_account_code;
+  if (is_of_ended_account(problem, request)) failure.code = to_string(ErrorCode::account_deactivated);
   if (failure.failure_class == FailureClass::limited) {
     failure.limit = used_up_limit(problem, response);
     if (!failure.retry_after) failure.retry_after = wait_in_sentence(problem, response, now());
   }
   if (is_paused(problem)) {
-    failure.code = name_paused_code;
+    failure.code = to_string(ErrorCode::name_paused);
     failure.limit = UsedUpLimit{.scope = LimitScope::identifier, .subject = paused_name(problem)};
   }
   return failure;
@@ -253,7 +217,8 @@ bool Refusal::says_gone() const {
   const FailureClass failure_class = failure().failure_class;
   return problem_.is_acme() && failure_class != FailureClass::administrative &&
          failure_class != FailureClass::limited &&
-         (status() == 404 || status() == 410 || problem_.is("malformed") || problem_.is("unauthorized"));
+         (status() == 404 || status() == 410 || problem_.is(problem_type::malformed) ||
+          problem_.is(problem_type::unauthorized));
 }
 
 Error error_of(const http::Response& response, RequestKind request, std::string_view action) {

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "acme/problem_type.hpp"
 #include "acme/request_kind.hpp"
 #include "base/error.hpp"
 #include "http/client.hpp"
@@ -26,8 +27,9 @@ struct Problem {
   std::vector<std::string> algorithms{};  ///< RFC 8555 §6.2: those that the CA takes (badSignatureAlgorithm)
   std::string json{};                     ///< the whole document as it came
 
-  bool is(std::string_view short_type) const;  ///< is("badNonce"), with or without the urn: prefix
-  std::string short_type() const;              ///< "badNonce"; the whole type if it is not an ACME type
+  bool is(
+      std::string_view short_type) const;  ///< is(problem_type::bad_nonce), with or without the urn: prefix
+  std::string short_type() const;          ///< "badNonce"; the whole type if it is not an ACME type
   /// It has a type of ACME's, so the CA has said it, and not something in front of the CA.
   bool is_acme() const;
   /// What failures are counted by: short_type() of a known ACME type. Empty for any other type: a CA may make
@@ -45,10 +47,9 @@ Problem parse_problem(std::string_view json);
 /// worst of its parts (RFC 8555 §6.7.1).
 FailureClass classify(const Problem& problem, RequestKind request);
 
-/// The code when the CA refuses an account that was deactivated or revoked. RFC 8555 §7.3.6 has no type of
-/// its own for this.
-inline constexpr std::string_view ended_account_code = "account_deactivated";
-/// A challenge or an order may quote anybody's words. These are never about the account.
+/// Whether the CA refuses an account that was deactivated or revoked: code "account_deactivated". RFC 8555
+/// §7.3.6 has no type of its own for this. A challenge or an order may quote anybody's words. These are never
+/// about the account.
 bool is_of_ended_account(const Problem& problem, RequestKind request);
 
 /// The failure of an unsuccessful answer: class, code, detail, document, Retry-After. `action` begins the

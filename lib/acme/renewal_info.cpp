@@ -14,7 +14,6 @@ using namespace std::chrono_literals;
 
 constexpr Duration soonest_again = 1min;
 constexpr Duration latest_again = 24h;
-constexpr const char* bad_answer = "bad_renewal_info";
 
 /// Base64url of the issuer's key identifier, ".", base64url of the serial number (RFC 9773 §4.1).
 bool is_id(std::string_view id) {
@@ -42,7 +41,7 @@ std::string explanation_in(const Object& object) {
 }  // namespace
 
 RenewalInfo parse_renewal_info(std::string_view json, std::string_view url) {
-  const Object object = Object::parse(json, {.url = std::string(url), .code = bad_answer});
+  const Object object = Object::parse(json, {.url = std::string(url), .code = ErrorCode::bad_renewal_info});
   const std::optional<Object> window = object.object("suggestedWindow");
   if (!window) object.refuse("the member \"suggestedWindow\" is missing");
   RenewalInfo info{.start = required_time(*window, "start"),
@@ -55,10 +54,10 @@ RenewalInfo parse_renewal_info(std::string_view json, std::string_view url) {
 RenewalInfo renewal_info(Ca& ca, std::string_view id) {
   std::string url = ca.directory()->renewal_info;
   if (url.empty())
-    fail(FailureClass::permanent, "not_offered",
+    fail(FailureClass::permanent, ErrorCode::not_offered,
          "the directory of the CA " + ca.name() + " offers no renewal information");
   if (!is_id(id))
-    fail(FailureClass::permanent, "bad_renewal_info_id",
+    fail(FailureClass::permanent, ErrorCode::bad_renewal_info_id,
          "the certificate has no identifier for renewal information");
   if (!url.ends_with('/')) url += '/';
   url += id;

@@ -49,7 +49,7 @@ LimitScope scope_of(const Problem& problem, const http::Response& response) {
     if (const auto scope = scope_named_in(to_lower_ascii(page), fragments)) return *scope;
   if (const auto scope = scope_named_in(detail, fragments)) return *scope;
   if (const auto scope = scope_named_in(detail, sentences)) return *scope;
-  return problem.is("rateLimited") ? LimitScope::account : LimitScope::ca;
+  return problem.is(problem_type::rate_limited) ? LimitScope::account : LimitScope::ca;
 }
 
 /// What stands between `before` and `after`, if it looks like a name.
@@ -105,7 +105,7 @@ std::optional<Duration> wait_in_sentence(const Problem& problem, const http::Res
 }
 
 bool is_paused(const Problem& problem) {
-  return problem.is("rateLimited") && problem.detail.find(paused_sentence) != std::string::npos;
+  return problem.is(problem_type::rate_limited) && problem.detail.find(paused_sentence) != std::string::npos;
 }
 
 std::string paused_name(const Problem& problem) {

@@ -2,7 +2,6 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "acme/problem.hpp"
 #include "base/error.hpp"
@@ -23,12 +22,9 @@ UsedUpLimit used_up_limit(const Problem& problem, const http::Response& response
 std::optional<Duration> wait_in_sentence(const Problem& problem, const http::Response& response, Time now);
 
 /// Let's Encrypt says `rateLimited` for a name that it has paused. It tries such a name again only after a
-/// person has asked for it.
+/// person has asked for it. The code of such a refusal is "name_paused".
 bool is_paused(const Problem& problem);
 /// Which name that is; empty if the sentence does not say.
 std::string paused_name(const Problem& problem);
-
-/// The code of such a refusal.
-inline constexpr std::string_view name_paused_code = "name_paused";
 
 }  // namespace csrq::acme

@@ -36,9 +36,9 @@ std::string_view to_string(LimitScope scope) {
   return "ca";
 }
 
-void fail(FailureClass failure_class, std::string code, std::string detail) {
+void fail(FailureClass failure_class, ErrorCode code, std::string detail) {
   throw Error({.failure_class = failure_class,
-               .code = std::move(code),
+               .code = to_string(code),
                .detail = std::move(detail),
                .problem = {},
                .retry_after = {}});

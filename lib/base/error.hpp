@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error_code.hpp"
 #include "base/time.hpp"
 
 namespace csrq {
@@ -41,8 +42,7 @@ struct FailedRequest {
 /// One failure, as it is kept in csrq.request.error and in the history.
 struct Failure {
   FailureClass failure_class{};
-  std::string code{};     ///< stable and short: "dns", "rateLimited" (the end of the ACME type), "weak_hash",
-                          ///< "connection"
+  std::string code{};     ///< to_string(ErrorCode), the end of an ACME problem type ("dns"), or "http_502"
   std::string detail{};   ///< one sentence for people: what is wrong, where, and what helps
   std::string problem{};  ///< the CA's problem document (RFC 9457) whole, as JSON text; empty if it sent none
   std::optional<Duration> retry_after{};  ///< how long the CA asked to wait
@@ -62,7 +62,7 @@ class Error : public std::runtime_error {
 };
 
 /// Shorthand for the common case without a problem document.
-[[noreturn]] void fail(FailureClass failure_class, std::string code, std::string detail);
+[[noreturn]] void fail(FailureClass failure_class, ErrorCode code, std::string detail);
 
 /// A mistake in the command line, the configuration or the environment: exit code 2.
 class UsageError : public std::runtime_error {

@@ -17,7 +17,7 @@ namespace csrq::crypto {
 namespace {
 
 [[noreturn]] void refuse(const std::string& what) {
-  fail(FailureClass::transient, "bad_certificate", what);
+  fail(FailureClass::transient, ErrorCode::bad_certificate, what);
 }
 
 Time time_of(const ASN1_TIME* time) {

@@ -12,7 +12,7 @@ namespace {
 constexpr auto tolerance = std::chrono::minutes(5);
 
 [[noreturn]] void refuse(const std::string& what) {
-  fail(FailureClass::transient, "bad_chain", what);
+  fail(FailureClass::transient, ErrorCode::bad_chain, what);
 }
 
 std::string names_text(const std::vector<std::string>& names) {

@@ -20,7 +20,7 @@ constexpr int largest_verified_key = 8192;
 
 [[noreturn]] void refuse(const std::string& what) {
   take_openssl_error();  // of which no later failure on this thread shall speak
-  fail(FailureClass::permanent, "unreadable", what);
+  fail(FailureClass::permanent, ErrorCode::unreadable, what);
 }
 
 /// A SEQUENCE of more than 127 octets, as a CSR is. Text may begin with the digit 0, which is the first of
@@ -55,7 +55,7 @@ OwnedRequest parsed(std::string_view der) {
   OwnedRequest request(static_cast<X509_REQ*>(from_der_without_key(der, ASN1_ITEM_rptr(X509_REQ), whole)));
   if (!request) {
     if (take_string_error())
-      fail(FailureClass::permanent, "bad_string",
+      fail(FailureClass::permanent, ErrorCode::bad_string,
            "the CSR's subject has a string that its type cannot hold, or of a type that no subject has: make "
            "every field a UTF8String");
     refuse("the CSR cannot be read: its octets are not a PKCS#10 certificate request, or not a whole one");

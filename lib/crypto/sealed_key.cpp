@@ -40,7 +40,7 @@ OwnedCipherContext cipher(bool encrypt, std::string_view key, std::string_view n
 }
 
 [[noreturn]] void refuse_sealed() {
-  fail(FailureClass::administrative, "sealed_key",
+  fail(FailureClass::administrative, ErrorCode::sealed_key,
        "an account key cannot be opened: it was sealed with another sealing key or for another account, or "
        "it is damaged");
 }

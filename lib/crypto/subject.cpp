@@ -46,7 +46,8 @@ constexpr std::array string_types{StringType{V_ASN1_PRINTABLESTRING, "PrintableS
                                   StringType{V_ASN1_T61STRING, "TeletexString", anything}};
 
 [[noreturn]] void refuse(const std::string& what) {
-  fail(FailureClass::permanent, "bad_string", what + ": make it a UTF8String, or leave the field out");
+  fail(FailureClass::permanent, ErrorCode::bad_string,
+       what + ": make it a UTF8String, or leave the field out");
 }
 
 std::string field_of(const X509_NAME_ENTRY* entry) {

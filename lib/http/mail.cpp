@@ -216,7 +216,7 @@ void send_mail(const MailServer& server, const Mail& mail, const std::function<b
   set_upload(handle.get(), upload);
   const CURLcode result = curl_easy_perform(handle.get());
   if (result != CURLE_OK)
-    fail(FailureClass::transient, "mail",
+    fail(FailureClass::transient, ErrorCode::mail,
          fmt::format("no mail through {}: {}", host_of_url(server.url),
                      cause.front() != '\0' ? cause.data() : curl_easy_strerror(result)));
 }

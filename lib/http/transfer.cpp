@@ -234,32 +234,34 @@ std::string Transfer::cause() const {
 Failure Transfer::failure() const {
   const std::string host = host_of(request_.url);
   const std::string cause = this->cause();
-  const auto transient = [](const char* code, std::string detail) {
-    return Failure{.failure_class = FailureClass::transient, .code = code, .detail = std::move(detail)};
+  const auto transient = [](ErrorCode code, std::string detail) {
+    return Failure{
+        .failure_class = FailureClass::transient, .code = to_string(code), .detail = std::move(detail)};
   };
   if (oversize_) {
     const std::string limit = std::to_string(options_.max_body) + " octets of body and " +
                               std::to_string(options_.max_headers) + " of headers";
-    return transient("oversize", host + " sent an answer larger than allowed (" + limit + ")");
+    return transient(ErrorCode::oversize, host + " sent an answer larger than allowed (" + limit + ")");
   }
   if (is_tls_failure(result)) {
     const bool unverified = result == CURLE_PEER_FAILED_VERIFICATION;
     return transient(
-        "tls",
+        ErrorCode::tls,
         "no TLS connection to " + host + ": " + cause +
             (unverified ? "; if a private CA issued its certificate, set ca_file to that CA's root" : ""));
   }
   switch (result) {
     case CURLE_OPERATION_TIMEDOUT:
-      return transient("timeout", "no complete answer from " + host + " in time: " + cause);
+      return transient(ErrorCode::timeout, "no complete answer from " + host + " in time: " + cause);
     case CURLE_ABORTED_BY_CALLBACK:
-      return transient("connection", "the request to " + host + " was given up: csrq is shutting down");
+      return transient(ErrorCode::connection,
+                       "the request to " + host + " was given up: csrq is shutting down");
     case CURLE_UNSUPPORTED_PROTOCOL:
-      return transient("connection", "the URL for " + host + " was refused: only https is allowed");
+      return transient(ErrorCode::connection, "the URL for " + host + " was refused: only https is allowed");
     case CURLE_LOGIN_DENIED:
-      return transient("connection", "the URL for " + host + " was refused: it holds a user name");
+      return transient(ErrorCode::connection, "the URL for " + host + " was refused: it holds a user name");
     default:
-      return transient("connection", "no answer from " + host + ": " + cause);
+      return transient(ErrorCode::connection, "no answer from " + host + ": " + cause);
   }
 }
 

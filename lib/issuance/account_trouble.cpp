@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "acme/problem.hpp"
+#include "acme/problem_type.hpp"
 #include "issuance/alarms.hpp"
 #include "issuance/later.hpp"
 #include "issuance/renewal_time.hpp"
@@ -57,13 +58,14 @@ Progress wait_for_account(World& world, Task& task, const AccountRefused& refuse
 std::optional<Progress> look_after_account(World& world, Task& task, Failure& failure) {
   Place& place = task.place;
   if (!place.account) return std::nullopt;
-  if (failure.code == "accountDoesNotExist" && !std::exchange(place.is_registered_again, true)) {
+  if (failure.code == acme::problem_type::account_does_not_exist &&
+      !std::exchange(place.is_registered_again, true)) {
     const auto register_again = [&] {
       place.account = world.accounts.register_again(*place.ca, *place.account);
     };
     if (std::optional<Progress> end = ask_about_account(world, task, failure, register_again)) return end;
   }
-  if (failure.code != acme::ended_account_code) return std::nullopt;
+  if (failure.code != ErrorCode::account_deactivated) return std::nullopt;
   return ask_about_account(world, task, failure,
                            [&] { world.accounts.give_up(*place.ca, *place.account, failure); });
 }

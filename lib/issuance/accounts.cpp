@@ -56,7 +56,7 @@ AccountRefused ended(const store::AccountOwner& owner, store::AccountId account,
   return {owner,
           account,
           {.failure_class = FailureClass::administrative,
-           .code = std::string(acme::ended_account_code),
+           .code = to_string(ErrorCode::account_deactivated),
            .detail = std::move(detail),
            .problem = {},
            .retry_after = look_again}};
@@ -68,7 +68,7 @@ std::optional<AccountStatus> status_at(acme::Ca& ca, const crypto::PrivateKey& k
     const std::optional<acme::Account> found = acme::find_account(ca, key);
     return found ? std::optional(found->status) : std::nullopt;
   } catch (const acme::Refusal& refusal) {
-    if (refusal.failure().code != acme::ended_account_code) throw;
+    if (refusal.failure().code != ErrorCode::account_deactivated) throw;
     return AccountStatus::deactivated;
   }
 }
@@ -119,7 +119,8 @@ std::shared_ptr<const OpenAccount> Accounts::existing(PooledCa& ca, const store:
   if (std::shared_ptr<const OpenAccount> account = in_use(*cached)) return account;
   const std::uint64_t look = look_;
   const std::optional<store::StoredAccount> stored = store::find_account(database_, owner);
-  if (!stored) fail(FailureClass::permanent, "unknown_account", described(owner) + " is not in the database");
+  if (!stored)
+    fail(FailureClass::permanent, ErrorCode::unknown_account, described(owner) + " is not in the database");
   cached->account = opened(ca, owner, *stored);
   cached->look = look;
   return cached->account;
@@ -183,7 +184,7 @@ std::shared_ptr<const OpenAccount> Accounts::opened(PooledCa& ca, const store::A
   if (stored.status == AccountStatus::deactivated || stored.status == AccountStatus::revoked)
     throw ended(owner, stored.id, described(owner) + " is " + std::string(to_string(stored.status)));
   if (stored.key.sealing_key_id != sealing_key_.id())
-    fail(FailureClass::administrative, "sealed_key",
+    fail(FailureClass::administrative, ErrorCode::sealed_key,
          described(owner) + " was sealed with the key " + stored.key.sealing_key_id +
              ", but accounts.sealing_key_file holds " + sealing_key_.id() +
              ": give this worker the file that the other workers use");
@@ -226,7 +227,7 @@ void Accounts::begin_registration(PooledCa& ca, OpenAccount& account) {
           store::begin_registration(database_, account.id, registration_settings(ca, config_))) {
     Failure why = not_yet->refusal.value_or(
         Failure{.failure_class = FailureClass::limited,
-                .code = std::string(store::on_hold_code),
+                .code = to_string(ErrorCode::on_hold),
                 .detail = described(account.owner) + " is being registered by another worker"});
     why.retry_after = not_yet->wait;
     if (not_yet->refusal) throw AccountRefused(account.owner, account.id, std::move(why));
@@ -272,7 +273,7 @@ void Accounts::registration_failed(const PooledCa& ca, const OpenAccount& accoun
 void Accounts::give_up(PooledCa& ca, const OpenAccount& account, Failure refusal) {
   const std::optional<AccountStatus> status = status_at(ca.ca, account.signer.key);
   if (!status || *status == AccountStatus::valid) {
-    refusal.code = "unauthorized";
+    refusal.code = acme::problem_type::unauthorized;
     if (status) refusal.failure_class = FailureClass::transient;
     throw Error(std::move(refusal));
   }

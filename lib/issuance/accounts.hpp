@@ -52,7 +52,7 @@ class Accounts {
   std::shared_ptr<const OpenAccount> existing(PooledCa& ca, const store::AccountOwner& owner);
   /// The CA no longer knows the account: registers its key anew.
   std::shared_ptr<const OpenAccount> register_again(PooledCa& ca, const OpenAccount& account);
-  /// The CA has refused a request because the account has ended (acme::ended_account_code). An end is final,
+  /// The CA has refused a request because the account has ended ("account_deactivated"). An end is final,
   /// so this asks the CA once more, by the key. Writes the status and throws AccountRefused; throws the
   /// refusal if the CA says something else.
   [[noreturn]] void give_up(PooledCa& ca, const OpenAccount& account, Failure refusal);

@@ -13,7 +13,7 @@ namespace {
 
 /// All other administrative failures are of the account.
 bool is_about_names(const Failure& failure) {
-  return failure.code == acme::name_paused_code;
+  return failure.code == ErrorCode::name_paused;
 }
 
 store::Alarm account_alarm(const store::AccountOwner& owner, const Failure& failure) {
@@ -60,14 +60,14 @@ store::Alarm stuck_orders_alarm(const Task& task, const Failure& failure) {
 
 void raise_alarm(store::Database& database, const Accounts& accounts, const Task& task,
                  const Failure& failure) {
-  if (failure.code == "sealed_key") {
+  if (failure.code == ErrorCode::sealed_key) {
     store::raise_alarm(database, {.key = sealing_key_alarm(),
                                   .code = failure.code,
                                   .detail = failure.detail,
                                   .directory = {},
                                   .owner = std::nullopt,
                                   .request = std::nullopt});
-  } else if (failure.code == "order_stuck") {
+  } else if (failure.code == ErrorCode::order_stuck) {
     store::raise_alarm(database, stuck_orders_alarm(task, failure));
   } else if (task.place.ca && task.goal.csr && !task.goal.csr->names.empty()) {
     const store::AccountOwner owner =

@@ -17,7 +17,7 @@ std::string joined_types(const proofs::Candidates& candidates) {
   std::string offered;
   for (const acme::Challenge& challenge : authorization.challenges)
     offered += (offered.empty() ? "" : ", ") + challenge.type;
-  fail(FailureClass::permanent, "no_challenge",
+  fail(FailureClass::permanent, ErrorCode::no_challenge,
        "the CA offers no usable " + joined_types(candidates) + " challenge for " +
            authorization.identifier.value + " (it offers: " + (offered.empty() ? "none" : offered) + ")");
 }

@@ -46,7 +46,7 @@ std::vector<acme::Authorization> read_all_or_close(World& world, Task& task, acm
       authorizations.push_back(acme::get_authorization(session, url));
     return authorizations;
   } catch (const Error& error) {
-    if (error.failure().code == acme::authorization_lost_code)
+    if (error.failure().code == ErrorCode::authorization_lost)
       close_order(world, task, OrderStatus::lost, error.failure());
     throw;
   }
@@ -61,7 +61,7 @@ std::vector<acme::Authorization> read_what_is_left(acme::Session& session, const
     } catch (const acme::Refusal& refusal) {
       if (refusal.status() >= 500) throw;
     } catch (const Error& error) {
-      if (error.failure().code != acme::authorization_lost_code) throw;
+      if (error.failure().code != ErrorCode::authorization_lost) throw;
     }
   }
   return authorizations;

@@ -40,7 +40,7 @@ Progress look_again(World& world, Task& task, const acme::Order& order, const Po
   if (work.noted) return wait(world, task, {.wait = until, .longest_untold = {}}, *work.noted);
   return wait(world, task, {.wait = until},
               {.failure_class = FailureClass::limited,
-               .code = "ca_busy",
+               .code = to_string(ErrorCode::ca_busy),
                .detail = "the CA has not finished with the order " + order.url + " yet"});
 }
 
@@ -49,7 +49,7 @@ Progress look_again(World& world, Task& task, const acme::Order& order, const Po
 Progress order_another(World& world, Task& task, const acme::Order& order) {
   const CaWork& work = task.order.work;
   const Failure why{.failure_class = FailureClass::transient,
-                    .code = "order_stuck",
+                    .code = to_string(ErrorCode::order_stuck),
                     .detail = "the CA has been at work on the order " + order.url + " for " +
                               to_text(std::chrono::round<std::chrono::seconds>(work.lasting())) +
                               " and has not finished with it: another one is ordered"};

@@ -13,7 +13,7 @@ namespace {
 proofs::Candidates candidates(const World& world, const Task& task) {
   const std::string& type = first_not_empty(task.claim.challenge, world.challenges.default_type);
   if (const proofs::Proof* proof = world.proofs.find(type)) return {proof};
-  fail(FailureClass::permanent, "unsupported_challenge",
+  fail(FailureClass::permanent, ErrorCode::unsupported_challenge,
        "csrq does not answer " + type + " challenges; it answers " + joined(world.proofs.types()));
 }
 
@@ -25,7 +25,7 @@ void read_csr(World& world, Task& task) {
   AcceptedCsr csr = preflight(task.claim.csr,
                               {.max_names = ca.max_names, .accepts = ca.accepts, .proofs = task.goal.proofs});
   if (store::is_account_key(world.database, csr.spki_sha256))
-    fail(FailureClass::permanent, "account_key",
+    fail(FailureClass::permanent, ErrorCode::account_key,
          "the CSR's key is an ACME account's key, which no certificate may have: make a new key for the "
          "certificate");
   task.goal.csr = std::move(csr);
@@ -59,14 +59,16 @@ std::optional<Progress> ask_database(World& world, Task& task) {
     case store::Verdict::issued:
       return Progress::issued();
     case store::Verdict::wait:
-      return Progress::put_off(store::wait_for_other_row, {.failure_class = FailureClass::limited,
-                                                           .code = "same_request_under_way",
-                                                           .detail = decision.detail});
+      return Progress::put_off(store::wait_for_other_row,
+                               {.failure_class = FailureClass::limited,
+                                .code = to_string(ErrorCode::same_request_under_way),
+                                .detail = decision.detail});
     case store::Verdict::fresh_csr_wanted:
-      return Progress::failed(
-          {.failure_class = FailureClass::permanent, .code = "fresh_csr_wanted", .detail = decision.detail});
+      return Progress::failed({.failure_class = FailureClass::permanent,
+                               .code = to_string(ErrorCode::fresh_csr_wanted),
+                               .detail = decision.detail});
     case store::Verdict::not_granted:
-      fail(FailureClass::permanent, "not_granted", decision.detail);
+      fail(FailureClass::permanent, ErrorCode::not_granted, decision.detail);
     case store::Verdict::order:
       break;
   }

@@ -65,7 +65,7 @@ PooledCa& CaPool::find(const std::string& name) const {
   const std::string& wanted = name.empty() ? default_ : name;
   const auto found = cas_.find(wanted);
   if (found == cas_.end())
-    fail(FailureClass::permanent, "unknown_ca",
+    fail(FailureClass::permanent, ErrorCode::unknown_ca,
          "the CA \"" + wanted +
              "\" is not among `cas` in the worker's configuration: name a configured one, or add it and "
              "retry");

@@ -4,11 +4,13 @@
 #include <string>
 #include <string_view>
 
+#include "base/error_code.hpp"
+
 namespace csrq::issuance {
 
 /// What keeps a name from being certified as a DNS name.
 struct NameFault {
-  std::string code{};    ///< not_ascii, trailing_dot, empty_label, long_label, long_name, underscore, …
+  ErrorCode code{};      ///< not_ascii, trailing_dot, empty_label, long_label, long_name, underscore, …
   std::string detail{};  ///< a sentence that shows the name harmlessly
 };
 

@@ -23,7 +23,7 @@ constexpr int most_failures_by_pages = 2;
 
 /// The order itself is of no use: not a failure of this row.
 bool is_useless(const Failure& failure) {
-  return failure.code == acme::order_lost_code || failure.code == "foreign_url";
+  return failure.code == ErrorCode::order_lost || failure.code == ErrorCode::foreign_url;
 }
 
 /// The CA has no such thing, or does not show it. Anything else (a refused nonce, say) is no word on it.
@@ -31,7 +31,7 @@ bool is_final(const Error& error, const Task& task) {
   const bool may_be_a_page = task.claim.failures < most_failures_by_pages;
   const auto* refusal = dynamic_cast<const acme::Refusal*>(&error);
   if (!refusal)
-    return is_useless(error.failure()) || (error.failure().code == "bad_answer" && !may_be_a_page);
+    return is_useless(error.failure()) || (error.failure().code == ErrorCode::bad_answer && !may_be_a_page);
   constexpr std::array statuses{401, 403, 404, 405, 410, 501};
   return std::ranges::find(statuses, refusal->status()) != statuses.end() &&
          refusal->failure().failure_class != FailureClass::limited &&
@@ -58,7 +58,7 @@ constexpr Duration lost_orders_turn_up = std::chrono::hours(1);
 /// Its certificate, or one that the CA is making, may be for another key: of a row with the same names.
 bool is_for_key_of(const AcceptedCsr& csr, acme::Session& session, const acme::Order& order, Time now) {
   if (order.status == OrderStatus::processing)
-    fail(FailureClass::limited, "ca_busy",
+    fail(FailureClass::limited, ErrorCode::ca_busy,
          "the CA has not finished with the order " + order.url +
              " yet, which may have been made for this row before the database lost it");
   if (order.status != OrderStatus::valid) return false;
@@ -67,7 +67,7 @@ bool is_for_key_of(const AcceptedCsr& csr, acme::Session& session, const acme::O
                                        {.spki_sha256 = csr.spki_sha256, .names = csr.names, .at = now}, {});
     return true;
   } catch (const Error& error) {
-    if (error.failure().code == "bad_chain") return false;
+    if (error.failure().code == ErrorCode::bad_chain) return false;
     throw;
   }
 }
@@ -108,7 +108,7 @@ std::optional<acme::Order> first_resumable(World& world, const Task& task, acme:
 bool keeps_adopted_order(World& world, Task& task, acme::Session& session) {
   OrderStatus found = OrderStatus::lost;
   Failure why{.failure_class = FailureClass::transient,
-              .code = "order_lost",
+              .code = to_string(ErrorCode::order_lost),
               .detail = "the order that a cancelled row had left is of no use any more"};
   try {
     const acme::Order order = acme::get_order(session, task.order.open->url);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "acme/pacer.hpp"
+#include "acme/problem_type.hpp"
 #include "base/log.hpp"
 #include "config/renewal.hpp"
 #include "issuance/choose_ca.hpp"
@@ -15,13 +16,11 @@
 namespace csrq::issuance {
 namespace {
 
-constexpr std::string_view already_replaced = "alreadyReplaced";
-
 /// RFC 9773 §5 has a type for one of the reasons. For others, an issuer that they do not know or an account
 /// that was registered anew, CAs have types that may say anything.
 bool may_be_about_replaces(const Failure& failure) {
-  constexpr std::array codes{already_replaced, std::string_view("malformed"),
-                             std::string_view("unauthorized")};
+  constexpr std::array codes{acme::problem_type::already_replaced, acme::problem_type::malformed,
+                             acme::problem_type::unauthorized};
   return std::ranges::find(codes, failure.code) != codes.end();
 }
 
@@ -40,13 +39,13 @@ std::string certificate_to_replace(World& world, const Task& task) {
 /// for good. Then the closed intent says so, and the next one goes without.
 std::optional<acme::Order> order_in_place_of_refused(World& world, Task& task, acme::Session& session,
                                                      Failure refused) {
-  if (refused.code == already_replaced) {
+  if (refused.code == acme::problem_type::already_replaced) {
     const std::vector<std::string> former =
         store::former_orders(world.database, task.claim.fence.request, task.place.account->id);
     if (std::optional<acme::Order> found = first_resumable(world, task, session, former)) return found;
     if (std::optional<acme::Order> found = find_lost_order(world, task, session)) return found;
   }
-  refused.code = "replaces_refused";
+  refused.code = to_string(ErrorCode::replaces_refused);
   log::info("the CA refused an order that replaces a certificate; ordering without saying so",
             {{"request", task.request()}, {"cause", refused.detail}});
   close_order(world, task, OrderStatus::lost, refused);
@@ -72,7 +71,7 @@ std::optional<acme::Order> order_for_intent(World& world, Task& task, acme::Sess
       close_order(world, task, OrderStatus::lost, refusal.failure());
     throw;
   } catch (const Error& error) {
-    if (error.failure().code == acme::paced_code) task.order.open->fresh = was_fresh;  // it was not sent
+    if (error.failure().code == ErrorCode::paced) task.order.open->fresh = was_fresh;  // it was not sent
     throw;
   }
 }

@@ -102,14 +102,14 @@ Failure order_failure(const acme::Order& order, const std::vector<acme::Authoriz
                                : order.error   ? &*order.error
                                                : nullptr;
   Failure failure{.failure_class = FailureClass::transient,
-                  .code = "order_invalid",
+                  .code = to_string(ErrorCode::order_invalid),
                   .detail = sentence(order, first, failed),
                   .problem = {},
                   .retry_after = {}};
   failure.failed_names = invalid_names(authorizations);
   if (!first) {
     if (order.status != OrderStatus::invalid) {
-      failure.code = "order_expired";
+      failure.code = to_string(ErrorCode::order_expired);
       failure.detail = "the order " + order.url + " expired before the CA had finished with it";
     }
     return failure;
@@ -133,7 +133,7 @@ std::optional<Failure> open_failure(const std::vector<acme::Authorization>& auth
   if (failed.empty()) return std::nullopt;
   const acme::Problem& first = failed.front().problem;
   Failure failure{.failure_class = FailureClass::validation,  // the CA goes on, so it is nothing worse
-                  .code = first.code().empty() ? "challenge_error" : first.code(),
+                  .code = first.code().empty() ? to_string(ErrorCode::challenge_error) : first.code(),
                   .detail = told(failed) + " (the CA has not given up, and is asked to look again)",
                   .problem = dumped(problem_document(first, failed)),
                   .retry_after = {}};

@@ -25,7 +25,7 @@ void give_up_intent(World& world, Task& task) {
   close_order(
       world, task, OrderStatus::lost,
       {.failure_class = FailureClass::transient,
-       .code = "answer_lost",
+       .code = to_string(ErrorCode::answer_lost),
        .detail = "newOrder was sent, its answer never came, and the CA lists no orders: if it made one, "
                  "that expires by itself"});
 }
@@ -48,7 +48,7 @@ std::optional<Progress> ask_ledger(World& world, Task& task) {
 /// A page that is no ACME answer ends no order; one that has run out the CA may have forgotten without a word
 /// of its own.
 bool is_lost(World& world, const store::OpenOrder& order, const Error& error) {
-  if (error.failure().code == acme::order_lost_code) return true;
+  if (error.failure().code == ErrorCode::order_lost) return true;
   const auto* refusal = dynamic_cast<const acme::Refusal*>(&error);
   return refusal && (refusal->status() == 404 || refusal->status() == 410) &&
          store::has_run_out(world.database, order.id);
@@ -78,7 +78,7 @@ bool record(World& world, const Task& task, const acme::Order& order) {
 /// It is called when that one is done. If it is done already, the CA should make another order.
 Progress wait_for_order_of_other(World& world, Task& task) {
   Failure why{.failure_class = FailureClass::limited,
-              .code = "order_taken",
+              .code = to_string(ErrorCode::order_taken),
               .detail =
                   "the CA hands out the order that another row for the same names is working on; "
                   "waiting for it to finish"};
@@ -87,7 +87,7 @@ Progress wait_for_order_of_other(World& world, Task& task) {
   task.order = {};
   if (other == store::WaitForOther::waits) return Progress::put_off(2 * longest_leased_wait, std::move(why));
   if (!std::exchange(task.patience.was_handed_used_order, true)) return Progress::waiting(1s);
-  fail(FailureClass::transient, "order_used",
+  fail(FailureClass::transient, ErrorCode::order_used,
        "the CA goes on handing out the order " + url + ", with which another row has finished");
 }
 

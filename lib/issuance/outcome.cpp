@@ -50,7 +50,7 @@ Failure about_names(Failure failure, const std::vector<std::string>& names) {
 /// Where it does not say which, nobody else can be held back, and the row fails by itself.
 std::vector<std::string> paused_names(const Failure& failure, const Facts& facts) {
   std::vector<std::string> paused;
-  if (failure.code != acme::name_paused_code || !facts.has_account) return paused;
+  if (failure.code != ErrorCode::name_paused || !facts.has_account) return paused;
   const std::string subject = limit_of(failure).subject;
   std::ranges::copy_if(facts.names, std::back_inserter(paused),
                        [&](const std::string& name) { return name == subject || name == "*." + subject; });
@@ -73,7 +73,7 @@ std::optional<UsedUpLimit> hold_of(const Failure& failure, const Facts& facts) {
 
 /// No request was sent. A hold that is about to end is waited for without the slot, which others need.
 Later behind_hold(std::string_view code, Duration wait) {
-  if (code != store::on_hold_code) return Later::put_off(wait);
+  if (code != ErrorCode::on_hold) return Later::put_off(wait);
   return {.wait = wait, .longest_kept = shortest_limit, .longest_untold = {}, .needs_slot = false};
 }
 
@@ -85,7 +85,7 @@ Outcome out_of_reach(Failure failure, Duration wait) {
 /// ever.
 Outcome limited(Failure failure, const Facts& facts) {
   const std::optional<Duration> told = failure.retry_after;
-  if (failure.code == acme::paced_code)
+  if (failure.code == ErrorCode::paced)
     return {.failure = std::move(failure),
             .later = Later{.wait = std::max(told.value_or(shortest_pace), shortest_pace)}};
   if (!failure.request) {
@@ -137,7 +137,7 @@ Outcome outcome_of(Failure failure, const Facts& facts) {
 }
 
 Outcome outcome_of(const store::NotYet& not_yet) {
-  return {.failure = {.failure_class = not_yet.code == acme::name_paused_code ? FailureClass::administrative
+  return {.failure = {.failure_class = not_yet.code == ErrorCode::name_paused ? FailureClass::administrative
                                                                               : FailureClass::limited,
                       .code = not_yet.code,
                       .detail = not_yet.detail,

@@ -16,7 +16,7 @@ Progress wait_for_slot(World& world, Task& task) {
   if (++task.patience.looks_for_slot <= most_looks) return Progress::waiting(short_wait);
   return wait(world, task, Later::put_off(5s),
               {.failure_class = FailureClass::limited,
-               .code = "ca_full",
+               .code = to_string(ErrorCode::ca_full),
                .detail = "as many orders are under way at the CA " + task.place.ca->name() +
                          " as this worker may have there (orders_in_flight)"});
 }

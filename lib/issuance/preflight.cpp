@@ -12,8 +12,8 @@ namespace {
 
 using crypto::KeyAlgorithm;
 
-[[noreturn]] void refuse(std::string code, std::string detail) {
-  fail(FailureClass::permanent, std::move(code), std::move(detail));
+[[noreturn]] void refuse(ErrorCode code, std::string detail) {
+  fail(FailureClass::permanent, code, std::move(detail));
 }
 
 /// A kind of key as it is recognized, and called in messages.
@@ -66,14 +66,15 @@ bool is_usual_exponent(std::uint64_t exponent) {
 void check_key(const crypto::Csr& csr, const AcceptsConfig& accepts) {
   const auto fits = [&](CertificateKey key) { return is_of_kind(csr, kind_of(key)); };
   if (std::ranges::none_of(accepts.keys, fits))
-    refuse("unsupported_key",
+    refuse(ErrorCode::unsupported_key,
            "the CSR's key is " + csr.key_name + "; this CA takes " + names_of(accepts.keys));
   if (csr.key_algorithm != KeyAlgorithm::rsa) return;
   constexpr std::uint64_t usual_exponent = 65537;
   if (!accepts.other_exponents && csr.rsa_exponent != usual_exponent)
-    refuse("unsupported_key", "the exponent of the CSR's RSA key is not 65537, the only one this CA takes");
+    refuse(ErrorCode::unsupported_key,
+           "the exponent of the CSR's RSA key is not 65537, the only one this CA takes");
   if (!is_usual_exponent(csr.rsa_exponent))
-    refuse("unsupported_key",
+    refuse(ErrorCode::unsupported_key,
            "the exponent of the CSR's RSA key is none that CAs take: make a key with 65537");
 }
 
@@ -82,43 +83,43 @@ void check_signature(const crypto::Csr& csr) {
   const bool is_ed25519 = csr.signature_scheme == "ED25519";
   if (csr.signature_scheme == "rsassaPss")
     refuse(
-        "unsupported_signature",
+        ErrorCode::unsupported_signature,
         "the CSR is signed with RSA-PSS, which CAs do not take: sign it with RSA PKCS #1 v1.5 and SHA-256");
   if (csr.signature_digest.empty() && !is_ed25519)
-    refuse("unsupported_signature",
+    refuse(ErrorCode::unsupported_signature,
            "the CSR is signed with " +
                (csr.signature_scheme.empty() ? "an unknown scheme" : csr.signature_scheme) +
                ", which CAs do not take: sign it with SHA-256, SHA-384 or SHA-512");
   if (!is_ed25519 && std::ranges::find(strong, csr.signature_digest) == strong.end())
-    refuse("weak_hash",
+    refuse(ErrorCode::weak_hash,
            "the CSR is signed with " + csr.signature_digest + "; sign it with SHA-256, SHA-384 or SHA-512");
   if (!csr.signature_valid)
-    refuse("bad_signature",
+    refuse(ErrorCode::bad_signature,
            "the CSR's signature does not verify with its own key: make the CSR again from the certificate's "
            "key");
 }
 
 void check_other_names(const crypto::Csr& csr) {
   if (!csr.emails.empty())
-    refuse("email_name", "the CSR names the e-mail address " + shown(csr.emails.front()) +
-                             ": only DNS names and IP addresses can be certified");
+    refuse(ErrorCode::email_name, "the CSR names the e-mail address " + shown(csr.emails.front()) +
+                                      ": only DNS names and IP addresses can be certified");
   if (!csr.uris.empty())
-    refuse("uri_name", "the CSR names the URI " + shown(csr.uris.front()) +
-                           ": only DNS names and IP addresses can be certified");
+    refuse(ErrorCode::uri_name, "the CSR names the URI " + shown(csr.uris.front()) +
+                                    ": only DNS names and IP addresses can be certified");
   if (csr.other_names)
-    refuse("other_name",
+    refuse(ErrorCode::other_name,
            "the CSR's subject alternative name has an entry that is neither a DNS name nor an IP address");
 }
 
 void check_extensions(const crypto::Csr& csr, const AcceptsConfig& accepts) {
   if (csr.microsoft_names)
     refuse(
-        "microsoft_extension_request",
+        ErrorCode::microsoft_extension_request,
         "the CSR's names stand under Microsoft's identifier for extensions (1.3.6.1.4.1.311.2.1.14), where "
         "CAs do not look: make the CSR as PKCS #10 with an extension request of PKCS #9 "
         "(1.2.840.113549.1.9.14)");
   if (csr.must_staple && !accepts.must_staple)
-    refuse("must_staple",
+    refuse(ErrorCode::must_staple,
            "the CSR asks for OCSP must-staple, which this CA does not issue: leave the TLS feature extension "
            "out");
   if (accepts.other_names == OtherNames::refuse) check_other_names(csr);
@@ -129,10 +130,10 @@ bool has_one_label(std::string_view name) {
 }
 
 void check_dns_name(std::string_view name, const AcceptsConfig& accepts) {
-  if (std::optional<NameFault> fault = fault_of_name(name))
-    refuse(std::move(fault->code), std::move(fault->detail));
+  if (std::optional<NameFault> fault = fault_of_name(name)) refuse(fault->code, std::move(fault->detail));
   if (has_one_label(name) && !accepts.single_labels)
-    refuse("single_label", shown(name) + " has one label only: this CA certifies names below a domain");
+    refuse(ErrorCode::single_label,
+           shown(name) + " has one label only: this CA certifies names below a domain");
 }
 
 void check_wildcards(const std::vector<std::string>& names) {
@@ -141,7 +142,7 @@ void check_wildcards(const std::vector<std::string>& names) {
     if (is_wildcard(name) || dot == std::string::npos) continue;
     const std::string covering = "*" + name.substr(dot);
     if (std::ranges::binary_search(names, covering))
-      refuse("overlapping_wildcard",
+      refuse(ErrorCode::overlapping_wildcard,
              shown(name) + " is covered by " + shown(covering) + " in the same CSR: leave one of them out");
   }
 }
@@ -159,7 +160,7 @@ std::vector<std::string> alternative_names(const crypto::Csr& csr, const Accepts
   }
   for (const std::string& address : csr.ip_addresses) {
     if (!canonical_ip(address))
-      refuse("bad_ip_address", "the CSR has an IP address that is neither 4 nor 16 octets long");
+      refuse(ErrorCode::bad_ip_address, "the CSR has an IP address that is neither 4 nor 16 octets long");
     names.push_back(address);
   }
   fold(names);
@@ -176,7 +177,7 @@ void check_earlier_common_names(const crypto::Csr& csr, const std::vector<std::s
   for (std::size_t at = 0; at + 1 < csr.common_names.size(); ++at) {
     const std::string name = to_lower_ascii(csr.common_names[at]);
     if (fault_of_name(name) || has_one_label(name) || contains(names, name)) continue;
-    refuse("common_name_not_in_san",
+    refuse(ErrorCode::common_name_not_in_san,
            "the CSR has several common names, of which CAs read the last one: add " + shown(name) +
                " to its subject alternative names, or leave it out");
   }
@@ -190,9 +191,9 @@ std::string certified_common_name(const crypto::Csr& csr, const AcceptsConfig& a
   if (!fault_of_name(name) && (accepts.single_labels || !has_one_label(name))) return name;
   if (written.empty() || accepts.display_common_name) return {};
   if (canonical_ip(written))
-    refuse("ip_in_common_name",
+    refuse(ErrorCode::ip_in_common_name,
            "the CSR's common name is the IP address " + shown(written) + ": leave the common name out");
-  refuse("common_name_not_in_san",
+  refuse(ErrorCode::common_name_not_in_san,
          "the CSR's common name " + shown(written) +
              " is no host name, and this CA would take it for one: leave the common name out, or make it one "
              "of the subject alternative names");
@@ -203,7 +204,7 @@ std::vector<std::string> certified_names(const crypto::Csr& csr, const AcceptsCo
   std::string common_name = certified_common_name(csr, accepts);
   if (!common_name.empty() && !contains(names, common_name)) {
     if (!accepts.common_name_only)
-      refuse("common_name_not_in_san",
+      refuse(ErrorCode::common_name_not_in_san,
              "the CSR's common name " + shown(common_name) +
                  " is not among its subject alternative names, where this CA looks: add it there");
     names.push_back(std::move(common_name));
@@ -222,11 +223,12 @@ AcceptedCsr preflight(const std::string& text, const PreflightRules& rules) {
   check_extensions(csr, rules.accepts);
   std::vector<std::string> names = certified_names(csr, rules.accepts);
   if (names.empty())
-    refuse("no_names",
+    refuse(ErrorCode::no_names,
            "the CSR names nothing: put the DNS names or IP addresses into its subject alternative name");
   if (names.size() > static_cast<std::size_t>(rules.max_names))
-    refuse("too_many_names", "the CSR has " + std::to_string(names.size()) + " names, at most " +
-                                 std::to_string(rules.max_names) + " fit into a certificate: split it");
+    refuse(ErrorCode::too_many_names, "the CSR has " + std::to_string(names.size()) + " names, at most " +
+                                          std::to_string(rules.max_names) +
+                                          " fit into a certificate: split it");
   check_wildcards(names);
 
   std::vector<Identifier> identifiers;

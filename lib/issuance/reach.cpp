@@ -18,7 +18,7 @@ constexpr auto spread_over = 2s;
 /// No answer at all, or one from something in front of the CA.
 bool is_unanswered(const Failure& failure) {
   const int status = failure.request->status;
-  const bool was_cut_short_by_us = failure.code == "oversize";
+  const bool was_cut_short_by_us = failure.code == ErrorCode::oversize;
   return (status == 0 && !was_cut_short_by_us) || status == 502 || status == 503 || status == 504;
 }
 
@@ -32,7 +32,7 @@ std::optional<Progress> wait_for_ca(World& world, Task& task) {
       std::chrono::duration_cast<Duration>(random_share() * std::chrono::duration<double>(spread_over));
   return wait(world, task, {.wait = *out + jitter},
               {.failure_class = FailureClass::transient,
-               .code = "ca_out_of_reach",
+               .code = to_string(ErrorCode::ca_out_of_reach),
                .detail = "the CA " + ca.name() + " is out of reach; csrq looks again by itself"});
 }
 

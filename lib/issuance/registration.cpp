@@ -78,13 +78,16 @@ std::string registration_remedy(const Error& refusal, const PooledCa& ca, const 
   if (!answer) return {};  // csrq's own sentence, which says what helps
   const acme::Problem& problem = answer->problem();
   const std::string section = "cas." + ca.name();
-  if (problem.is("badSignatureAlgorithm") || problem.is("badPublicKey"))
+  if (problem.is(acme::problem_type::bad_signature_algorithm) ||
+      problem.is(acme::problem_type::bad_public_key))
     return key_remedy(problem.algorithms, key, key_type);
-  if (problem.is("invalidContact") || problem.is("unsupportedContact"))
+  if (problem.is(acme::problem_type::invalid_contact) || problem.is(acme::problem_type::unsupported_contact))
     return "check " + section + ".contact";
-  if (problem.is("userActionRequired") || problem.is("agreementRequired"))
+  if (problem.is(acme::problem_type::user_action_required) ||
+      problem.is(acme::problem_type::agreement_required))
     return "read the CA's terms of service and set " + section + ".terms_of_service_agreed: true";
-  if (problem.is("externalAccountRequired") || (ca.binding && problem.is("unauthorized")))
+  if (problem.is(acme::problem_type::external_account_required) ||
+      (ca.binding && problem.is(acme::problem_type::unauthorized)))
     return binding_remedy(ca);
   return "check accounts.key_type, " + section + ".contact" +
          (ca.binding ? "; " + binding_remedy(ca) : " and " + section + ".eab");

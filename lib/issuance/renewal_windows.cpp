@@ -4,7 +4,6 @@
 #include <atomic>
 #include <thread>
 
-#include "acme/pacer.hpp"
 #include "base/error.hpp"
 #include "base/mutex.hpp"
 #include "issuance/renewal_time.hpp"
@@ -143,8 +142,10 @@ store::RenewalAnswer RenewalWindows::ask(const store::CertificateToCheck& certif
     answer.again = wait_after(error.failure());
     if (error.failure().failure_class != FailureClass::limited) answer.failure = error.failure();
   } catch (const std::exception& error) {
-    answer.failure = Failure{
-        .failure_class = FailureClass::transient, .code = "internal", .detail = error.what(), .problem = {}};
+    answer.failure = Failure{.failure_class = FailureClass::transient,
+                             .code = to_string(ErrorCode::internal),
+                             .detail = error.what(),
+                             .problem = {}};
   }
   return answer;
 }
@@ -158,7 +159,7 @@ void RenewalWindows::ask(PooledCa& ca, const store::CertificateToCheck& certific
   const acme::RenewalInfo info = acme::renewal_info(ca.ca, certificate.renewal_info_id);
   answer.window = window_for(info, certificate, random_share());
   if (!answer.window)
-    fail(FailureClass::permanent, "absurd_window",
+    fail(FailureClass::permanent, ErrorCode::absurd_window,
          "the window that the CA suggests, " + to_rfc3339(info.start) + " to " + to_rfc3339(info.end) +
              ", is nowhere near the lifetime of the certificate; csrq goes by its own rule");
   answer.again = info.ask_again;

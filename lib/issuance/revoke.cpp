@@ -8,11 +8,12 @@ namespace csrq::issuance {
 Progress revoke(World& world, Task& task) {
   const std::optional<store::CertificateToRevoke> wanted =
       store::certificate_to_revoke(world.database, task.claim.fence.request);
-  if (!wanted) fail(FailureClass::permanent, "no_certificate", "the row has no certificate to revoke");
+  if (!wanted)
+    fail(FailureClass::permanent, ErrorCode::no_certificate, "the row has no certificate to revoke");
   Place& place = task.place;
   place.ca = world.cas.find_by_directory(wanted->owner.directory);
   if (!place.ca)
-    fail(FailureClass::permanent, "unknown_ca",
+    fail(FailureClass::permanent, ErrorCode::unknown_ca,
          "the certificate is from " + wanted->owner.directory +
              ", which is not among `cas` in the worker's configuration");
   if (std::optional<Progress> out = wait_for_ca(world, task)) return *out;

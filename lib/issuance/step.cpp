@@ -32,7 +32,7 @@ bool is_over(const acme::Order& order, Time now) {
 /// An order that only goes round between finalize and `ready` is the CA's failure: the schedule makes the
 /// waits grow, which each finalize would begin anew.
 [[noreturn]] void fail_ignored(const acme::Order& order) {
-  fail(FailureClass::transient, "finalize_ignored",
+  fail(FailureClass::transient, ErrorCode::finalize_ignored,
        "the CA took the request to finalize the order " + order.url + ", and the order is `" +
            std::string(to_string(order.status)) + "` all the same");
 }
@@ -81,7 +81,9 @@ std::string primary_message(std::string_view message) {
 }
 
 Failure unforeseen(std::string detail) {
-  return {.failure_class = FailureClass::transient, .code = "internal", .detail = std::move(detail)};
+  return {.failure_class = FailureClass::transient,
+          .code = to_string(ErrorCode::internal),
+          .detail = std::move(detail)};
 }
 
 /// Whatever the step has to say of the row is said, be it why it failed.

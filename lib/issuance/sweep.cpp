@@ -41,7 +41,7 @@ store::Settlement deactivate(PooledCa& ca, Accounts& accounts,
     const AuthorizationStatus status = acme::deactivate_authorization(session, authorization.url).status;
     if (!is_left(status, is_pending)) return {.status = status};
     return {.failure = Failure{.failure_class = FailureClass::permanent,
-                               .code = "not_deactivated",
+                               .code = to_string(ErrorCode::not_deactivated),
                                .detail = "the CA took the deactivation of " + authorization.url +
                                          " and still calls it " + std::string(to_string(status)),
                                .problem = {},
@@ -56,7 +56,7 @@ store::Settlement settlement_of(PooledCa& ca, Accounts& accounts,
   try {
     return deactivate(ca, accounts, authorization, is_pending);
   } catch (const Error& error) {
-    if (error.failure().code == acme::authorization_lost_code)
+    if (error.failure().code == ErrorCode::authorization_lost)
       return {.status = AuthorizationStatus::expired};
     const Outage::Clock::time_point now = Outage::Clock::now();
     if (const auto& request = error.failure().request; request && request->status == 0)

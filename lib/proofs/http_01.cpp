@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 /// For the log; the row is told the same sentence whatever it is.
 [[noreturn]] void give_up(const std::string& found) {
-  fail(FailureClass::validation, "self_check", found);
+  fail(FailureClass::validation, ErrorCode::self_check, found);
 }
 
 std::string host_in_url(const Identifier& identifier) {
@@ -33,7 +33,7 @@ std::optional<http::Response> fetch(http::Client& client, const std::string& url
   try {
     return client.send({.method = "GET", .url = url, .timeout = left});
   } catch (const Error& error) {
-    if (error.failure().code == "tls") return std::nullopt;
+    if (error.failure().code == ErrorCode::tls) return std::nullopt;
     throw;
   }
 }
@@ -98,7 +98,7 @@ std::optional<NotYet> Http01::placed(std::span<Answer> answers, const std::strin
   };
   if (self_checks_ && !self_checks_->have_seen(answers, look, customer))
     return NotYet{.wait = SelfChecks::pause,
-                  .code = "self_check_waits",
+                  .code = to_string(ErrorCode::self_check_waits),
                   .detail =
                       "this worker looks at as many responses of others, or of the same customer, as "
                       "it may at once (challenges.http-01.self_check)"};
@@ -115,7 +115,7 @@ void check_answer(http::Client& client, const std::string& url, const std::strin
       compare(*response, key_authorization);
   } catch (const Error& error) {
     log::info("a self-check has not found csrq's response", {{"url", url}, {"found", error.what()}});
-    fail(FailureClass::validation, "self_check",
+    fail(FailureClass::validation, ErrorCode::self_check,
          "csrq looked for its response below " + url.substr(0, url.rfind('/') + 1) +
              " and did not get it; the CA was not asked to look (docs/http-01.md shows how to lead this path "
              "to csrq, and what a self-check asks)");

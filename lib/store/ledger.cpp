@@ -82,7 +82,7 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     if (row[1].is_null()) {
       answer.not_yet =
           NotYet{.wait = Duration(row[5].as<std::int64_t>()), .detail = text(row[6]), .code = text(row[7])};
-      if (answer.not_yet->code != on_hold_code) {
+      if (answer.not_yet->code != ErrorCode::on_hold) {
         answer.not_yet->document = text(row[8]);
         answer.not_yet->failed_names = texts(row[9]);
       }

@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -32,14 +31,11 @@ std::vector<CountedCertificate> certificates_to_seed(Database& database, const s
 void seed_domains(Database& database, const std::string& directory, const RateLimit& limit,
                   const std::vector<std::string>& domains, const std::vector<std::string>& issued_at);
 
-/// The code of a wait that the CA asked for.
-constexpr std::string_view on_hold_code = "on_hold";
-
 /// No new order (or account) yet: the CA asked to wait, or csrq waits by itself.
 struct NotYet {
   Duration wait{};
   std::string detail{};
-  std::string code{};      ///< on_hold_code, or "rate_limit", "recent_failure", …: csrq's own
+  std::string code{};      ///< of csrq.error_code: "on_hold" if the CA asked, else csrq's own reason
   std::string document{};  ///< JSON, if it is csrq's own
   std::vector<std::string> failed_names{};  ///< of the row's names, those that it is about; empty: all
 };

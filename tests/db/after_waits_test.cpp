@@ -97,7 +97,7 @@ TEST_CASE(
   REQUIRE(ca.goes(first));
   const auto not_yet = ca.open(second).not_yet;
   REQUIRE(not_yet);
-  CHECK(not_yet->code == store::on_hold_code);
+  CHECK(not_yet->code == ErrorCode::on_hold);
   CHECK(not_yet->wait >= 2s);
   CHECK(not_yet->wait <= 5s);
   ca.accept(first);
@@ -221,7 +221,7 @@ TEST_CASE("one account is registered first when the wait for new accounts is ove
   CHECK_FALSE(store::take_account_token(ca.database, ca.directory, ca.account));
   const auto not_yet = store::take_account_token(ca.database, ca.directory, second);
   REQUIRE(not_yet);
-  CHECK(not_yet->code == store::on_hold_code);
+  CHECK(not_yet->code == ErrorCode::on_hold);
   CHECK(not_yet->wait <= 5s);
   store::account_registered(ca.database, ca.account,
                             {.status = AccountStatus::valid, .url = "https://ca.example/account/1"});

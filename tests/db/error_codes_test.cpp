@@ -1,15 +1,19 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <regex>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "base/secret.hpp"
+#include "acme/problem_type.hpp"
+#include "base/error_code.hpp"
 #include "db/store_fixture.hpp"
 #include "store/migrations.hpp"
 #include "store/schema_source.hpp"
+#include "support/folders.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -52,11 +56,42 @@ void put_error(Store& store, const std::string& failure_class, const std::string
                 "', 'code', '" + code + "') || '" + more + "' WHERE id = 1");
 }
 
+std::string without(const Codes& codes, const Codes& others) {
+  std::string rest;
+  for (const std::string& code : codes)
+    if (!others.contains(code)) rest += code + " ";
+  return rest;
+}
+
 bool only_waits(Store& store) {
-  return store.sql.value("SELECT csrq.only_waits(1)") == "t";
+  return store.sql.value(
+             "SELECT csrq.only_waits(e.is_wait, r.waits_for_account, r.error) FROM csrq.request r "
+             "LEFT JOIN csrq.error_code e ON e.code = r.error_code WHERE r.id = 1") == "t";
 }
 
 }  // namespace
+
+TEST_CASE("csrq.error_code has the codes of the program and the problem types of ACME, and no other") {
+  Store store;
+  Codes own(error_code_names.begin(), error_code_names.end());
+  own.insert(acme::problem_type::known.begin(), acme::problem_type::known.end());
+  CHECK(codes_where(store, "true") == own);
+}
+
+TEST_CASE("docs/operating.md tells of every code, and of none that does not exist") {
+  Store store;
+  std::ifstream file(source_folder() / "docs/operating.md");
+  const std::string operating{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t start = operating.find("## Troubleshooting");
+  const std::string tables = operating.substr(start, operating.find("### What a CA's refusal means") - start);
+  Codes told;
+  for (const std::string& cell : found_in(tables, R"(\n\| (`[^|]*) \|)"))
+    told.merge(found_in(cell, "`(\\w+)`"));
+  std::erase_if(told, [](const std::string& code) { return code.starts_with("http_"); });
+  const Codes known = codes_where(store, "true");
+  CHECK(without(known, told) == "");
+  CHECK(without(told, known) == "");
+}
 
 TEST_CASE("what csrq waits for by itself is no attempt, all else is one") {
   Store store;

@@ -572,7 +572,7 @@ TEST_CASE("accounts keep their places while the CA has asked to wait, and their 
   for (const auto account : {small, large}) {
     const auto not_yet = line.ask(account);
     REQUIRE(not_yet);
-    CHECK(not_yet->code == store::on_hold_code);
+    CHECK(not_yet->code == ErrorCode::on_hold);
     CHECK(hours(not_yet) >= doctest::Approx(3).epsilon(0.01));
   }
   CHECK(line.claimed_rows().empty());
@@ -663,7 +663,7 @@ TEST_CASE("a refusal corrects the bucket: the next token comes when the CA says"
                     5 * an_hour, some_failure(FailureClass::limited));
   const auto refused = ca.open({"b.busy.example"}, {"busy.example"});
   CHECK(hours(refused.not_yet) == doctest::Approx(5).epsilon(0.01));
-  CHECK(refused.not_yet->code == store::on_hold_code);
+  CHECK(refused.not_yet->code == ErrorCode::on_hold);
   CHECK(ca.left("certificates_per_registered_domain", "busy.example") == 0);
   CHECK(ca.open({"quiet.example"}, {"quiet.example"}).order);
 }

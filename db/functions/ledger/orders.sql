@@ -90,7 +90,10 @@ BEGIN
             SELECT r.id, p_account, r.customer, p_worker, p_lease, limited.charged FROM csrq.request r WHERE r.id = p_request
             RETURNING * INTO found_order;
     END IF;
-    UPDATE csrq.request SET error = NULL WHERE id = p_request AND csrq.only_waits(id);
+    UPDATE csrq.request r SET error = NULL
+     WHERE r.id = p_request
+       AND csrq.only_waits((SELECT e.is_wait FROM csrq.error_code e WHERE e.code = r.error_code),
+                           r.waits_for_account, r.error);
     IF FOUND THEN
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
             SELECT j.request_id, j.customer, 'claimed', p_worker, p_lease, jsonb_build_object('attempt', j.attempt, 'kind', j.kind)

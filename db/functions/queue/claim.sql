@@ -199,9 +199,11 @@ BEGIN
     WITH told AS (
         INSERT INTO csrq.event (request_id, customer, what, worker_id, lease_number, detail)
         SELECT j.request_id, j.customer, 'claimed', p_worker, j.lease_number, jsonb_build_object('attempt', j.attempt, 'kind', j.kind)
-          FROM csrq.job j
+          FROM csrq.job j JOIN csrq.request r ON r.id = j.request_id
+          LEFT JOIN csrq.error_code e ON e.code = r.error_code
          -- Whoever waits for his CA may well go on waiting: csrq.open_order() tells of the claim if he does not.
-         WHERE j.request_id = ANY (leased) AND (j.kind = 'revoke' OR NOT csrq.only_waits(j.request_id)))
+         WHERE j.request_id = ANY (leased)
+           AND (j.kind = 'revoke' OR NOT csrq.only_waits(e.is_wait, r.waits_for_account, r.error)))
     SELECT j.request_id, j.lease_number, j.customer, j.kind, j.attempt, j.failures::int, j.revoke_reason::int, r.csr,
            coalesce(r.ca, c.ca), coalesce(r.profile, c.profile), coalesce(r.challenge, c.challenge),
            coalesce(r.preferred_chain, c.preferred_chain), r.names

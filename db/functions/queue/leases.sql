@@ -134,12 +134,10 @@ BEGIN
     RETURN NOT FOUND;
 END $$;
 
--- Whether a request only waits, by its error, so that its CA was not asked.
-CREATE OR REPLACE FUNCTION csrq.only_waits(p_request bigint) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN EXISTS (
-        SELECT FROM csrq.request r LEFT JOIN csrq.error_code e ON e.code = r.error_code
-         WHERE r.id = p_request
-           AND (e.is_wait OR r.waits_for_account IS NOT NULL AND NOT r.error ? 'request'));
-END $$;
+-- Whether a request only waits, so that its CA was not asked: is_wait of its error's code
+-- (csrq.error_code), the account that it waits for, its error.
+CREATE OR REPLACE FUNCTION csrq.only_waits(p_is_wait boolean, p_account bigint, p_error jsonb)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(p_is_wait OR p_account IS NOT NULL AND NOT p_error ? 'request', false)
+$$;
