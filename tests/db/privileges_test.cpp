@@ -282,7 +282,8 @@ TEST_CASE("a responder looks up tokens and can do nothing else") {
   CHECK(login.sql.value(
             "SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c WHERE c.relnamespace = "
             "(SELECT oid FROM pg_namespace WHERE nspname = 'csrq') AND c.relkind IN ('r', 'p', 'v') "
-            "AND has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE')") == "error_code legal_move schema_version");
+            "AND has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE')") ==
+        "error_code legal_move schema_version");
 }
 
 TEST_CASE("a login without a role is told what a worker's would need") {
