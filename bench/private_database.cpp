@@ -1,8 +1,6 @@
 #include "bench/private_database.hpp"
 
-#include <cstdlib>
 #include <iostream>
-#include <stdexcept>
 
 #include <pqxx/pqxx>
 
@@ -17,19 +15,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-fs::path make_folder() {
-  const char* temporary =
-      std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nothing sets the environment
-  const fs::path parent =
-      temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : test::build_folder() / "bench";
-  fs::create_directories(parent);
-  std::string name = parent / "run-XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr)
-    throw std::runtime_error("cannot make a folder in " + parent.string());
-  fs::permissions(name, fs::perms::others_exec, fs::perm_options::add);  // the server's user must get in
-  return name;
-}
-
 void execute(const std::string& url, const std::string& statement) {
   pqxx::connection connection(url);
   pqxx::nontransaction(connection).exec(statement);
@@ -37,7 +22,7 @@ void execute(const std::string& url, const std::string& statement) {
 
 }  // namespace
 
-TemporaryFolder::TemporaryFolder(bool keep) : keep_(keep), path_(make_folder()) {}
+TemporaryFolder::TemporaryFolder(bool keep) : keep_(keep), path_(test::make_temporary_folder("bench")) {}
 
 TemporaryFolder::~TemporaryFolder() {
   if (keep_) {

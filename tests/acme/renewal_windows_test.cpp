@@ -52,8 +52,7 @@ TEST_CASE("ARI: the renewal is planned in the window that the CA suggests") {
             "renewal_info WHERE renew_at BETWEEN window_start AND window_end AND window_end - window_start = "
             "interval '1 day'") == "1");
   CHECK(world.count("renewal n JOIN csrq.renewal_info i USING (request_id) WHERE n.renew_at = i.renew_at AND "
-                    "n.deadline = "
-                    "i.window_end") == "1");
+                    "n.deadline = i.window_end") == "1");
   // Not before the CA's six hours are over, whoever looks.
   CHECK(world.count("renewal_info WHERE check_at > now() + interval '5 hours 59 minutes'") == "1");
 }

@@ -17,8 +17,7 @@ struct Monitored : Installation {
     submit("late.example");
     sql.run(
         "UPDATE csrq.request SET status = 'issued', serial = '01', chain = '-----BEGIN CERTIFICATE-----', "
-        "names = "
-        "'{late.example}', not_before = now() - interval '80 days', not_after = now() + interval '" +
+        "names = '{late.example}', not_before = now() - interval '80 days', not_after = now() + interval '" +
         left + "'");
     sql.run("UPDATE csrq.job SET kind = 'renew', lane = 2, run_at = now() + interval '1 hour'");
   }

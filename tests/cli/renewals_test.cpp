@@ -99,8 +99,7 @@ TEST_CASE("renew --issuer: an incident; a dry run counts only; its progress is s
       "INSERT INTO csrq.certificate (request_id, account_id, issuer_chain_id, not_before, not_after, "
       "customer, serial, "
       "der) SELECT r.id, a.id, h.id, r.not_before, r.not_after, r.customer, r.serial, '\\x30' FROM "
-      "csrq.request r, "
-      "csrq.acme_account a, csrq.issuer_chain h");
+      "csrq.request r, csrq.acme_account a, csrq.issuer_chain h");
 
   const auto dry = installation.json({"renew", "--issuer", "R11", "--dry-run"});
   CHECK(dry["renewals"] == 3);

@@ -62,8 +62,7 @@ struct FailoverSite : MigratedPair, CrashSite {
 
 TEST_CASE(
     "a synchronous standby promoted under load: rows go on within ten seconds, none is lost, no order "
-    "doubled, "
-    "none orphaned") {
+    "doubled, none orphaned") {
   FailoverSite site;
   site.pair.make_synchronous();
   const auto first = site.start({"work"});

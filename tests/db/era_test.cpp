@@ -67,8 +67,7 @@ struct Reader {
   std::string read(Sql& sql) {
     const std::string answer = sql.value(
         "SELECT coalesce(string_agg(request_id::text, ' '), '') || '|' || coalesce(max(next_cursor::text), "
-        "'') "
-        "FROM csrq.events_since('" +
+        "'') FROM csrq.events_since('" +
         cursor + "')");
     const std::size_t bar = answer.find('|');
     if (bar + 1 < answer.size()) cursor = answer.substr(bar + 1);

@@ -19,8 +19,7 @@ struct Watched : Store {
     const std::string number = std::to_string(store::number(id));
     sql.run(
         "UPDATE csrq.request SET status = 'issued', serial = '01', chain = '-----BEGIN CERTIFICATE-----', "
-        "names = '{a.example}', "
-        "not_after = now() + interval '" +
+        "names = '{a.example}', not_after = now() + interval '" +
         left + "', not_before = now() + interval '" + left + "' - interval '" + lifetime +
         "' WHERE id = " + number);
     sql.run("DELETE FROM csrq.job WHERE request_id = " + number);

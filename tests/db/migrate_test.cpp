@@ -225,8 +225,7 @@ TEST_CASE("a file of SQL is split where its statements end, and nowhere else") {
 TEST_CASE("the comment of a statement is what stands right above it") {
   const auto statements = store::split_statements(
       "-- Of the file.\n\n-- Says what\n-- it does.\n--\n-- And why.\nCREATE FUNCTION f() AS $$ -- not "
-      "this\n$$;  -- nor "
-      "this\nSELECT 1;\n");
+      "this\n$$;  -- nor this\nSELECT 1;\n");
   REQUIRE(statements.size() == 2);
   CHECK(statements[0].comment == "Says what it does.\nAnd why.");
   CHECK(statements[0].text == "CREATE FUNCTION f() AS $$ -- not this\n$$");

@@ -420,8 +420,7 @@ TEST_CASE("accounts that wait to be registered are counted where their limit is 
   CHECK(line.ask(line.account));
   CHECK(line.ask(line.made_up("second")));
   CHECK(line.sql.value("SELECT waiting || ' ' || round(extract(epoch FROM last_starts_at - now()) / 3600) "
-                       "FROM csrq.rate_limits "
-                       "WHERE name = 'new_accounts_per_address'") == "2 2");
+                       "FROM csrq.rate_limits WHERE name = 'new_accounts_per_address'") == "2 2");
 }
 
 TEST_CASE("accounts that wait to be registered hear of new figures at once") {

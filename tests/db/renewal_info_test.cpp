@@ -271,8 +271,7 @@ TEST_CASE("many answers cost two statements' worth of index reads, not the portf
   store.sql.run("SET session_replication_role = replica");
   store.sql.run(
       "INSERT INTO csrq.renewal_info (request_id, certificate_id, check_at) SELECT n, n, now() + n * "
-      "interval "
-      "'1 second' FROM generate_series(1000, 60000) n");
+      "interval '1 second' FROM generate_series(1000, 60000) n");
   store.sql.run(
       "INSERT INTO csrq.renewal (request_id, renew_at) SELECT n, now() + n * interval '1 minute' FROM "
       "generate_series(1000, 60000) n");

@@ -20,8 +20,7 @@ struct Portfolio : Store {
             "' FROM generate_series(1, " + number + ")");
     sql.run(
         "UPDATE csrq.request SET status = 'issued', serial = '01', chain = '-----BEGIN CERTIFICATE-----', "
-        "renew_at = at, "
-        "not_before = at - " +
+        "renew_at = at, not_before = at - " +
         std::to_string(lifetime) + " * interval '16 hours', not_after = at + " + std::to_string(lifetime) +
         " * interval '8 hours' FROM (SELECT id AS of, ((now() AT TIME ZONE 'UTC')::date + " +
         std::to_string(ahead) +
@@ -116,8 +115,7 @@ TEST_CASE("spreading does the same whether in one transaction or in many") {
   CHECK(one.load(30) == other.load(30));
   const std::string ids =
       "SELECT md5(string_agg(request_id || ' ' || (renew_at AT TIME ZONE 'UTC')::date, ',' ORDER BY "
-      "request_id)) "
-      "FROM csrq.renewal";
+      "request_id)) FROM csrq.renewal";
   CHECK(one.sql.value(ids) == other.sql.value(ids));
 }
 

@@ -37,8 +37,7 @@ TEST_CASE("due renewals enter the queue by their deadline, else by their expiry"
   const auto revoked_next = store.due("1 day", "40 days");
   store.sql.run(
       "UPDATE csrq.renewal n SET deadline = (SELECT min(deadline) FROM csrq.renewal) WHERE deadline < now() "
-      "+ "
-      "interval '2 days'");
+      "+ interval '2 days'");
   for (const auto id : {revoked_first, revoked_next, short_lived, window, late}) {
     CHECK(store::renew_due(store.database, 1) == 1);
     CHECK(store.queued(id));

@@ -1,12 +1,10 @@
 #include "support/test_cluster.hpp"
 
 #include <atomic>
-#include <cstdlib>
 #include <future>
 #include <iostream>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 
 #include <pqxx/pqxx>
 
@@ -21,20 +19,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* template_name = "csrq_template";
-
-fs::path make_run_folder() {
-  const char* temporary =
-      std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nothing sets the environment
-  const fs::path parent =
-      temporary != nullptr && *temporary != '\0' ? fs::path(temporary) : build_folder() / "test";
-  fs::create_directories(parent);
-  std::string name = parent / "run-XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr)
-    throw std::runtime_error("cannot make a folder in " + parent.string());
-  fs::permissions(name, fs::perms::others_exec,
-                  fs::perm_options::add);  // the server's user must get to its own
-  return name;
-}
 
 void execute(const std::string& url, const std::string& statement) {
   pqxx::connection connection(url);
@@ -113,7 +97,7 @@ class Run {
 
  private:
   fs::path folder_locked() {
-    if (folder_.empty()) folder_ = make_run_folder();
+    if (folder_.empty()) folder_ = make_temporary_folder("test");
     return folder_;
   }
 

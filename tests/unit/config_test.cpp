@@ -308,8 +308,7 @@ TEST_CASE("on and off are flags, and off is a value of customers.grants") {
 TEST_CASE("A bad choice is told with the choices and the nearest") {
   CHECK(mistake("accounts: { policy: per-customer }") ==
         "csrq.yaml:1: `accounts.policy` is `per-customer`; it must be one of per_customer, shared, "
-        "per_registered_domain; "
-        "did you mean `per_customer`?");
+        "per_registered_domain; did you mean `per_customer`?");
   CHECK(has(mistake("accounts: { key_type: ed25519 }"),
             "one of ec-p256, ec-p384, rsa-2048, rsa-3072, rsa-4096"));
   CHECK(has(mistake("customers: { grants: enforced }"), "did you mean `enforce`?"));

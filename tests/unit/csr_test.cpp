@@ -70,8 +70,7 @@ TEST_CASE("a string with characters that its type may not hold is refused with f
   CHECK(verdict(with_organization(V_ASN1_PRINTABLESTRING, "Acme & Co_")) == "bad_string");
   CHECK(sentence(with_organization(V_ASN1_PRINTABLESTRING, "Acme & Co_")) ==
         "the CSR's organizationName is a PrintableString, which cannot hold \"_\": make it a UTF8String, or "
-        "leave the "
-        "field out");
+        "leave the field out");
   CHECK(verdict(with_organization(V_ASN1_PRINTABLESTRING, "joe@a.example")) == "bad_string");
   CHECK(verdict(with_organization(V_ASN1_NUMERICSTRING, "12a")) == "bad_string");
   CHECK(verdict(with_organization(V_ASN1_IA5STRING, "M\xfcller")) == "bad_string");

@@ -12,6 +12,7 @@
 #include "base/encoding.hpp"
 
 using namespace csrq;
+using crypto::KeyType;
 using crypto::PrivateKey;
 using nlohmann::json;
 

@@ -8,6 +8,7 @@
 #include "crypto/pem.hpp"
 
 using namespace csrq;
+using crypto::KeyType;
 using crypto::PrivateKey;
 
 TEST_CASE("a key written as PKCS#8 is read back as the same key, from DER and from PEM") {

@@ -49,8 +49,7 @@ TEST_CASE("which limit a refusal speaks of: by its help page first, then by its 
   };
   for (const Row& row : {
            Row{"too many new orders (300) from this account in the last 3h0m0s, retry after 1970-01-01 "
-               "00:00:36 UTC: see "
-               "https://letsencrypt.org/docs/rate-limits/#new-orders-per-account",
+               "00:00:36 UTC: see https://letsencrypt.org/docs/rate-limits/#new-orders-per-account",
                "", LimitScope::account, ""},
            Row{"too many certificates (50) already issued for \"Example.COM\" in the last 168h0m0s, retry "
                "after 1970-01-01: "
