@@ -146,9 +146,8 @@ COMMENT ON COLUMN csrq.goes_first.key IS 'Key of that wait.';
 COMMENT ON COLUMN csrq.goes_first.until IS
     'Nobody waits for it any longer: its worker may have died.';
 
--- Accounts that may not be registered yet (csrq.rate_limit, new_accounts_per_address) stand in
--- line. Nearly every update changes come_back_at: not indexed, it can be a heap-only one.
-CREATE TABLE csrq.account_in_line (
+-- Nearly every update changes come_back_at: not indexed, it can be a heap-only one.
+CREATE TABLE csrq.waiting_account (
     account_id   bigint PRIMARY KEY REFERENCES csrq.acme_account ON DELETE CASCADE,
     directory    text NOT NULL,
     since        timestamptz NOT NULL DEFAULT now(),
@@ -157,20 +156,20 @@ CREATE TABLE csrq.account_in_line (
     come_back_at timestamptz NOT NULL,
     let_go_at    timestamptz
 ) WITH (fillfactor = 70);
-CREATE INDEX account_in_line_directory ON csrq.account_in_line (directory);
-COMMENT ON TABLE csrq.account_in_line IS
-    'Accounts that wait until their CA lets them be registered. A place is kept by coming back '
-    'when told to.';
-COMMENT ON COLUMN csrq.account_in_line.account_id IS 'The account.';
-COMMENT ON COLUMN csrq.account_in_line.directory IS 'Directory URL of its CA.';
-COMMENT ON COLUMN csrq.account_in_line.since IS 'When it got in line.';
-COMMENT ON COLUMN csrq.account_in_line.lane IS
+CREATE INDEX waiting_account_directory ON csrq.waiting_account (directory);
+COMMENT ON TABLE csrq.waiting_account IS
+    'Accounts that may not be registered yet (csrq.rate_limit, new_accounts_per_address). An '
+    'account keeps its place by coming back when it was told to.';
+COMMENT ON COLUMN csrq.waiting_account.account_id IS 'The account.';
+COMMENT ON COLUMN csrq.waiting_account.directory IS 'Directory URL of its CA.';
+COMMENT ON COLUMN csrq.waiting_account.since IS 'When it began to wait.';
+COMMENT ON COLUMN csrq.waiting_account.lane IS
     'The most urgent lane in which its customer has rows.';
-COMMENT ON COLUMN csrq.account_in_line.rows IS
+COMMENT ON COLUMN csrq.waiting_account.rows IS
     'How many rows its customer has that need an order within a day, up to 10000.';
-COMMENT ON COLUMN csrq.account_in_line.come_back_at IS
+COMMENT ON COLUMN csrq.waiting_account.come_back_at IS
     'When it was told to come back; the rows of its customer wait until then.';
-COMMENT ON COLUMN csrq.account_in_line.let_go_at IS
+COMMENT ON COLUMN csrq.waiting_account.let_go_at IS
     'When a worker took its token: it is being registered. Since when it has waited is known '
     'until the CA has answered.';
 

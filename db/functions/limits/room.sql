@@ -13,7 +13,7 @@ BEGIN
         SELECT a.owner, least(csrq.tokens_left(l.burst, l.period, b.full_at), w.most) AS tokens,
                greatest(now(), csrq.token_due(l.burst, l.period, b.full_at), w.until,
                         -- More urgent rows than those of which it got its place may give it a better one.
-                        (SELECT i.come_back_at FROM csrq.account_in_line i WHERE i.account_id = a.id AND i.lane <= p_lane)) AS ready_at
+                        (SELECT i.come_back_at FROM csrq.waiting_account i WHERE i.account_id = a.id AND i.lane <= p_lane)) AS ready_at
           FROM csrq.acme_account a
           LEFT JOIN LATERAL (SELECT r.burst, r.period FROM csrq.rate_limit r WHERE r.directory = a.directory AND r.name = 'new_orders_per_account'
                                 AND r.key IN ('', a.id::text) ORDER BY r.key DESC LIMIT 1) l ON true

@@ -4,7 +4,7 @@
 -- account keeps its place by coming back when it was told to, at least once a day.
 
 -- The less, the sooner is its turn.
-CREATE OR REPLACE FUNCTION csrq.rank_of_waiting(p_waiting csrq.account_in_line) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION csrq.rank_of_waiting(p_waiting csrq.waiting_account) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT ARRAY[p_waiting.lane,
                  CASE WHEN p_waiting.since < now() - interval '7 days' THEN floor(extract(epoch FROM p_waiting.since) / 86400) ELSE 1e9 END::bigint,
@@ -13,9 +13,9 @@ $$;
 
 -- The accounts that wait. Not those that did not come back when told to, nor those whose
 -- customers have cancelled everything.
-CREATE OR REPLACE FUNCTION csrq.waiting_accounts(p_directory text) RETURNS SETOF csrq.account_in_line
+CREATE OR REPLACE FUNCTION csrq.waiting_accounts(p_directory text) RETURNS SETOF csrq.waiting_account
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT i.* FROM csrq.account_in_line i JOIN csrq.acme_account a ON a.id = i.account_id
+    SELECT i.* FROM csrq.waiting_account i JOIN csrq.acme_account a ON a.id = i.account_id
      WHERE i.directory = p_directory AND i.let_go_at IS NULL AND i.come_back_at > now() - interval '5 minutes'
        AND (i.rows = 0 OR EXISTS (SELECT FROM csrq.job j WHERE j.customer = a.owner AND j.status <> 'parked'))
 $$;
@@ -34,7 +34,7 @@ BEGIN
 END $$;
 
 -- How many accounts have their turn before this one, up to 1000.
-CREATE OR REPLACE FUNCTION csrq.waiting_before(p_waiting csrq.account_in_line) RETURNS bigint
+CREATE OR REPLACE FUNCTION csrq.waiting_before(p_waiting csrq.waiting_account) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its_place bigint[] := csrq.rank_of_waiting(p_waiting);
@@ -66,7 +66,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     account csrq.acme_account;
     customer_has record;
-    waiting csrq.account_in_line;
+    waiting csrq.waiting_account;
     bucket record;
     held_until timestamptz;
     its_turn timestamptz;
@@ -77,7 +77,7 @@ BEGIN
     PERFORM csrq.lock_buckets(p_directory, ARRAY['new_accounts_per_address'], ARRAY['']);
     -- Waits for whoever is registering it at this moment.
     SELECT * INTO account FROM csrq.acme_account a WHERE a.id = p_account FOR SHARE;
-    SELECT * INTO waiting FROM csrq.account_in_line i WHERE i.account_id = p_account;
+    SELECT * INTO waiting FROM csrq.waiting_account i WHERE i.account_id = p_account;
     held_until := (SELECT max(h.until) FROM csrq.rate_hold h WHERE h.directory = p_directory AND h.until > now()
                       AND (h.scope IN ('ca', 'address') OR h.scope = 'account' AND h.key = p_account::text));
     -- A key makes one account, whoever sends it and how often: its token is taken once, unless the attempt has failed meanwhile.
@@ -111,7 +111,7 @@ BEGIN
         waiting.let_go_at := CASE WHEN its_turn <= now() THEN now() END;
         wait_until := greatest(now(), least(its_turn, now() + (0.9 + 0.1 * random()) * interval '1 day'));
         waiting.come_back_at := wait_until;
-        INSERT INTO csrq.account_in_line AS i SELECT waiting.*
+        INSERT INTO csrq.waiting_account AS i SELECT waiting.*
             ON CONFLICT (account_id) DO UPDATE SET since = EXCLUDED.since, lane = EXCLUDED.lane, rows = EXCLUDED.rows,
                come_back_at = EXCLUDED.come_back_at, let_go_at = EXCLUDED.let_go_at;
         IF waiting.let_go_at IS NOT NULL THEN
@@ -158,16 +158,16 @@ DECLARE
     called text[] := '{}';
     called_here text[];
 BEGIN
-    FOR ca_directory IN SELECT DISTINCT i.directory FROM csrq.account_in_line i
+    FOR ca_directory IN SELECT DISTINCT i.directory FROM csrq.waiting_account i
                          WHERE NOT EXISTS (SELECT FROM csrq.rate_hold h WHERE h.directory = i.directory AND h.scope IN ('ca', 'address') AND h.until > now())
     LOOP
         WITH first_ones AS MATERIALIZED (
             SELECT i.account_id FROM csrq.waiting_accounts(ca_directory) i ORDER BY csrq.rank_of_waiting(i)
              LIMIT least(1000, csrq.tokens(ca_directory, 'new_accounts_per_address', ''))),
         late AS MATERIALIZED (
-            SELECT i.account_id, a.owner FROM first_ones f JOIN csrq.account_in_line i ON i.account_id = f.account_id JOIN csrq.acme_account a ON a.id = f.account_id
+            SELECT i.account_id, a.owner FROM first_ones f JOIN csrq.waiting_account i ON i.account_id = f.account_id JOIN csrq.acme_account a ON a.id = f.account_id
              WHERE i.come_back_at > now() + interval '10 seconds' AND a.policy = 'per_customer' FOR UPDATE OF i SKIP LOCKED),
-        told AS (UPDATE csrq.account_in_line i SET come_back_at = now() FROM late WHERE i.account_id = late.account_id RETURNING late.owner)
+        told AS (UPDATE csrq.waiting_account i SET come_back_at = now() FROM late WHERE i.account_id = late.account_id RETURNING late.owner)
         SELECT array_agg(t.owner) INTO called_here FROM told t;
         called := called || called_here;
     END LOOP;
