@@ -35,17 +35,17 @@ GRANT SELECT ON csrq.request, csrq.status, csrq.turn, csrq.worker TO csrq_worker
 
 -- Admins and DBAs read all but sealed keys.
 GRANT SELECT ON
-    csrq.account_in_line, csrq.accounts, csrq.acme_account, csrq.acme_authorization,
-    csrq.acme_challenge, csrq.acme_order, csrq.acme_order_authorization, csrq.alarm, csrq.alarms,
-    csrq.app_access, csrq.backlog, csrq.ca_policy, csrq.certificate, csrq.customer, csrq.era,
-    csrq.event, csrq.expiring, csrq.expiry_warning, csrq.failure_digest, csrq.failures,
-    csrq.goes_first, csrq.incident, csrq.incident_request, csrq.incidents, csrq.issuer_chain,
-    csrq.job, csrq.name_grant, csrq.name_set_failure, csrq.notification,
+    csrq.accounts, csrq.acme_account, csrq.acme_authorization, csrq.acme_challenge,
+    csrq.acme_order, csrq.acme_order_authorization, csrq.alarm, csrq.alarms, csrq.app_access,
+    csrq.backlog, csrq.ca_policy, csrq.certificate, csrq.customer, csrq.era, csrq.event,
+    csrq.expiring, csrq.expiry_warning, csrq.failure_digest, csrq.failures, csrq.goes_first,
+    csrq.hold_scope, csrq.incident, csrq.incident_request, csrq.incidents, csrq.issuer_chain,
+    csrq.job, csrq.limit_kind, csrq.name_grant, csrq.name_set_failure, csrq.notification,
     csrq.notification_delivery, csrq.notifications, csrq.notifier, csrq.pending_authorizations,
     csrq.rate_bucket, csrq.rate_hold, csrq.rate_limit, csrq.rate_limits, csrq.registration,
     csrq.renewal, csrq.renewal_info, csrq.renewal_pace, csrq.renewal_windows, csrq.request,
     csrq.request_name, csrq.schema_object, csrq.schema_statement, csrq.sealing_key, csrq.setting,
-    csrq.status, csrq.turn, csrq.wakeup, csrq.wish, csrq.worker, csrq.workers
+    csrq.status, csrq.turn, csrq.waiting_account, csrq.wakeup, csrq.wish, csrq.worker, csrq.workers
     TO csrq_admin, csrq_dba;
 GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, spki_sha256)
     ON csrq.acme_account_key TO csrq_admin, csrq_dba;

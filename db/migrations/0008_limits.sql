@@ -1,12 +1,51 @@
 -- What CAs allow, what of it is spent, where they asked us to wait, and who waits.
 -- Locks out writers of csrq.acme_account, csrq.job.
 
+-- The only list of these in SQL; csrq::LimitScope is that of C++, and a test compares them.
+CREATE TABLE csrq.hold_scope (
+    scope   text PRIMARY KEY,
+    meaning text NOT NULL
+);
+COMMENT ON TABLE csrq.hold_scope IS
+    'What a CA may ask to wait with (csrq.rate_hold.scope).';
+COMMENT ON COLUMN csrq.hold_scope.scope IS 'Its name.';
+COMMENT ON COLUMN csrq.hold_scope.meaning IS 'What then waits.';
+
+INSERT INTO csrq.hold_scope (scope, meaning) VALUES
+    ('ca', 'everything at the CA'),
+    ('address', 'new accounts'),
+    ('account', 'new orders of an account'),
+    ('registered_domain', 'new orders for names of a registered domain, or of an IPv6 /64'),
+    ('identifier', 'new orders of an account for a name'),
+    ('name_set', 'new orders for exactly these names');
+
+-- The only list of these in SQL; csrq::limit_names is that of C++, and a test compares them.
+CREATE TABLE csrq.limit_kind (
+    name    text PRIMARY KEY,
+    scope   text UNIQUE REFERENCES csrq.hold_scope,
+    meaning text NOT NULL
+);
+COMMENT ON TABLE csrq.limit_kind IS 'The limits that csrq counts (csrq.rate_limit.name).';
+COMMENT ON COLUMN csrq.limit_kind.name IS 'Its name.';
+COMMENT ON COLUMN csrq.limit_kind.scope IS
+    'A CA that refuses within this scope says that this limit is used up. Null: no refusal is '
+    'taken to mean this one.';
+COMMENT ON COLUMN csrq.limit_kind.meaning IS 'What takes a token.';
+
+INSERT INTO csrq.limit_kind (name, scope, meaning) VALUES
+    ('new_accounts_per_address', 'address', 'an account that is registered'),
+    ('new_orders_per_account', 'account', 'a new order of the account'),
+    ('certificates_per_registered_domain', 'registered_domain',
+        'a certificate with a name of the registered domain, or of the IPv6 /64'),
+    ('certificates_per_name_set', 'name_set', 'a certificate for exactly these names'),
+    ('failed_validations_per_identifier', 'identifier',
+        'a failed validation of the name under the account'),
+    ('consecutive_failures_per_identifier', NULL,
+        'the same; a success fills the bucket');
+
 CREATE TABLE csrq.rate_limit (
     directory    text NOT NULL,
-    name         text NOT NULL CHECK (name IN (
-                     'new_accounts_per_address', 'new_orders_per_account',
-                     'certificates_per_registered_domain', 'certificates_per_name_set',
-                     'failed_validations_per_identifier', 'consecutive_failures_per_identifier')),
+    name         text NOT NULL REFERENCES csrq.limit_kind,
     key          text NOT NULL DEFAULT '' CHECK (length(key) <= 500),
     burst        int NOT NULL CHECK (burst BETWEEN 1 AND 1000000000),
     period       interval NOT NULL
@@ -27,7 +66,7 @@ COMMENT ON TABLE csrq.rate_limit IS
     'What a CA allows: `burst` at once, refilled evenly over `period`. Workers write the rows of '
     'their configuration when they start; administrators may add overrides.';
 COMMENT ON COLUMN csrq.rate_limit.directory IS 'Directory URL of the CA.';
-COMMENT ON COLUMN csrq.rate_limit.name IS 'Which limit.';
+COMMENT ON COLUMN csrq.rate_limit.name IS 'Which limit (csrq.limit_kind).';
 COMMENT ON COLUMN csrq.rate_limit.key IS
     'Empty: for all. Else an override for one account (its id), registered domain, set of names '
     '(csrq.name_set_key) or account and identifier ("id name").';
@@ -73,8 +112,7 @@ COMMENT ON COLUMN csrq.rate_bucket.promised_until IS
 
 CREATE TABLE csrq.rate_hold (
     directory      text NOT NULL,
-    scope          text NOT NULL CHECK (scope IN ('ca', 'address', 'account', 'registered_domain',
-                                                  'identifier', 'name_set')),
+    scope          text NOT NULL REFERENCES csrq.hold_scope,
     key            text NOT NULL,
     until          timestamptz NOT NULL,
     refused_at     timestamptz NOT NULL DEFAULT now(),
@@ -94,9 +132,7 @@ CREATE INDEX rate_hold_may_go ON csrq.rate_hold (directory) WHERE may_go IS NOT 
 COMMENT ON TABLE csrq.rate_hold IS
     'Where a CA asked us to wait (429, 503, Retry-After): no new order of this scope before then.';
 COMMENT ON COLUMN csrq.rate_hold.directory IS 'Directory URL of the CA.';
-COMMENT ON COLUMN csrq.rate_hold.scope IS
-    'ca: everything there; address: new accounts; account, registered_domain, identifier, '
-    'name_set: new orders of that one.';
+COMMENT ON COLUMN csrq.rate_hold.scope IS 'What waits (csrq.hold_scope).';
 COMMENT ON COLUMN csrq.rate_hold.key IS
     'Account id, domain, "account-id name", or set of names; empty for ca and address.';
 COMMENT ON COLUMN csrq.rate_hold.until IS 'Wait until then.';
@@ -146,9 +182,8 @@ COMMENT ON COLUMN csrq.goes_first.key IS 'Key of that wait.';
 COMMENT ON COLUMN csrq.goes_first.until IS
     'Nobody waits for it any longer: its worker may have died.';
 
--- Accounts that may not be registered yet (csrq.rate_limit, new_accounts_per_address) stand in
--- line. Nearly every update changes come_back_at: not indexed, it can be a heap-only one.
-CREATE TABLE csrq.account_in_line (
+-- Nearly every update changes come_back_at: not indexed, it can be a heap-only one.
+CREATE TABLE csrq.waiting_account (
     account_id   bigint PRIMARY KEY REFERENCES csrq.acme_account ON DELETE CASCADE,
     directory    text NOT NULL,
     since        timestamptz NOT NULL DEFAULT now(),
@@ -157,20 +192,20 @@ CREATE TABLE csrq.account_in_line (
     come_back_at timestamptz NOT NULL,
     let_go_at    timestamptz
 ) WITH (fillfactor = 70);
-CREATE INDEX account_in_line_directory ON csrq.account_in_line (directory);
-COMMENT ON TABLE csrq.account_in_line IS
-    'Accounts that wait until their CA lets them be registered. A place is kept by coming back '
-    'when told to.';
-COMMENT ON COLUMN csrq.account_in_line.account_id IS 'The account.';
-COMMENT ON COLUMN csrq.account_in_line.directory IS 'Directory URL of its CA.';
-COMMENT ON COLUMN csrq.account_in_line.since IS 'When it got in line.';
-COMMENT ON COLUMN csrq.account_in_line.lane IS
+CREATE INDEX waiting_account_directory ON csrq.waiting_account (directory);
+COMMENT ON TABLE csrq.waiting_account IS
+    'Accounts that may not be registered yet (csrq.rate_limit, new_accounts_per_address). An '
+    'account keeps its place by coming back when it was told to.';
+COMMENT ON COLUMN csrq.waiting_account.account_id IS 'The account.';
+COMMENT ON COLUMN csrq.waiting_account.directory IS 'Directory URL of its CA.';
+COMMENT ON COLUMN csrq.waiting_account.since IS 'When it began to wait.';
+COMMENT ON COLUMN csrq.waiting_account.lane IS
     'The most urgent lane in which its customer has rows.';
-COMMENT ON COLUMN csrq.account_in_line.rows IS
+COMMENT ON COLUMN csrq.waiting_account.rows IS
     'How many rows its customer has that need an order within a day, up to 10000.';
-COMMENT ON COLUMN csrq.account_in_line.come_back_at IS
+COMMENT ON COLUMN csrq.waiting_account.come_back_at IS
     'When it was told to come back; the rows of its customer wait until then.';
-COMMENT ON COLUMN csrq.account_in_line.let_go_at IS
+COMMENT ON COLUMN csrq.waiting_account.let_go_at IS
     'When a worker took its token: it is being registered. Since when it has waited is known '
     'until the CA has answered.';
 

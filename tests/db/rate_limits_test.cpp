@@ -287,7 +287,7 @@ struct LineOfAccounts : LimitedCa {
 
   void let_pass(const std::string& time) {
     sql.run("UPDATE csrq.rate_bucket SET full_at = full_at - interval '" + time + "'");
-    sql.run("UPDATE csrq.account_in_line SET since = since - interval '" + time +
+    sql.run("UPDATE csrq.waiting_account SET since = since - interval '" + time +
             "', come_back_at = come_back_at - interval '" + time + "', let_go_at = let_go_at - interval '" +
             time + "'");
     sql.run("UPDATE csrq.turn SET turn_at = turn_at - interval '" + time + "'");
@@ -351,12 +351,12 @@ TEST_CASE(
     CHECK_FALSE(line.ask(large));
   }
   SUBCASE("a week later") {
-    line.sql.run("UPDATE csrq.account_in_line SET since = now() - interval '8 days'");
+    line.sql.run("UPDATE csrq.waiting_account SET since = now() - interval '8 days'");
     CHECK(hours(line.ask(large)) == doctest::Approx(3).epsilon(0.01));
   }
   SUBCASE("when both have waited for a week since the same day") {
     CHECK(line.ask(large));
-    line.sql.run("UPDATE csrq.account_in_line SET since = now() - interval '8 days'");
+    line.sql.run("UPDATE csrq.waiting_account SET since = now() - interval '8 days'");
     line.let_pass("1 hour");
     CHECK(line.ask(small));
     CHECK_FALSE(line.ask(large));
@@ -368,7 +368,7 @@ TEST_CASE(
     "line") {
   LineOfAccounts line;
   CHECK(line.ask(line.account));
-  line.sql.run("UPDATE csrq.account_in_line SET since = since - interval '8 days'");
+  line.sql.run("UPDATE csrq.waiting_account SET since = since - interval '8 days'");
   line.let_pass("1 hour");
   CHECK_FALSE(line.ask(line.account));
   line.sql.run("INSERT INTO csrq.request (customer, csr) SELECT 'large', 'x' FROM generate_series(1, 5)");
@@ -376,7 +376,7 @@ TEST_CASE(
   line.let_pass("1 hour");
   CHECK_FALSE(line.ask(line.account));
   line.register_account(line.account);
-  CHECK(line.sql.value("SELECT string_agg(a.owner, ' ') FROM csrq.account_in_line i JOIN csrq.acme_account a "
+  CHECK(line.sql.value("SELECT string_agg(a.owner, ' ') FROM csrq.waiting_account i JOIN csrq.acme_account a "
                        "ON a.id = i.account_id") == "large");
 }
 
@@ -481,7 +481,7 @@ TEST_CASE("an account's token is taken once, however many workers register it; l
     line.register_account(line.account);
     line.let_pass("2 minutes");
     CHECK_FALSE(line.ask(line.account));
-    CHECK(line.sql.value("SELECT count(*) FROM csrq.account_in_line") == "1");
+    CHECK(line.sql.value("SELECT count(*) FROM csrq.waiting_account") == "1");
   }
 }
 
@@ -498,7 +498,7 @@ TEST_CASE(
   }
   line.sql.run("COMMIT");
   CHECK_FALSE(asking.get());
-  CHECK(line.count("account_in_line") == "0");
+  CHECK(line.count("waiting_account") == "0");
 }
 
 TEST_CASE("once an urgent row has registered its customer's account, the other rows wait no longer") {

@@ -44,8 +44,8 @@ BEGIN
         SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until < now() - interval '1 day' AND h.counted_from NOT BETWEEN now() - interval '30 days' AND now() LIMIT p_limit FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'rate holds'; removed := count_of; RETURN NEXT;
-    DELETE FROM csrq.account_in_line WHERE account_id IN (
-        SELECT i.account_id FROM csrq.account_in_line i WHERE i.come_back_at < now() - interval '7 days' LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    DELETE FROM csrq.waiting_account WHERE account_id IN (
+        SELECT i.account_id FROM csrq.waiting_account i WHERE i.come_back_at < now() - interval '7 days' LIMIT p_limit FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS count_of = ROW_COUNT;
     what := 'accounts that have left the line'; removed := count_of; RETURN NEXT;
     -- Longer than a certificate that an incident is about may be in use: csrq.take_chain() hands out none of those.

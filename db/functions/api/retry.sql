@@ -132,7 +132,7 @@ BEGIN
                   FROM draws d JOIN bucket b USING (directory, name, key)
                  WHERE d.kind = 'issue' OR b.renewals <> 'exempt') o
          GROUP BY o.id),
-    waiting AS (SELECT u.id, max(i.come_back_at) AS until FROM uses u JOIN csrq.account_in_line i ON i.account_id = u.account_id GROUP BY u.id),
+    waiting AS (SELECT u.id, max(i.come_back_at) AS until FROM uses u JOIN csrq.waiting_account i ON i.account_id = u.account_id GROUP BY u.id),
     report AS (
         SELECT CASE WHEN s.worker IS NOT NULL THEN now() ELSE s.next_attempt_at END AS next_attempt_at, greatest(s.earliest_issue_at, held.until, charged.until, waiting.until) AS issue_at
           FROM csrq.status s LEFT JOIN held ON held.id = s.id LEFT JOIN charged ON charged.id = s.id LEFT JOIN waiting ON waiting.id = s.id WHERE s.id = ANY (retried))

@@ -69,7 +69,7 @@ BEGIN
            registered_at = CASE WHEN a.url = p_url THEN a.registered_at ELSE now() END,
            orders_url = p_orders_url, contact = p_contact, error = NULL
      WHERE a.id = p_account RETURNING a.* INTO account;
-    DELETE FROM csrq.account_in_line i WHERE i.account_id = p_account;
+    DELETE FROM csrq.waiting_account i WHERE i.account_id = p_account;
     IF account.policy = 'per_customer' THEN
         -- A more urgent row may have registered it while the others were to wait for longer.
         PERFORM csrq.look_for_accounts_again(ARRAY[account.owner]);

@@ -129,16 +129,12 @@ WITH spent AS (
     UNION SELECT l.directory, l.name, l.key FROM csrq.rate_limit l
     UNION SELECT h.directory, h.scope, h.key FROM csrq.rate_hold h WHERE h.until > now()),
 scoped AS (
-    SELECT s.*, coalesce((SELECT v.scope FROM (VALUES ('new_accounts_per_address', 'address'), ('new_orders_per_account', 'account'),
-               ('certificates_per_registered_domain', 'registered_domain'), ('certificates_per_name_set', 'name_set'),
-               ('failed_validations_per_identifier', 'identifier')) v(name, scope) WHERE v.name = s.name), s.name) AS scope,
-           s.name IN ('account', 'new_orders_per_account') AS is_of_account
+    SELECT s.*, coalesce(kind.scope, s.name) AS scope
       FROM spent s
+      LEFT JOIN csrq.limit_kind kind ON kind.name = s.name
      -- A scope on hold whose limit is known is one row, the limit's.
-     WHERE NOT EXISTS (SELECT FROM csrq.rate_limit l WHERE l.directory = s.directory AND l.key IN ('', s.key)
-                          AND (s.name, l.name) IN (('address', 'new_accounts_per_address'), ('account', 'new_orders_per_account'),
-                              ('registered_domain', 'certificates_per_registered_domain'), ('name_set', 'certificates_per_name_set'),
-                              ('identifier', 'failed_validations_per_identifier'))))
+     WHERE NOT EXISTS (SELECT FROM csrq.rate_limit l JOIN csrq.limit_kind k ON k.name = l.name
+                        WHERE l.directory = s.directory AND l.key IN ('', s.key) AND k.scope = s.name))
 SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period, v.left_now, greatest(v.token_at, h.until) AS next_at,
        h.until AS held_until, w.waiting,
        CASE WHEN w.waiting > 0 THEN greatest(v.token_at, h.until, now())
@@ -146,7 +142,7 @@ SELECT p.ca, s.directory, s.name, s.key, a.owner AS customer, l.burst, l.period,
        h.binds_renewals, h.error ->> 'detail' AS reason, l.renewals, l.source
   FROM scoped s
   LEFT JOIN csrq.ca_policy p ON p.directory = s.directory
-  LEFT JOIN csrq.acme_account a ON s.is_of_account AND a.id::text = s.key
+  LEFT JOIN csrq.acme_account a ON s.scope = 'account' AND a.id::text = s.key
   LEFT JOIN csrq.rate_limit own ON own.directory = s.directory AND own.name = s.name AND own.key = s.key
   LEFT JOIN csrq.rate_limit each ON each.directory = s.directory AND each.name = s.name AND each.key = ''
   CROSS JOIN LATERAL (SELECT coalesce(own.burst, each.burst) AS burst, coalesce(own.period, each.period) AS period,
