@@ -4,7 +4,6 @@
 #include <array>
 #include <utility>
 
-#include "acme/pacer.hpp"
 #include "acme/problem_type.hpp"
 #include "base/log.hpp"
 #include "config/renewal.hpp"

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "acme/pacer.hpp"
 #include "acme/used_up_limit.hpp"
 #include "issuance/order_failure.hpp"
 #include "issuance/rate_limits.hpp"

@@ -36,7 +36,7 @@ Failure used_up(LimitScope scope, std::string subject, std::optional<Duration> r
 }
 
 Failure name_is_paused(std::string subject) {
-  Failure refused = answered(FailureClass::administrative, std::string(acme::name_paused_code), 429, 10min);
+  Failure refused = answered(FailureClass::administrative, to_string(ErrorCode::name_paused), 429, 10min);
   refused.limit = UsedUpLimit{.scope = LimitScope::identifier, .subject = std::move(subject)};
   return refused;
 }
@@ -197,7 +197,7 @@ TEST_CASE("outcome: a busy CA is waited for in the worker, a few times and for a
 }
 
 TEST_CASE("outcome: a request that csrq's own pace kept back waits for its turn") {
-  Failure paced = failure(FailureClass::limited, std::string(acme::paced_code));
+  Failure paced = failure(FailureClass::limited, to_string(ErrorCode::paced));
   CHECK(stay(outcome_of(paced, facts())).wait == Duration(1s));
   paced.retry_after = 30s;
   const Outcome outcome = outcome_of(paced, facts());
@@ -213,14 +213,14 @@ TEST_CASE(
   const auto later = [](std::string_view code, Duration wait) {
     return outcome_of({.wait = wait, .detail = "a sentence", .code = std::string(code)}).later.value();
   };
-  const Later hold = later(store::on_hold_code, 5s);
+  const Later hold = later(to_string(ErrorCode::on_hold), 5s);
   CHECK(stay_of(hold, hold.wait, false).is_kept);
   CHECK_FALSE(hold.needs_slot);
   CHECK(hold.longest_untold == Duration::zero());
-  CHECK_FALSE(stay_of(later(store::on_hold_code, 6s), 6s, false).is_kept);
+  CHECK_FALSE(stay_of(later(to_string(ErrorCode::on_hold), 6s), 6s, false).is_kept);
   CHECK_FALSE(stay_of(later("rate_limit", 1s), 1s, false).is_kept);
   // As a failure, of an account that may not be registered yet.
-  Failure waits = failure(FailureClass::limited, std::string(store::on_hold_code));
+  Failure waits = failure(FailureClass::limited, to_string(ErrorCode::on_hold));
   waits.retry_after = 2s;
   CHECK(stay(outcome_of(waits, facts())).is_kept);
   waits.code = "rate_limit";
@@ -234,7 +234,7 @@ TEST_CASE("outcome: a row that may open no order yet is told why") {
   CHECK(limit.failure.detail == "empty");
   CHECK(limit.failure.problem == "{}");
   const Outcome paused = outcome_of(
-      {.wait = 1h, .code = std::string(acme::name_paused_code), .failed_names = {"a.example.org"}});
+      {.wait = 1h, .code = to_string(ErrorCode::name_paused), .failed_names = {"a.example.org"}});
   CHECK(paused.failure.failure_class == FailureClass::administrative);
   CHECK(paused.failure.failed_names == std::vector<std::string>{"a.example.org"});
   CHECK_FALSE(paused.raises_alarm);  // it was raised when the CA said so
