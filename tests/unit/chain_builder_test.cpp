@@ -62,7 +62,8 @@ struct FakeCa {
       const auto found = answers.find(target);
       if (found == answers.end())
         throw Refusal({.status = 404}, csrq::acme::RequestKind::certificate, "download", {});
-      if (found->second.status == 0) csrq::fail(FailureClass::transient, ErrorCode::connection, "no answer");
+      if (found->second.status == 0)
+        csrq::fail(FailureClass::transient, csrq::ErrorCode::connection, "no answer");
       if (found->second.status >= 400)
         throw Refusal(found->second, csrq::acme::RequestKind::certificate, "download", {});
       return found->second;

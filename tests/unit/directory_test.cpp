@@ -87,7 +87,7 @@ TEST_CASE("DirectoryCache") {
   bool broken = false;
   DirectoryCache cache([&] {
     ++reads;
-    if (broken) csrq::fail(FailureClass::transient, ErrorCode::connection, "no answer");
+    if (broken) csrq::fail(FailureClass::transient, csrq::ErrorCode::connection, "no answer");
     return Directory{.new_order = "https://ca.example/order/" + std::to_string(reads)};
   });
   const Time start{1000h};

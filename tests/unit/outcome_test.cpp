@@ -233,8 +233,8 @@ TEST_CASE("outcome: a row that may open no order yet is told why") {
   CHECK(limit.failure.code == "rate_limit");
   CHECK(limit.failure.detail == "empty");
   CHECK(limit.failure.problem == "{}");
-  const Outcome paused = outcome_of(
-      {.wait = 1h, .code = to_string(ErrorCode::name_paused), .failed_names = {"a.example.org"}});
+  const Outcome paused =
+      outcome_of({.wait = 1h, .code = to_string(ErrorCode::name_paused), .failed_names = {"a.example.org"}});
   CHECK(paused.failure.failure_class == FailureClass::administrative);
   CHECK(paused.failure.failed_names == std::vector<std::string>{"a.example.org"});
   CHECK_FALSE(paused.raises_alarm);  // it was raised when the CA said so
