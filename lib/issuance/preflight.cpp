@@ -235,7 +235,7 @@ AcceptedCsr preflight(const std::string& text, const PreflightRules& rules) {
   for (const std::string& name : names) {
     identifiers.push_back(identifier_from(name));
     if (!proofs::first_able(rules.proofs, identifiers.back()))
-      refuse("cannot_prove", rules.proofs.front()->why_not(identifiers.back()));
+      refuse(ErrorCode::cannot_prove, rules.proofs.front()->why_not(identifiers.back()));
   }
   return {.der = std::move(csr.der),
           .spki_sha256 = std::move(csr.spki_sha256),
