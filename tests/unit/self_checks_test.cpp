@@ -66,17 +66,17 @@ std::vector<std::future<bool>> looks(SelfChecks& checks, SlowLook& look, const s
 TEST_CASE(
     "a quarter of the threads look at answers at once, of one customer half of these, and nobody waits") {
   SelfChecks checks({}, 16);
-  SlowLook look(4);
-  auto bobs = looks(checks, look, "bob", 2);
-  auto carols = looks(checks, look, "carol", 2);
-  look.begun.wait();
+  SlowLook slow(4);
+  auto bobs = looks(checks, slow, "bob", 2);
+  auto carols = looks(checks, slow, "carol", 2);
+  slow.begun.wait();
   std::vector<Answer> another = answers({"b.example"});
-  CHECK_FALSE(checks.have_seen(another, by(look), "bob"));
-  CHECK_FALSE(checks.have_seen(another, by(look), "alice"));
-  look.over.count_down();
+  CHECK_FALSE(checks.have_seen(another, by(slow), "bob"));
+  CHECK_FALSE(checks.have_seen(another, by(slow), "alice"));
+  slow.over.count_down();
   for (auto& look : bobs) CHECK(look.get());
   for (auto& look : carols) CHECK(look.get());
-  CHECK(checks.have_seen(another, by(look), "alice"));
+  CHECK(checks.have_seen(another, by(slow), "alice"));
 }
 
 TEST_CASE("what a customer's own names cost does not keep another customer's from being looked at") {
