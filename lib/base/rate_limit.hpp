@@ -15,7 +15,7 @@ struct RateLimit {
   bool built_in{false};  ///< what csrq knows of the CA, not what the file says
 };
 
-/// csrq.rate_limit.name.
+/// As in csrq.limit_kind.
 inline constexpr std::array<std::string_view, 6> limit_names{
     "new_accounts_per_address",           "new_orders_per_account",
     "certificates_per_registered_domain", "certificates_per_name_set",

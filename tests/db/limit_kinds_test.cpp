@@ -5,8 +5,8 @@
 #include <sstream>
 #include <string>
 
-#include "base/config.hpp"
 #include "base/error.hpp"
+#include "base/rate_limit.hpp"
 #include "db/store_fixture.hpp"
 
 using namespace csrq;
