@@ -305,19 +305,28 @@ TEST_CASE("csrq retry of a row in the middle of a step ends the wait that the st
   StubIssuing world;
   world.stub.change([](StubBehaviour& ca) {
     ca.looks_until_issued = -1;
-    ca.retry_after = "3600";
+    ca.retry_after = "60";
   });
-  const auto id = world.submit({"a.example"});
-  Hold hold = world.stub.hold_next(Kind::finalize, HoldPoint::after);
+  const auto one = world.submit({"a.example"});
+  const auto other = world.submit({"b.example"});
+  Hold hold = world.stub.hold_next(Kind::finalize);
   RunningBatch batch = world.start_run();
   hold.wait_until_reached();
-  CHECK(retry(world, id) == 1);
-  std::this_thread::sleep_for(3s);  // the worker asks for retries meanwhile
-  ca_recovers(world);
+  CHECK(comes_about([&] { return world.count("request WHERE error ->> 'code' = 'ca_busy'") == "1"; }, 30s));
+  const auto waiting = world.row(one).code() == "ca_busy" ? one : other;
+  const auto stepping = waiting == one ? other : one;
+  CHECK(retry(world, waiting) == 1);
+  CHECK(retry(world, stepping) == 1);
+  // The worker asks for the retries of rows that wait, and leaves the other one.
+  CHECK(comes_about([&] { return world.count("job WHERE retry_requested") == "1"; }, 30s));
+  world.stub.change([](StubBehaviour& ca) { ca.retry_after = "3600"; });
   hold.release();
+  CHECK(comes_about([&] { return world.row(stepping).code() == "ca_busy"; }, 30s));
+  ca_recovers(world);
+  retry(world, waiting);
   const auto issued = batch.wait().issued;
-  CHECK(issued + world.run().issued == 1);
-  CHECK(world.row(id).status == "issued");
+  CHECK(issued + world.run().issued == 2);
+  CHECK(world.row(stepping).status == "issued");
 }
 
 TEST_CASE("a customer whose names validate slowly makes no other customer's first look late") {
