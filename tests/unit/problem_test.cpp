@@ -422,8 +422,9 @@ TEST_CASE("error_of") {
     CHECK(failure_of(answer(403, R"({"type":"dns","detail":"no prefix"})")).code == "dns");
   }
   SUBCASE("a CA's type is never one of csrq's own codes") {
-    for (const std::string_view name : error_code_names) {
-      if (name == ErrorCode::connection || name == ErrorCode::tls) continue;  // ACME has them, too
+    for (const std::string_view name : csrq::error_code_names) {
+      if (name == csrq::ErrorCode::connection || name == csrq::ErrorCode::tls)
+        continue;  // ACME has them, too
       const std::string own(name);
       CAPTURE(own);
       const Failure failure = failure_of(answer(403, document(own)));
