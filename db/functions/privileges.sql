@@ -109,22 +109,23 @@ GRANT EXECUTE ON FUNCTION csrq.explain_wait TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.record_failure TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.give_back_unlocked TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.heartbeat TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.park_suspended TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.follow_suspensions TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.put_off TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.renew_due TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.rescue TO csrq_worker, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.take_retries TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.unpark_resumed TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.worker_start TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.worker_stop TO csrq_worker;
 
 -- 21_claim.sql
 GRANT EXECUTE ON FUNCTION csrq.claim TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.is_anything_due TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.lane_names TO csrq_app, csrq_worker, csrq_admin, csrq_dba;
 
 -- 25_workers.sql
 GRANT EXECUTE ON FUNCTION csrq.clock TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.live_workers TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.worker_silence TO csrq_worker, csrq_admin, csrq_dba;
 GRANT EXECUTE ON FUNCTION csrq.use_sealing_key TO csrq_worker;
 
 -- 30_ledger.sql

@@ -25,13 +25,13 @@ constexpr auto ending_sql = R"sql(
 
 constexpr auto queue_sql = R"sql(
     SELECT count(*) FILTER (WHERE j.status = 'parked' AND j.parked_because <> 'suspended') AS need_person,
-           count(*) FILTER (WHERE j.status = 'ready' AND j.lane <> 3 AND j.run_at <= now()) AS due,
-           coalesce(extract(epoch FROM now() - min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.lane <> 3 AND j.run_at <= now())), 0)::bigint AS longest_due
+           count(*) FILTER (WHERE j.status = 'ready' AND (csrq.lane_names())[j.lane + 1] <> 'bulk' AND j.run_at <= now()) AS due,
+           coalesce(extract(epoch FROM now() - min(j.run_at) FILTER (WHERE j.status = 'ready' AND (csrq.lane_names())[j.lane + 1] <> 'bulk' AND j.run_at <= now())), 0)::bigint AS longest_due
       FROM csrq.job j WHERE $1::text IS NULL OR j.customer = $1
 )sql";
 
 constexpr auto workers_sql = R"sql(
-    SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL AND heartbeat_at > now() - interval '90 seconds'
+    SELECT count(*) FROM csrq.worker WHERE stopped_at IS NULL AND heartbeat_at > now() - csrq.worker_silence()
 )sql";
 
 void refuse_unknown(pqxx::transaction_base& transaction, const std::string& customer) {

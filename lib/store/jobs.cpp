@@ -155,8 +155,7 @@ std::int64_t rescue(Database& database) {
 }
 
 void follow_suspensions(Database& database) {
-  call_for_number(database, "SELECT csrq.park_suspended()");
-  call_for_number(database, "SELECT csrq.unpark_resumed()");
+  call_for_number(database, "SELECT csrq.follow_suspensions()");
 }
 
 std::int64_t carry_out_wishes(Database& database) {

@@ -55,6 +55,50 @@ TEST_CASE("one customer's many rows and another's single one share a claim") {
   CHECK(Queue::shares(claims) == Shares{{"flood", 9}, {"small", 1}});
 }
 
+TEST_CASE("a claim goes as the example at the head of queue/claim.sql says") {
+  Queue queue;
+  queue.submit_many("shop", 4);
+  queue.sql.run("UPDATE csrq.job SET kind = 'revoke', started = true, lane = 0, revoke_reason = 0");
+  queue.submit_many("mail", 1);
+  queue.sql.run("UPDATE csrq.job SET kind = 'renew', lane = 2 WHERE customer = 'mail'");
+  queue.submit_many("shop", 1, "urgent");
+  queue.submit_many("shop", 100);
+  queue.submit_many("bank", 2);
+  queue.submit_many("club", 100);
+  queue.account("club");
+  queue.limit_orders(2, std::chrono::hours(1));
+  const auto claims = queue.claim(16);
+  CHECK(Queue::shares(claims) == Shares{{"bank", 2}, {"club", 2}, {"mail", 1}, {"shop", 11}});
+  CHECK(queue.sql.value(
+            "SELECT string_agg(n::text, ' ' ORDER BY started DESC, lane) FROM (SELECT started, lane, "
+            "count(*) AS n FROM csrq.job WHERE status = 'leased' GROUP BY started, lane) leased") ==
+        "4 1 10 1");
+}
+
+TEST_CASE("a claim takes what its lanes leave free from rows that need no new order") {
+  Queue queue;
+  queue.submit_many("shop", 20);
+  queue.sql.run("UPDATE csrq.job SET kind = 'revoke', started = true, lane = 0, revoke_reason = 0");
+  CHECK(queue.claim(16).size() == 16);
+}
+
+TEST_CASE("lanes are what csrq.job takes, and each priority of a row has one") {
+  Store store;
+  CHECK(
+      store.sql.value("SELECT array_agg(csrq.lane_of(name)::int ORDER BY place) = array(SELECT csrq.lanes()) "
+                      "FROM unnest(csrq.lane_names()) WITH ORDINALITY lanes(name, place)") == "t");
+  CHECK(store.sql.value(
+            "SELECT bool_and(pg_get_constraintdef(oid) LIKE '%lane >= 0%' AND "
+            "pg_get_constraintdef(oid) LIKE '%lane <= ' || (SELECT max(n) FROM csrq.lanes() n) || '%') "
+            "FROM pg_constraint WHERE conname = 'job_lane_check'") == "t");
+  for (const std::string priority : {"urgent", "normal", "bulk"}) {
+    CAPTURE(priority);
+    const std::string id = std::to_string(store::number(store.submit({.priority = priority})));
+    CHECK(store.sql.value("SELECT (csrq.lane_names())[lane + 1] FROM csrq.job WHERE request_id = " + id) ==
+          priority);
+  }
+}
+
 TEST_CASE("whoever was served waits for the others") {
   Queue queue;
   for (const char* customer : {"a", "b", "c"}) queue.submit_many(customer, 3);

@@ -246,10 +246,10 @@ TEST_CASE("a DBA reads all tables and views, calls what reads, and writes nothin
             "'EXECUTE')") ==
         "abandoned_authorizations check_incident current_cursor earliest_renewal_day events_since "
         "grants_report "
-        "history in_incident is_needed limit_for may_ask_for_anything my_customers "
+        "history in_incident is_needed lane_names limit_for may_ask_for_anything my_customers "
         "name_set_key "
         "next_token_at renewal_plan requests_of spread_plan token_due tokens tokens_left ungranted_names "
-        "waiting_accounts why_not_granted");
+        "waiting_accounts why_not_granted worker_silence");
   CHECK(store.sql.value("SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'csrq'::regnamespace AND "
                         "c.relkind IN ('r', 'p', 'v') AND "
                         "has_any_column_privilege('csrq_dba', c.oid, 'INSERT, UPDATE, REFERENCES')") == "0");

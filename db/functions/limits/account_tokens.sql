@@ -39,7 +39,7 @@ BEGIN
     p_former.account_id := p_account;
     p_former.directory := p_directory;
     p_former.since := CASE WHEN is_late THEN now() ELSE coalesce(p_former.since, now()) END;
-    p_former.lane := coalesce(p_lane, 1);
+    p_former.lane := coalesce(p_lane, csrq.lane_of('normal'));
     p_former.rows := p_rows;
     RETURN p_former;
 END $$;
@@ -92,7 +92,7 @@ BEGIN
         bucket.token_at + csrq.waiting_before(p_waiting) * bucket.refill, p_held_until);
     -- Where more customers come at once than there are tokens, the first to ask has none before
     -- the others have come, too.
-    IF its_turn <= now() AND p_policy = 'per_customer' AND p_waiting.lane > 0
+    IF its_turn <= now() AND p_policy = 'per_customer' AND p_waiting.lane > csrq.lane_of('urgent')
        AND p_waiting.since > now() - some_time AND csrq.others_come(bucket.tokens) THEN
         is_decided := false;
         its_turn := p_waiting.since + some_time;

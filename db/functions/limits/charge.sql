@@ -106,7 +106,7 @@ DECLARE
     ca_directory CONSTANT text :=
         (SELECT a.directory FROM csrq.acme_account a WHERE a.id = p_account);
     is_urgent CONSTANT boolean :=
-        (SELECT j.lane = 0 FROM csrq.job j WHERE j.request_id = p_request);
+        (SELECT j.lane = csrq.lane_of('urgent') FROM csrq.job j WHERE j.request_id = p_request);
     costs record;
     empty_name text;
     empty_key text;

@@ -43,7 +43,7 @@ BEGIN
     SELECT min(w.lane), least(count(*), 10000)
       INTO lane, rows
       FROM (SELECT l.lane
-              FROM generate_series(0, 3) l(lane)
+              FROM csrq.lanes() l(lane)
              CROSS JOIN LATERAL (
                    SELECT FROM csrq.job j
                     WHERE j.status = 'ready'
@@ -91,7 +91,7 @@ BEGIN
           FROM (SELECT
                   FROM (SELECT t.customer
                           FROM csrq.turn t
-                         WHERE t.lane BETWEEN 0 AND 3
+                         WHERE t.lane BETWEEN 0 AND cardinality(csrq.lane_names()) - 1
                            AND t.turn_at <= now()
                          ORDER BY t.id DESC
                          LIMIT 1000) t
@@ -110,7 +110,7 @@ DECLARE
     asked CONSTANT bigint[] := array(
         SELECT j.request_id
           FROM unnest(p_customers) c
-         CROSS JOIN generate_series(0, 3) l(lane)
+         CROSS JOIN csrq.lanes() l(lane)
          CROSS JOIN LATERAL (
                SELECT k.request_id
                  FROM csrq.job k
@@ -132,7 +132,7 @@ BEGIN
     INSERT INTO csrq.wakeup (lane, customer, run_at)
     SELECT l.lane, c, now()
       FROM unnest(p_customers) c
-     CROSS JOIN generate_series(0, 3) l(lane)
+     CROSS JOIN csrq.lanes() l(lane)
      CROSS JOIN LATERAL (
            SELECT FROM csrq.job j
             WHERE j.status = 'ready' AND NOT j.started

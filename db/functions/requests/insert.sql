@@ -102,10 +102,6 @@ END $$;
 CREATE OR REPLACE TRIGGER customer_named BEFORE INSERT OR UPDATE OF name ON csrq.customer
     FOR EACH ROW EXECUTE FUNCTION csrq.customer_named();
 
--- Lane of a priority.
-CREATE OR REPLACE FUNCTION csrq.lane_of(priority text) RETURNS smallint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT (CASE priority WHEN 'urgent' THEN 0 WHEN 'bulk' THEN 3 ELSE 1 END)::smallint $$;
-
 -- WHY:
 -- One statement for each INSERT, however many rows it has.
 

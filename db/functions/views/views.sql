@@ -41,7 +41,7 @@ COMMENT ON COLUMN csrq.status.replaced_by IS 'The request that took its place: i
 
 -- Open work, counted by customer, kind, lane and status.
 CREATE VIEW csrq.backlog WITH (security_invoker = true) AS
-SELECT j.customer, j.kind, (ARRAY['urgent', 'normal', 'renewal', 'bulk'])[j.lane + 1] AS lane, j.status,
+SELECT j.customer, j.kind, (csrq.lane_names())[j.lane + 1] AS lane, j.status,
        count(*) AS jobs,
        count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= now()) AS due,
        count(*) FILTER (WHERE j.failures > 0) AS failing,
@@ -194,7 +194,7 @@ COMMENT ON COLUMN csrq.accounts.error IS 'Why it cannot be used at present.';
 -- Worker processes and their leases.
 CREATE VIEW csrq.workers WITH (security_invoker = true) AS
 SELECT w.id, w.host, w.pid, w.version, w.started_at, w.heartbeat_at, w.stopped_at,
-       CASE WHEN w.stopped_at IS NOT NULL THEN 'stopped' WHEN w.heartbeat_at > now() - interval '90 seconds' THEN 'running' ELSE 'dead' END AS state,
+       CASE WHEN w.stopped_at IS NOT NULL THEN 'stopped' WHEN w.heartbeat_at > now() - csrq.worker_silence() THEN 'running' ELSE 'dead' END AS state,
        (SELECT count(*) FROM csrq.job j WHERE j.status = 'leased' AND j.worker_id = w.id) AS leases
   FROM csrq.worker w;
 COMMENT ON COLUMN csrq.workers.id IS 'One run of a process.';
