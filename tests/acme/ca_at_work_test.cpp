@@ -127,7 +127,7 @@ TEST_CASE(
   CHECK(world.row(id).code() == "order_stuck");
   CHECK(world.row(id).failure_class() == "transient");
   CHECK(world.job(id, "failures") == "1");
-  CHECK(world.count("request WHERE csrq.is_trouble_of_ca(error)") == "1");
+  CHECK(world.count("request WHERE csrq.is_trouble_of_ca(error_class, error_code)") == "1");
   CHECK(world.count("acme_order WHERE closed_at IS NOT NULL AND error ->> 'code' = 'order_stuck'") == "1");
   CHECK(world.count("event WHERE what = 'failed' AND detail #>> '{error,code}' = 'order_stuck'") == "1");
   CHECK(world.count("alarm WHERE code = 'order_stuck' AND cleared_at IS NULL") == "1");
