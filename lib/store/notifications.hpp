@@ -9,7 +9,7 @@
 #include "store/database.hpp"
 
 /// Messages to people: made from events and alarms, kept in an outbox until delivered
-/// (db/functions/55_notifications.sql). Functions return after their commit.
+/// (db/functions/notifications/). Functions return after their commit.
 namespace csrq::store {
 
 struct NotificationRules {
