@@ -11,8 +11,8 @@
 #include "base/time.hpp"
 #include "bench/limited_ca.hpp"
 #include "bench/portfolio.hpp"
+#include "bench/simulated_outcomes.hpp"
 #include "issuance/outage.hpp"
-#include "issuance/outcome.hpp"
 
 namespace csrq::bench {
 
@@ -29,8 +29,7 @@ struct Played {
 
 /// A worker of csrq in virtual time and without a network: calls csrq's functions for claims, limits, orders,
 /// retries and completion as the program does, decides by issuance::outcome_of(), and asks `ca` what the
-/// program would send. Name n is request n
-/// + 1.
+/// program would send.
 class SimulatedWorker {
  public:
   /// All must outlive this; the database must have the virtual clock. Every row gets that chain.
@@ -42,50 +41,28 @@ class SimulatedWorker {
   Played play(Time now, bool is_out);
 
  private:
-  struct Row {
-    std::size_t name{};
-    std::int64_t lease{};
-    bool is_renewal{};
-    int attempt{};
-    std::int64_t account{};
-    std::int64_t order{};
-    issuance::Outcome outcome{};
-  };
-  using Rows = std::vector<Row>;
-
-  Rows claim(pqxx::work& transaction) const;
-  void take_further(pqxx::work& transaction, Rows rows, bool is_out);
-  bool find_account(pqxx::work& transaction, Row& row, bool is_out);
+  SimulatedRows claim(pqxx::work& transaction) const;
+  void take_further(pqxx::work& transaction, SimulatedRows rows, bool is_out);
+  bool find_account(pqxx::work& transaction, SimulatedRow& row, bool is_out);
   /// Rows with an order; `lost`: those for which one was asked for before, without an answer.
-  Rows open_orders(pqxx::work& transaction, const Rows& rows, Rows& lost);
-  void ask_ca(const Row& row, bool is_out);
-  void get_no_answer(Row row);
-  void refuse(Row row, const LimitedCa::Refusal& refusal);
+  SimulatedRows open_orders(pqxx::work& transaction, const SimulatedRows& rows, SimulatedRows& lost);
+  void ask_ca(const SimulatedRow& row, bool is_out);
+  void get_no_answer(SimulatedRow row);
+  void refuse(SimulatedRow row, const LimitedCa::Refusal& refusal);
   /// As the program decides it. `outage`: how long the CA is left alone.
-  void end_step(Row row, Failure failure, std::optional<Duration> outage = {});
-  void put_off(Row row, issuance::Outcome outcome);
-  void write_holds(pqxx::work& transaction);
-  void write_outcomes(pqxx::work& transaction);
-  Subject subject_of(const Row& row) const;
+  void end_step(SimulatedRow row, Failure failure, std::optional<Duration> outage = {});
+  Subject subject_of(const SimulatedRow& row) const;
 
   pqxx::connection& connection_;
   const Portfolio& portfolio_;
   LimitedCa& ca_;
-  const std::string chain_;
+  SimulatedOutcomes outcomes_;
   std::int64_t worker_{};
-  std::int64_t serial_{1};
   issuance::Outage outage_{};
   std::unordered_map<int, std::int64_t> registered_{};  ///< accounts, by customer
 
   Time now_{};
   Played played_{};
-  Rows to_issue_{};
-  Rows to_fail_{};
-  Rows to_hold_{};
-  Rows to_put_off_{};
 };
-
-/// Of the CA whose limits are simulated.
-extern const char* const simulated_directory;
 
 }  // namespace csrq::bench
