@@ -79,7 +79,7 @@ BEGIN
     -- Whoever asks by hand wants it from this CSR, however old; also if csrq has asked for a new
     -- one.
     INSERT INTO csrq.job AS j (request_id, customer, lane, kind, retried_at)
-    VALUES (its.id, its.customer, 2 /* renewals */, 'renew', now())
+    VALUES (its.id, its.customer, csrq.lane_of('renewal'), 'renew', now())
     ON CONFLICT (request_id) DO UPDATE
         SET status = 'ready', parked_because = NULL, run_at = now(), retried_at = now()
       WHERE j.status = 'parked'
@@ -135,7 +135,7 @@ BEGIN
     PERFORM csrq.wish_to_close_orders(p_request, p_by);
     DELETE FROM csrq.renewal n WHERE n.request_id = p_request;
     INSERT INTO csrq.job (request_id, customer, lane, kind, revoke_reason)
-    VALUES (its.id, its.customer, 0 /* urgent */, 'revoke', p_reason::smallint);
+    VALUES (its.id, its.customer, csrq.lane_of('urgent'), 'revoke', p_reason::smallint);
     INSERT INTO csrq.event (request_id, customer, what, detail)
     VALUES (p_request, its.customer, 'revoke_requested',
             jsonb_build_object('by', p_by, 'reason', p_reason));

@@ -1,5 +1,5 @@
--- The cursors of csrq.events_since(): snapshots, of positions in place of transaction ids. Positions
--- can be compared across eras (csrq.era), wherever the database was taken meanwhile.
+-- The cursors of csrq.events_since(): snapshots, of positions in place of transaction ids.
+-- Positions can be compared across eras (csrq.era), wherever the database was taken meanwhile.
 
 -- The position of an event of this transaction.
 CREATE OR REPLACE FUNCTION csrq.event_position() RETURNS xid8
