@@ -24,15 +24,6 @@ BEGIN
     END IF;
 END $$;
 
--- Whether the login of this session is an administrator's or a worker's, whose transactions are
--- short.
-CREATE OR REPLACE FUNCTION csrq.is_staff() RETURNS boolean
-LANGUAGE sql STABLE
-AS $$
-    SELECT pg_has_role(session_user, 'csrq_admin', 'MEMBER')
-        OR pg_has_role(session_user, 'csrq_worker', 'MEMBER')
-$$;
-
 -- Locks the jobs of the rows that csrq.retry() is to try again, as far as the login of this session
 -- may act on them and nobody else has them locked. is_leased: a worker has the row; it may be
 -- waiting, too.
@@ -97,7 +88,7 @@ BEGIN
     UPDATE csrq.request r SET status = 'pending'
      WHERE r.id = ANY (p_requests) AND r.status = 'failed';
 
-    -- Only for staff: a worker waits for this lock.
+    -- Only for staff, whose transactions are short: a worker waits for this lock.
     IF csrq.is_staff() THEN
         UPDATE csrq.registration g SET ask_again_at = now()
          WHERE g.refusals > 0

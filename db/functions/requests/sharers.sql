@@ -105,7 +105,7 @@ BEGIN
         PERFORM FROM csrq.request s WHERE s.id = sharer.id FOR NO KEY UPDATE;
         DELETE FROM csrq.renewal n WHERE n.request_id = sharer.id;
         INSERT INTO csrq.job (request_id, customer, lane, kind, retried_at)
-        VALUES (sharer.id, sharer.customer, 0 /* urgent */, 'renew', now())
+        VALUES (sharer.id, sharer.customer, csrq.lane_of('urgent'), 'renew', now())
         ON CONFLICT (request_id) DO NOTHING;
         INSERT INTO csrq.event (request_id, customer, what, detail)
         VALUES (sharer.id, sharer.customer, 'renew_requested',
