@@ -1,11 +1,13 @@
--- WAS IN 65_plans:
--- How the functions that workers call for every row are planned. All that these do, and what they
--- call, finds a few rows by an index, and the planner knows too little of tables that grow and shrink
--- by the minute; so each session plans them once, and by indexes. Most of what they call is in
--- PL/pgSQL, which keeps its plans, or an SQL function that becomes a part of the query around it
--- (without SECURITY DEFINER and SET): any other SQL function is planned at each call, which takes
--- longer than to run it. Without JIT: where a small table has no index that serves, enable_seqscan
--- makes its cost look worth a compilation, at each execution.
+-- How the functions that workers call for every row are planned. All that they do, and all that
+-- they call, finds a few rows by an index, and the planner knows too little of tables that grow and
+-- shrink by the minute. So each session plans them once, and by indexes.
+--
+-- Most of what they call is in PL/pgSQL, which keeps its plans, or is an SQL function that becomes
+-- a part of the query around it (without SECURITY DEFINER and SET). Any other SQL function is
+-- planned at each call, which takes longer than to run it.
+--
+-- Without JIT: where a small table has no index that serves, enable_seqscan makes its cost look
+-- worth a compilation, at each execution.
 
 DO $$
 DECLARE
@@ -29,10 +31,9 @@ BEGIN
         'write_hold',
         'queue_renewals']
     LOOP  -- a name that no function has is an error
-        EXECUTE format('ALTER FUNCTION csrq.%I SET plan_cache_mode = force_generic_plan', name);
-        EXECUTE format('ALTER FUNCTION csrq.%I SET enable_seqscan = off', name);
-        EXECUTE format('ALTER FUNCTION csrq.%I SET enable_hashjoin = off', name);
-        EXECUTE format('ALTER FUNCTION csrq.%I SET enable_mergejoin = off', name);
-        EXECUTE format('ALTER FUNCTION csrq.%I SET jit = off', name);
+        EXECUTE format('ALTER FUNCTION csrq.%I SET plan_cache_mode = force_generic_plan '
+                       'SET enable_seqscan = off SET enable_hashjoin = off '
+                       'SET enable_mergejoin = off SET jit = off', name);
     END LOOP;
-END $$;
+END
+$$;

@@ -1,7 +1,9 @@
--- WAS IN 60_privileges:
--- Privileges, from nothing: whoever is not named here may do nothing. A function's name is enough;
--- two of the same name would need their arguments. A test compares what workers may call with what
--- they call.
+-- Privileges, from nothing: whoever is not named here may do nothing. What only other functions
+-- call is named nowhere: functions of csrq run as its owner. A test compares what workers may call
+-- with what they call.
+--
+-- When a function or view is made anew it has lost its privileges; all statements of this file are
+-- applied again then, in this order.
 
 REVOKE ALL ON SCHEMA csrq FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA csrq
@@ -16,10 +18,12 @@ GRANT SELECT ON csrq.schema_version, csrq.legal_move, csrq.error_code
     TO csrq_app, csrq_worker, csrq_responder, csrq_admin, csrq_dba;
 
 -- Apps: insert the columns that are theirs, read their own rows.
-GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after,
-              auto_renew, split_of, replaces_id, reuse_chain) ON csrq.request TO csrq_app;
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority,
+              run_after, auto_renew, split_of, replaces_id, reuse_chain)
+    ON csrq.request TO csrq_app;
 GRANT SELECT ON csrq.backlog, csrq.certificate, csrq.expiring, csrq.failures, csrq.issuer_chain,
-    csrq.job, csrq.renewal, csrq.renewal_info, csrq.renewal_windows, csrq.request, csrq.status, csrq.turn
+    csrq.job, csrq.renewal, csrq.renewal_info, csrq.renewal_windows, csrq.request, csrq.status,
+    csrq.turn
     TO csrq_app;
 GRANT SELECT (id, host, pid) ON csrq.worker TO csrq_app;
 
@@ -51,169 +55,101 @@ GRANT SELECT (account_id, key_number, retired_at, sealing_key_id, thumbprint, sp
     ON csrq.acme_account_key TO csrq_admin, csrq_dba;
 
 -- Admins write what is for people to write.
-GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, run_after,
-              auto_renew, split_of, replaces_id, reuse_chain),
+GRANT INSERT (customer, csr, reference, ca, profile, challenge, preferred_chain, priority,
+              run_after, auto_renew, split_of, replaces_id, reuse_chain),
       UPDATE (ca, profile, challenge, preferred_chain, priority, run_after, auto_renew, reuse_chain)
     ON csrq.request TO csrq_admin;
 GRANT INSERT, UPDATE ON csrq.customer TO csrq_admin;
 GRANT INSERT, UPDATE, DELETE
-    ON csrq.app_access, csrq.name_grant, csrq.rate_bucket, csrq.rate_hold, csrq.rate_limit TO csrq_admin;
+    ON csrq.app_access, csrq.name_grant, csrq.rate_bucket, csrq.rate_hold, csrq.rate_limit
+    TO csrq_admin;
 GRANT DELETE ON csrq.sealing_key TO csrq_admin;
 
--- WAS IN 60_privileges:
--- Functions, by file: who may call them. Those that only other functions call need no line.
-
--- 12_grants.sql
+-- Requests, and who may ask for which names.
+GRANT EXECUTE ON FUNCTION
+    csrq.before_order, csrq.put_grants_in_force
+    TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.grants_report TO csrq_worker, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.may_ask_for_anything TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.put_grants_in_force TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.ungranted_names TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.why_not_granted TO csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.renewal_rule TO csrq_admin;
+GRANT EXECUTE ON FUNCTION
+    csrq.may_ask_for_anything, csrq.ungranted_names, csrq.why_not_granted
+    TO csrq_admin, csrq_dba;
 
--- 15_limits.sql
-GRANT EXECUTE ON FUNCTION csrq.call_accounts TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.certificates_to_seed TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.drop_full_buckets TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.give_back_cancelled TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.write_hold TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.limit_for TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.waiting_accounts TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.name_set_key TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.next_token_at TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.seed_domains TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.set_rate_limits TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.take_account_token TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.token_due TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.tokens TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.tokens_left TO csrq_admin, csrq_dba;
-
--- 16_learnt_limits.sql
-GRANT EXECUTE ON FUNCTION csrq.forget_learnt_limits TO csrq_worker;
-
--- 17_after_holds.sql
-GRANT EXECUTE ON FUNCTION csrq.forget_limits TO csrq_admin;
-
--- 17_registrations.sql
-GRANT EXECUTE ON FUNCTION csrq.account_ended TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.begin_registration TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.registration_refused TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.registration_unanswered TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.replace_refused_key TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.settings_in_force TO csrq_worker;
-
--- 20_queue.sql
-GRANT EXECUTE ON FUNCTION csrq.complete TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.complete_revocation TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.drop_cancelled TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.explain_wait TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.record_failure TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.give_back_unlocked TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.heartbeat TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.follow_suspensions TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.put_off TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.renew_due TO csrq_worker;
+-- The queue and its workers.
+GRANT EXECUTE ON FUNCTION
+    csrq.arrive, csrq.carry_out_wishes, csrq.claim, csrq.clock, csrq.complete,
+    csrq.complete_revocation, csrq.drop_cancelled, csrq.explain_wait, csrq.follow_suspensions,
+    csrq.give_back_unlocked, csrq.heartbeat, csrq.is_anything_due, csrq.is_registered,
+    csrq.live_workers, csrq.put_off, csrq.record_failure, csrq.take_retries, csrq.worker_start,
+    csrq.worker_stop
+    TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.rescue TO csrq_worker, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.take_retries TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.worker_start TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.worker_stop TO csrq_worker;
-
--- 21_claim.sql
-GRANT EXECUTE ON FUNCTION csrq.claim TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.is_anything_due TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.worker_silence TO csrq_worker, csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.begin_era TO csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.place TO csrq_app, csrq_worker, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.lane_names TO csrq_app, csrq_worker, csrq_admin, csrq_dba;
 
--- 25_workers.sql
-GRANT EXECUTE ON FUNCTION csrq.clock TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.live_workers TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.worker_silence TO csrq_worker, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.use_sealing_key TO csrq_worker;
-
--- 30_ledger.sql
-GRANT EXECUTE ON FUNCTION csrq.account_for TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.account_registered TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.asked TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.begin_finalize TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.certificate_to_revoke TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.close_order TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.is_account_key TO csrq_worker;
+-- Accounts, orders and authorizations.
+GRANT EXECUTE ON FUNCTION
+    csrq.account_ended, csrq.account_for, csrq.account_registered, csrq.asked,
+    csrq.begin_finalize, csrq.begin_registration, csrq.begin_settling,
+    csrq.certificate_to_replace, csrq.certificate_to_revoke, csrq.claim_abandoned,
+    csrq.claim_valid, csrq.close_expired, csrq.close_order, csrq.former_orders,
+    csrq.is_account_key, csrq.open_order, csrq.record_authorizations, csrq.record_order,
+    csrq.registration_refused, csrq.registration_unanswered, csrq.replace_refused_key,
+    csrq.set_ca_policy, csrq.settings_in_force, csrq.settled, csrq.unknown_orders,
+    csrq.use_sealing_key, csrq.valid_authorizations, csrq.wait_for_order
+    TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.key_authorization TO csrq_worker, csrq_responder;
-GRANT EXECUTE ON FUNCTION csrq.open_order TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.record_authorizations TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.record_order TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.wait_for_order TO csrq_worker;
-
--- 31_before_order.sql
-GRANT EXECUTE ON FUNCTION csrq.before_order TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.renewal_rule TO csrq_admin;
-
--- 35_janitor.sql
 GRANT EXECUTE ON FUNCTION csrq.abandoned_authorizations TO csrq_worker, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.begin_settling TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.claim_abandoned TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.claim_valid TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.close_expired TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.is_needed TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.set_ca_policy TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.settled TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.unknown_orders TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.valid_authorizations TO csrq_worker;
 
--- 36_renewals.sql
-GRANT EXECUTE ON FUNCTION csrq.earliest_renewal_day TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.move_renewals TO csrq_worker, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.renewal_plan TO csrq_app, csrq_admin, csrq_dba;
+-- The limits of CAs.
+GRANT EXECUTE ON FUNCTION
+    csrq.call_accounts, csrq.certificates_to_seed, csrq.drop_full_buckets,
+    csrq.forget_learnt_limits, csrq.give_back_cancelled, csrq.seed_domains,
+    csrq.set_rate_limits, csrq.take_account_token, csrq.write_hold
+    TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.forget_limits TO csrq_admin;
+GRANT EXECUTE ON FUNCTION
+    csrq.limit_for, csrq.name_set_key, csrq.next_token_at, csrq.token_due, csrq.tokens,
+    csrq.tokens_left, csrq.waiting_accounts
+    TO csrq_admin, csrq_dba;
+
+-- Renewals and incidents.
+GRANT EXECUTE ON FUNCTION
+    csrq.claim_renewal_info, csrq.fill_incidents, csrq.record_renewal_info, csrq.renew_due,
+    csrq.take_levelling
+    TO csrq_worker;
+GRANT EXECUTE ON FUNCTION
+    csrq.move_renewals, csrq.name_issuer
+    TO csrq_worker, csrq_admin;
 GRANT EXECUTE ON FUNCTION csrq.spread_plan TO csrq_worker, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.spread_renewals TO csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.take_levelling TO csrq_worker;
+GRANT EXECUTE ON FUNCTION
+    csrq.fill_incident, csrq.open_incident, csrq.renew_all, csrq.spread_renewals
+    TO csrq_admin;
+GRANT EXECUTE ON FUNCTION
+    csrq.check_incident, csrq.earliest_renewal_day, csrq.in_incident
+    TO csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION csrq.renewal_plan TO csrq_app, csrq_admin, csrq_dba;
 
--- 37_renewal_info.sql
-GRANT EXECUTE ON FUNCTION csrq.certificate_to_replace TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.claim_renewal_info TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.former_orders TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.record_renewal_info TO csrq_worker;
-
--- 38_incidents.sql
-GRANT EXECUTE ON FUNCTION csrq.check_incident TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.fill_incident TO csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.fill_incidents TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.in_incident TO csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.name_issuer TO csrq_worker, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.open_incident TO csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.renew_all TO csrq_admin;
-
--- 39_eras.sql
-GRANT EXECUTE ON FUNCTION csrq.place TO csrq_app, csrq_worker, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.arrive TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.begin_era TO csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.current_cursor TO csrq_app, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.is_registered TO csrq_worker;
-
--- 40_api.sql
-GRANT EXECUTE ON FUNCTION csrq.cancel TO csrq_app, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.events_since TO csrq_app, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.make_event_partitions TO csrq_worker, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.my_customers TO csrq_app, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.renew TO csrq_app, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.requests_of TO csrq_worker, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.resume TO csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.retry TO csrq_app, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.retry_report TO csrq_app, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.revoke TO csrq_app, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.suspend TO csrq_admin;
-
--- 41_wishes.sql
-GRANT EXECUTE ON FUNCTION csrq.carry_out_wishes TO csrq_worker;
-
--- 45_history.sql
-GRANT EXECUTE ON FUNCTION csrq.history TO csrq_app, csrq_admin, csrq_dba;
-GRANT EXECUTE ON FUNCTION csrq.prune TO csrq_admin;
+-- What apps and people call.
 GRANT EXECUTE ON FUNCTION csrq.warn TO csrq_worker;
+GRANT EXECUTE ON FUNCTION csrq.make_event_partitions TO csrq_worker, csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.requests_of TO csrq_worker, csrq_admin, csrq_dba;
+GRANT EXECUTE ON FUNCTION
+    csrq.prune, csrq.resume, csrq.suspend
+    TO csrq_admin;
+GRANT EXECUTE ON FUNCTION
+    csrq.cancel, csrq.renew, csrq.retry, csrq.retry_report, csrq.revoke
+    TO csrq_app, csrq_admin;
+GRANT EXECUTE ON FUNCTION
+    csrq.current_cursor, csrq.events_since, csrq.history, csrq.my_customers
+    TO csrq_app, csrq_admin, csrq_dba;
 
--- 55_notifications.sql
-GRANT EXECUTE ON FUNCTION csrq.claim_deliveries TO csrq_worker;
+-- Messages and alarms.
+GRANT EXECUTE ON FUNCTION
+    csrq.claim_deliveries, csrq.delivery_done, csrq.make_notifications,
+    csrq.make_test_notification, csrq.notify_channels, csrq.raise_alarm
+    TO csrq_worker;
 GRANT EXECUTE ON FUNCTION csrq.clear_alarm TO csrq_worker, csrq_admin;
-GRANT EXECUTE ON FUNCTION csrq.delivery_done TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.make_notifications TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.make_test_notification TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.notify_channels TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.raise_alarm TO csrq_worker;

@@ -39,7 +39,7 @@ BEGIN
     made AS (
         INSERT INTO csrq.job AS j
                (request_id, customer, lane, kind, status, parked_because, retried_at)
-        SELECT r.id, r.customer, 2, 'renew',
+        SELECT r.id, r.customer, csrq.lane_of('renewal'), 'renew',
                CASE c.status WHEN 'suspended' THEN 'parked' ELSE 'ready' END,
                CASE c.status WHEN 'suspended' THEN 'suspended' END,
                -- In an incident a CSR that is too old serves once more (csrq.want_fresh_csr()).
