@@ -133,6 +133,7 @@ reports::Json json_of(const store::EndingSoon& ending) {
 
 reports::Json json_of(const std::vector<store::OpenAlarm>& alarms) {
   std::vector<reports::Json> list;
+  list.reserve(alarms.size());
   for (const store::OpenAlarm& alarm : alarms)
     list.push_back(
         reports::JsonObject{{"key", alarm.key}, {"code", alarm.code}, {"detail", alarm.detail}}.json());

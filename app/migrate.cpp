@@ -31,6 +31,7 @@ void print_for_people(const store::SchemaStatus& status) {
 
 reports::Json json_of(const store::SchemaStatus& status) {
   std::vector<reports::Json> locks;
+  locks.reserve(status.locks.size());
   for (const store::TableLock& lock : status.locks)
     locks.push_back(
         reports::JsonObject{{"table", lock.table}, {"locks_out", name_of(lock.locks_out)}}.json());
