@@ -120,9 +120,9 @@ TEST_CASE("a database without the schema, or with a newer one, ends with 2 and t
 TEST_CASE("a schema from before 0.1.0 ends with 2 and the remedy") {
   const TestDatabase test;
   Sql(test.url()).run("UPDATE csrq.schema_version SET name = '0001_roles_and_customers' WHERE version = 1");
-  const std::vector<std::vector<std::string>> commands{
+  const std::vector<std::vector<std::string>> calls{
       {"status"}, {"migrate"}, {"migrate", "--status"}, {"doctor"}, {"run"}};
-  for (const std::vector<std::string>& command : commands) {
+  for (const std::vector<std::string>& command : calls) {
     CAPTURE(command.front());
     const embedded::Outcome refused = run_csrq_at(test.url(), command);
     CHECK(refused.exit_code == 2);
