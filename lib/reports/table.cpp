@@ -37,6 +37,7 @@ struct Character {
 Character first_of(std::string_view text) {
   wchar_t code = 0;
   mbstate_t state{};
+  // Safe between threads, since it has a state of its own. NOLINTNEXTLINE(concurrency-mt-unsafe)
   const std::size_t octets = mbrtowc(&code, text.data(), text.size(), &state);
   if (octets == 0 || octets > text.size()) return {};
   const int columns = wcwidth(code);
