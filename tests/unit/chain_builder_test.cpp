@@ -17,7 +17,6 @@ using namespace std::chrono_literals;
 using namespace csrq::acme;
 using namespace csrq::test;
 using csrq::Error;
-using csrq::ErrorCode;
 using csrq::FailureClass;
 using csrq::crypto::Certificate;
 using csrq::crypto::ChainDemand;

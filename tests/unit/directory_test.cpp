@@ -11,7 +11,6 @@
 
 using namespace std::chrono_literals;
 using csrq::Error;
-using csrq::ErrorCode;
 using csrq::FailureClass;
 using csrq::Time;
 using csrq::acme::Directory;
