@@ -78,6 +78,21 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Other issued requests that have the certificate of this one.
+CREATE OR REPLACE FUNCTION csrq.sharers_of(p_request bigint) RETURNS SETOF csrq.request
+LANGUAGE sql STABLE
+AS $$
+    SELECT s.*
+      FROM csrq.request r
+      JOIN csrq.request s
+        ON s.customer = r.customer
+       AND s.demand_sha256 = r.demand_sha256
+       AND s.id <> r.id
+     WHERE r.id = p_request
+       AND s.serial = r.serial
+       AND s.status = 'issued'
+$$;
+
 -- The certificate of a request was revoked: other requests that have the same one, and are
 -- renewed, are renewed now.
 CREATE OR REPLACE FUNCTION csrq.renew_sharers(p_request bigint) RETURNS void
@@ -91,15 +106,8 @@ DECLARE
 BEGIN
     FOR sharer IN
         SELECT s.id, s.customer
-          FROM csrq.request r
-          JOIN csrq.request s
-            ON s.customer = r.customer
-           AND s.demand_sha256 = r.demand_sha256
-           AND s.id <> r.id
-         WHERE r.id = p_request
-           AND s.serial = r.serial
-           AND s.status = 'issued'
-           AND s.auto_renew
+          FROM csrq.sharers_of(p_request) s
+         WHERE s.auto_renew
     LOOP
         -- Whoever asks for its renewal, too, has locked it.
         PERFORM FROM csrq.request s WHERE s.id = sharer.id FOR NO KEY UPDATE;
@@ -130,14 +138,7 @@ DECLARE
 BEGIN
     FOR sharer IN
         SELECT s.id, s.customer
-          FROM csrq.request r
-          JOIN csrq.request s
-            ON s.customer = r.customer
-           AND s.demand_sha256 = r.demand_sha256
-           AND s.id <> r.id
-         WHERE r.id = p_request
-           AND s.serial = r.serial
-           AND s.status = 'issued'
+          FROM csrq.sharers_of(p_request) s
          ORDER BY s.id
     LOOP
         UPDATE csrq.request s SET auto_renew = false, renew_at = NULL, error = why
