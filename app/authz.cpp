@@ -4,8 +4,8 @@
 #include "app/environment.hpp"
 #include "app/output.hpp"
 #include "base/printable.hpp"
+#include "cas/put_in_force.hpp"
 #include "config/config.hpp"
-#include "issuance/put_in_force.hpp"
 #include "issuance/sweep.hpp"
 #include "reports/authorizations.hpp"
 
@@ -46,7 +46,7 @@ Exit sweep(const Arguments& arguments) {
   if (arguments.has("dry-run")) return preview(arguments, scope);
   const Config config = arguments.config();
   IssuingEnvironment environment(config);
-  issuance::put_policies_in_force(*environment.database, environment.cas);
+  cas::put_policies_in_force(*environment.database, environment.cas);
   const issuance::SweepTally tally =
       issuance::sweep(*environment.database, environment.cas, environment.accounts, scope);
   if (arguments.json())

@@ -1,9 +1,9 @@
 #include "acme/problem.hpp"
 #include "app/checkup.hpp"
+#include "cas/external_account.hpp"
 #include "config/cas.hpp"
 #include "http/client.hpp"
 #include "http/retry_after.hpp"
-#include "issuance/external_account.hpp"
 
 namespace csrq::app {
 namespace {
@@ -27,8 +27,8 @@ void check_terms(Checkup& checkup, const std::string& subject, const CaConfig& c
 /// Its files can be read whether the CA answers or not.
 void check_binding(Checkup& checkup, const std::string& subject, const CaConfig& ca) {
   if (!ca.eab) return;
-  const acme::ExternalAccountBinding binding = issuance::read_external_account_binding(ca);
-  if (issuance::is_encoded_twice(binding))
+  const acme::ExternalAccountBinding binding = cas::read_external_account_binding(ca);
+  if (cas::is_encoded_twice(binding))
     return checkup.warn(subject, ca.eab->hmac_key_file + " holds base64 of base64",
                         "if the CA refuses it, decode it once and write down what comes out");
   checkup.ok(subject, "external account binding with key id " + ca.eab->kid);

@@ -4,12 +4,12 @@
 #include "app/command.hpp"
 #include "app/environment.hpp"
 #include "config/config.hpp"
+#include "notify/channels.hpp"
 #include "store/diagnosis.hpp"
 #include "store/grants.hpp"
 #include "store/migrations.hpp"
 #include "store/schema_objects.hpp"
 #include "store/sealing_keys.hpp"
-#include "workers/notification_channels.hpp"
 
 namespace csrq::app {
 namespace {
@@ -79,7 +79,7 @@ void check_sealing_key(Checkup& checkup, const Config& config, store::Database* 
 }
 
 void check_notify(Checkup& checkup, const NotifyConfig& config) {
-  const workers::NotificationChannels channels(config);
+  const notify::Channels channels(config);
   std::string ways;
   for (const std::string& channel : channels.default_channels()) ways += (ways.empty() ? "" : ", ") + channel;
   if (ways.empty())

@@ -79,7 +79,7 @@ crypto::SealingKey open_sealing_key_or_raise_alarm(store::Database& database, co
 }
 
 void check_files(const Config& config) {
-  const issuance::CaPool cas(config);
+  const cas::CaPool cas(config);
   open_sealing_key(config);
 }
 

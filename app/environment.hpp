@@ -3,11 +3,11 @@
 #include <memory>
 #include <stop_token>
 
+#include "accounts/accounts.hpp"
 #include "app/arguments.hpp"
 #include "base/customer_policy.hpp"
+#include "cas/ca_pool.hpp"
 #include "crypto/sealed_key.hpp"
-#include "issuance/accounts.hpp"
-#include "issuance/ca_pool.hpp"
 #include "store/database.hpp"
 
 namespace csrq {
@@ -41,11 +41,11 @@ void put_grants_in_force(store::Database& database, Grants grants);
 struct IssuingEnvironment {
   explicit IssuingEnvironment(const Config& config, std::stop_token stop = {});
 
-  issuance::CaPool cas;
+  cas::CaPool cas;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::Database> coordination;  ///< the issuer's, for what must not wait for steps
   crypto::SealingKey sealing_key;
-  issuance::Accounts accounts;
+  accounts::Accounts accounts;
 };
 
 }  // namespace csrq::app

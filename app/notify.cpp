@@ -5,15 +5,15 @@
 #include "app/output.hpp"
 #include "base/printable.hpp"
 #include "config/config.hpp"
+#include "notify/channels.hpp"
 #include "reports/notifications.hpp"
 #include "store/notifications.hpp"
-#include "workers/notification_channels.hpp"
 
 namespace csrq::app {
 namespace {
 
 /// "" if the other side accepted it.
-std::string send_now(workers::NotificationChannels& channels, const store::Delivery& delivery) {
+std::string send_now(notify::Channels& channels, const store::Delivery& delivery) {
   try {
     channels.send(delivery, {});
     return {};
@@ -28,7 +28,7 @@ void print_outcome(const store::Delivery& delivery, const std::string& error) {
 }
 
 Exit test(const Arguments& arguments, const Config& config) {
-  workers::NotificationChannels channels(config.notify);
+  notify::Channels channels(config.notify);
   const std::string customer = arguments.text("customer");
   const store::NotificationRules rules = channels.rules({});
   if (customer.empty() && rules.default_channels.empty())
@@ -71,7 +71,7 @@ Exit run(const Arguments& arguments) {
   arguments.expect_no_positional();
   const Config config = arguments.config();
   if (arguments.has("signing-key")) {
-    const workers::NotificationChannels channels(config.notify);
+    const notify::Channels channels(config.notify);
     std::cout << channels.signing_key(arguments.text("customer")).reveal() << "\n";
     return Exit::done;
   }

@@ -4,7 +4,7 @@
 #include "app/each_request.hpp"
 #include "app/environment.hpp"
 #include "app/output.hpp"
-#include "issuance/issuers.hpp"
+#include "renewals/issuers.hpp"
 #include "reports/incidents.hpp"
 #include "store/requests.hpp"
 
@@ -41,7 +41,7 @@ Exit renew_all(const Arguments& arguments) {
                                    .customer = arguments.text("customer")};
   const std::optional<Time> deadline = arguments.time("by");
   const auto database = open_database(arguments);
-  issuance::name_issuers(*database);
+  renewals::name_issuers(*database);
   if (arguments.has("dry-run")) return count_all(*database, scope, arguments.json());
   const store::IncidentId id = store::open_incident(*database, scope, deadline);
   while (store::fill_incident(*database, id) > 0) {

@@ -22,8 +22,8 @@
 #include "bench/simulated_worker.hpp"
 #include "bench/simulation_plot.hpp"
 #include "bench/virtual_clock.hpp"
+#include "cas/rate_limits.hpp"
 #include "config/renewal.hpp"
-#include "issuance/rate_limits.hpp"
 #include "store/rate_limits.hpp"
 #include "store/sql.hpp"
 
@@ -154,7 +154,7 @@ class Simulation {
     {
       store::Database database({.url = url_});
       if (!scenario_.is_unknown)
-        store::set_rate_limits(database, simulated_directory, issuance::limits_of(simulated_directory));
+        store::set_rate_limits(database, simulated_directory, cas::limits_of(simulated_directory));
     }
     install_virtual_clock(connection_);
     pqxx::nontransaction statements(connection_);

@@ -4,7 +4,7 @@
 
 #include "config/renewal.hpp"
 #include "config/retry.hpp"
-#include "issuance/renewal_time.hpp"
+#include "renewals/renewal_time.hpp"
 #include "store/jobs.hpp"
 #include "store/sql.hpp"
 
@@ -135,9 +135,9 @@ void SimulatedOutcomes::write_issued(pqxx::transaction_base& transaction, std::i
   const auto names = [this](const SimulatedRow& row) { return portfolio_.name(row.name); };
   const auto serials = each(to_issue_, [this](const SimulatedRow&) { return serial_++; });
   const auto renewals = each(to_issue_, [&](const SimulatedRow& row) {
-    const double jitter = issuance::stable_share(store::RequestId{row.request()});
+    const double jitter = renewals::stable_share(store::RequestId{row.request()});
     return *store::Parameter(
-                issuance::renewal_time(now, now + lifetime, RenewalConfig{}.at_remaining, jitter))
+                renewals::renewal_time(now, now + lifetime, RenewalConfig{}.at_remaining, jitter))
                 .text();
   });
   store::execute(transaction, issue_sql,

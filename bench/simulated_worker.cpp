@@ -34,8 +34,8 @@ constexpr auto close_lost_sql = R"sql(
       JOIN csrq.acme_order o ON o.request_id = u.request AND o.closed_at IS NULL
 )sql";
 
-issuance::Outage::Clock::time_point point(Time time) {
-  return issuance::Outage::Clock::time_point(time.time_since_epoch());
+cas::Outage::Clock::time_point point(Time time) {
+  return cas::Outage::Clock::time_point(time.time_since_epoch());
 }
 
 LimitScope scope_of(LimitedCa::Limit limit) {

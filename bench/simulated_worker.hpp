@@ -12,7 +12,7 @@
 #include "bench/limited_ca.hpp"
 #include "bench/portfolio.hpp"
 #include "bench/simulated_outcomes.hpp"
-#include "issuance/outage.hpp"
+#include "cas/outage.hpp"
 
 namespace csrq::bench {
 
@@ -58,7 +58,7 @@ class SimulatedWorker {
   LimitedCa& ca_;
   SimulatedOutcomes outcomes_;
   std::int64_t worker_{};
-  issuance::Outage outage_{};
+  cas::Outage outage_{};
   std::unordered_map<int, std::int64_t> registered_{};  ///< accounts, by customer
 
   Time now_{};

@@ -39,7 +39,7 @@ constexpr auto moment_of_a_lock = 100ms;
 /// A batch does not wait for rows that have been locked for so long.
 constexpr Duration longest_lock_of_batch = 1min;
 
-std::size_t capacity_of(const Config& config, const issuance::CaPool& cas) {
+std::size_t capacity_of(const Config& config, const cas::CaPool& cas) {
   return static_cast<std::size_t>(std::max(1, std::min(config.worker.in_flight, cas.orders_in_flight())));
 }
 
@@ -53,7 +53,7 @@ void try_later(TaskQueue& queue, std::unique_ptr<issuance::Task> task) {
 }  // namespace
 
 Issuer::Issuer(const Config& config, store::Database& database, store::Database& coordination,
-               issuance::CaPool& cas, issuance::Accounts& accounts, IssuerObserver observer)
+               cas::CaPool& cas, accounts::Accounts& accounts, IssuerObserver observer)
     : config_(config),
       database_(database),
       coordination_(coordination),

@@ -53,8 +53,8 @@ class Issuer {
  public:
   /// All must outlive this. `database`: for the steps; `coordination`: for heartbeats, claims and chores, so
   /// that none of them waits for what a step writes.
-  Issuer(const Config& config, store::Database& database, store::Database& coordination,
-         issuance::CaPool& cas, issuance::Accounts& accounts, IssuerObserver observer);
+  Issuer(const Config& config, store::Database& database, store::Database& coordination, cas::CaPool& cas,
+         accounts::Accounts& accounts, IssuerObserver observer);
 
   /// Works until stop(); waits for the database whenever it is away.
   void work();
@@ -114,8 +114,8 @@ class Issuer {
   const Config& config_;
   store::Database& database_;
   store::Database& coordination_;
-  issuance::CaPool& cas_;
-  issuance::Accounts& accounts_;
+  cas::CaPool& cas_;
+  accounts::Accounts& accounts_;
   store::DatabaseClock clock_{};
   issuance::World world_;
   IssuerObserver observer_;

@@ -1,6 +1,6 @@
 #include "workers/janitor.hpp"
 
-#include "issuance/put_in_force.hpp"
+#include "cas/put_in_force.hpp"
 
 namespace csrq::workers {
 namespace {
@@ -9,10 +9,10 @@ constexpr std::chrono::seconds pause{30};
 
 }  // namespace
 
-Janitor::Janitor(store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts)
+Janitor::Janitor(store::Database& database, cas::CaPool& cas, accounts::Accounts& accounts)
     : database_(database), cas_(cas), accounts_(accounts) {
-  issuance::put_policies_in_force(database, cas);
-  issuance::put_limits_in_force(database, cas);
+  cas::put_policies_in_force(database, cas);
+  cas::put_limits_in_force(database, cas);
 }
 
 void Janitor::start() {

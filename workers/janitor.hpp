@@ -12,7 +12,7 @@ namespace csrq::workers {
 class Janitor {
  public:
   /// All must outlive this. Tells the database the CAs' policies. Throws Unreachable.
-  Janitor(store::Database& database, issuance::CaPool& cas, issuance::Accounts& accounts);
+  Janitor(store::Database& database, cas::CaPool& cas, accounts::Accounts& accounts);
 
   /// Begins to do rounds on a thread of its own. The destructor ends one under way after its current request.
   void start();
@@ -21,8 +21,8 @@ class Janitor {
 
  private:
   store::Database& database_;
-  issuance::CaPool& cas_;
-  issuance::Accounts& accounts_;
+  cas::CaPool& cas_;
+  accounts::Accounts& accounts_;
   Rounds rounds_{};
 };
 

@@ -106,11 +106,11 @@ std::vector<Metric> metrics_without_worker() {
   return {info(), database_up(false)};
 }
 
-std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas) {
+std::vector<Metric> pace_metrics(const std::vector<cas::CaPace>& cas) {
   std::vector<Metric> waited;
   std::vector<Metric> sent_away;
   std::vector<Metric> refused;
-  for (const issuance::CaPace& ca : cas) {
+  for (const cas::CaPace& ca : cas) {
     for (const acme::EndpointClass endpoint : acme::endpoint_classes) {
       const acme::PaceStatistics& pace = ca.statistics[endpoint];
       const std::string labels =

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "cas/ca_pool.hpp"
 #include "http/client.hpp"
 #include "http/server.hpp"
-#include "issuance/ca_pool.hpp"
 #include "store/database.hpp"
 #include "store/requests.hpp"
 #include "workers/issuer.hpp"
@@ -36,7 +36,7 @@ std::vector<Metric> worker_metrics(const Tally& tally, const http::ClientStatist
 std::vector<Metric> metrics_without_worker();
 
 /// For each CA and class of endpoints: time that requests waited for their turn, and answers 429 and 503.
-std::vector<Metric> pace_metrics(const std::vector<issuance::CaPace>& cas);
+std::vector<Metric> pace_metrics(const std::vector<cas::CaPace>& cas);
 
 /// Serves /metrics; everything else is 404.
 class MetricsServer {

@@ -19,7 +19,7 @@ constexpr Duration unseen_for = 90s;
 
 }  // namespace
 
-Notifier::Notifier(const NotifyConfig& config, store::DatabaseOptions database, const issuance::CaPool& cas,
+Notifier::Notifier(const NotifyConfig& config, store::DatabaseOptions database, const cas::CaPool& cas,
                    NotifierPace pace)
     : database_(std::move(database)), cas_(cas), pace_(pace), channels_(config) {}
 
@@ -54,8 +54,8 @@ void Notifier::send_due(const std::function<bool()>& stopped) {
 /// A state, told anew in every round, not a turn of it: so an alarm whose worker has died ends when another
 /// one gets an answer, and one that others still see goes on.
 void Notifier::look_at_cas() {
-  const auto at = issuance::Outage::Clock::now();
-  for (const issuance::PooledCa* ca : cas_.all()) {
+  const auto at = cas::Outage::Clock::now();
+  for (const cas::PooledCa* ca : cas_.all()) {
     const std::string key = "ca:" + ca->directory();
     if (const auto silence = ca->outage.silence(at)) {
       if (silence->lasting >= pace_.outage)

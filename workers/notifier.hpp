@@ -2,9 +2,9 @@
 
 #include <functional>
 
-#include "issuance/ca_pool.hpp"
+#include "cas/ca_pool.hpp"
+#include "notify/channels.hpp"
 #include "store/database.hpp"
-#include "workers/notification_channels.hpp"
 #include "workers/rounds.hpp"
 
 namespace csrq {
@@ -26,7 +26,7 @@ struct NotifierPace {
 class Notifier {
  public:
   /// All must outlive this. Throws UsageError for secrets that cannot be read, Unreachable.
-  Notifier(const NotifyConfig& config, store::DatabaseOptions database, const issuance::CaPool& cas,
+  Notifier(const NotifyConfig& config, store::DatabaseOptions database, const cas::CaPool& cas,
            NotifierPace pace = {});
 
   /// Begins to do rounds on a thread of its own. The destructor ends a round under way; it waits some seconds
@@ -42,9 +42,9 @@ class Notifier {
   void deliver(const store::Delivery& delivery, const std::function<bool()>& stopped);
 
   store::Database database_;
-  const issuance::CaPool& cas_;
+  const cas::CaPool& cas_;
   NotifierPace pace_;
-  NotificationChannels channels_;
+  Channels channels_;
   Rounds rounds_{};
 };
 

@@ -2,7 +2,7 @@
 
 #include "base/log.hpp"
 #include "config/renewal.hpp"
-#include "issuance/issuers.hpp"
+#include "renewals/issuers.hpp"
 #include "store/incidents.hpp"
 #include "store/renewals.hpp"
 
@@ -13,7 +13,7 @@ constexpr std::chrono::seconds pause{30};
 
 }  // namespace
 
-Renewer::Renewer(const RenewalConfig& config, store::Database& database, issuance::CaPool& cas)
+Renewer::Renewer(const RenewalConfig& config, store::Database& database, cas::CaPool& cas)
     : config_(config), database_(database), windows_(database, cas) {}
 
 void Renewer::start() {
@@ -21,9 +21,9 @@ void Renewer::start() {
                 [this](const std::function<bool()>& stopped) { round(stopped); });
 }
 
-issuance::WindowsTally Renewer::round(const std::function<bool()>& stopped) {
-  issuance::WindowsTally tally;
-  do_each({{.name = "naming issuers", .run = [&] { issuance::name_issuers(database_); }},
+renewals::WindowsTally Renewer::round(const std::function<bool()>& stopped) {
+  renewals::WindowsTally tally;
+  do_each({{.name = "naming issuers", .run = [&] { renewals::name_issuers(database_); }},
            {.name = "incidents", .run = [&] { fill_incidents(stopped); }},
            {.name = "levelling renewals", .run = [&] { level(stopped); }},
            {.name = "renewal information", .run = [&] { tally = ask_for_windows(stopped); }}});
@@ -35,9 +35,9 @@ void Renewer::fill_incidents(const std::function<bool()>& stopped) {
   }
 }
 
-issuance::WindowsTally Renewer::ask_for_windows(const std::function<bool()>& stopped) {
+renewals::WindowsTally Renewer::ask_for_windows(const std::function<bool()>& stopped) {
   if (!config_.ari) return {};
-  const issuance::WindowsTally tally = windows_.round(stopped);
+  const renewals::WindowsTally tally = windows_.round(stopped);
   if (tally.moved > 0)
     log::info("renewals are planned when their CAs want them", {{"renewals", tally.moved}});
   return tally;

@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "issuance/renewal_windows.hpp"
+#include "renewals/renewal_windows.hpp"
 #include "workers/rounds.hpp"
 
 namespace csrq {
@@ -16,22 +16,22 @@ namespace csrq::workers {
 class Renewer {
  public:
   /// All must outlive this.
-  Renewer(const RenewalConfig& config, store::Database& database, issuance::CaPool& cas);
+  Renewer(const RenewalConfig& config, store::Database& database, cas::CaPool& cas);
 
   /// Begins to do rounds on a thread of its own. The destructor ends one under way after its current
   /// requests.
   void start();
   /// One round, until `stopped` says so, which must be thread-safe. Throws Unreachable.
-  issuance::WindowsTally round(const std::function<bool()>& stopped);
+  renewals::WindowsTally round(const std::function<bool()>& stopped);
 
  private:
   void fill_incidents(const std::function<bool()>& stopped);
-  issuance::WindowsTally ask_for_windows(const std::function<bool()>& stopped);
+  renewals::WindowsTally ask_for_windows(const std::function<bool()>& stopped);
   void level(const std::function<bool()>& stopped);
 
   const RenewalConfig& config_;
   store::Database& database_;
-  issuance::RenewalWindows windows_;
+  renewals::RenewalWindows windows_;
   Rounds rounds_{};
 };
 

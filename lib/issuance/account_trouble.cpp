@@ -8,7 +8,7 @@
 #include "acme/problem_type.hpp"
 #include "issuance/alarms.hpp"
 #include "issuance/later.hpp"
-#include "issuance/renewal_time.hpp"
+#include "renewals/renewal_time.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -23,7 +23,7 @@ std::string with_account(const std::string& problem, store::AccountId account) {
 
 /// Those that wait do not all come back at once.
 Duration spread(Duration wait) {
-  return wait + std::chrono::duration_cast<Duration>(random_share() * 0.03 * wait);
+  return wait + std::chrono::duration_cast<Duration>(renewals::random_share() * 0.03 * wait);
 }
 
 /// The failure becomes what the CA says when it is asked about the account.
@@ -32,7 +32,7 @@ std::optional<Progress> ask_about_account(World& world, Task& task, Failure& fai
   try {
     ask();
     return Progress::waiting({});
-  } catch (const AccountRefused& refused) {
+  } catch (const accounts::AccountRefused& refused) {
     return wait_for_account(world, task, refused);
   } catch (const Error& error) {
     failure = error.failure();
@@ -42,7 +42,7 @@ std::optional<Progress> ask_about_account(World& world, Task& task, Failure& fai
 
 }  // namespace
 
-Progress wait_for_account(World& world, Task& task, const AccountRefused& refused) {
+Progress wait_for_account(World& world, Task& task, const accounts::AccountRefused& refused) {
   Failure why = refused.failure();
   raise_account_alarm(world.database, refused.owner(), why);
   // A fallback CA that makes no account is no reason to keep the row from its own.

@@ -58,7 +58,7 @@ store::Alarm stuck_orders_alarm(const Task& task, const Failure& failure) {
 
 }  // namespace
 
-void raise_alarm(store::Database& database, const Accounts& accounts, const Task& task,
+void raise_alarm(store::Database& database, const accounts::Accounts& accounts, const Task& task,
                  const Failure& failure) {
   if (failure.code == ErrorCode::sealed_key) {
     store::raise_alarm(database, {.key = sealing_key_alarm(),

@@ -2,8 +2,8 @@
 
 #include <string>
 
+#include "accounts/accounts.hpp"
 #include "base/error.hpp"
-#include "issuance/accounts.hpp"
 #include "store/database.hpp"
 
 namespace csrq::issuance {
@@ -13,7 +13,7 @@ struct Task;
 /// Raises the alarm of a failure that a person must end, or hear of, and that stops more than this row. There
 /// is one for each account, paused name, sealing key, or CA that does not finish with orders, however many
 /// rows and workers meet it.
-void raise_alarm(store::Database& database, const Accounts& accounts, const Task& task,
+void raise_alarm(store::Database& database, const accounts::Accounts& accounts, const Task& task,
                  const Failure& failure);
 
 /// As raise_alarm(), for an account that cannot be used.

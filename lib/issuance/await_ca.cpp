@@ -22,17 +22,17 @@ void enter(Task& task, Stage::Phase phase) {
 
 /// A CA may ask to wait longer than csrq would by itself, not to be asked without end.
 Duration until_next_look(const CaWork& work, const acme::Order& order, Duration first_wait) {
-  const Duration patience = next_wait(first_wait, work.lasting());
+  const Duration patience = cas::next_wait(first_wait, work.lasting());
   const Duration wait = std::clamp<Duration>(order.retry_after.value_or(patience), patience, 24h);
   // However long the CA asks to wait, or has been at work on the order before: what has become of an answer
   // is seen soon.
   const std::optional<Duration> told = work.told_ago();
   if (!told || *told >= between_readings) return wait;
-  const Duration soon = next_wait(first_wait, *told);
+  const Duration soon = cas::next_wait(first_wait, *told);
   return std::min(wait, order.retry_after ? std::max(soon, between_readings - *told) : soon);
 }
 
-Progress look_again(World& world, Task& task, const acme::Order& order, const PollPace& pace) {
+Progress look_again(World& world, Task& task, const acme::Order& order, const cas::PollPace& pace) {
   CaWork& work = task.order.work;
   work.asks_anew = false;
   const Duration until = until_next_look(work, order, pace.first_wait(task.claim.customer));
@@ -77,7 +77,7 @@ Progress await_issuance(World& world, Task& task, const acme::Order& order) {
 
 void learn_pace(const Task& task, const acme::Order& order) {
   if (task.order.stage.looks != 1 || task.order.open->asked_ago) return;
-  PooledCa& ca = *task.place.ca;
+  cas::PooledCa& ca = *task.place.ca;
   if (task.order.stage.phase == Stage::Phase::validation)
     ca.validation_pace.learn(task.claim.customer, order.status != OrderStatus::pending);
   if (task.order.stage.phase == Stage::Phase::issuance)

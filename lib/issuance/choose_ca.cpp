@@ -32,8 +32,8 @@ class PatientLookup {
 };
 
 /// Empty: it may issue for the row's names (RFC 8659), and can be asked now.
-std::string why_not(World& world, const Task& task, PooledCa& ca) {
-  if (ca.outage.remaining(Outage::Clock::now())) return "it is out of reach as well";
+std::string why_not(World& world, const Task& task, cas::PooledCa& ca) {
+  if (ca.outage.remaining(cas::Outage::Clock::now())) return "it is out of reach as well";
   try {
     const AcceptedCsr& wanted = *task.goal.csr;
     const AcceptedCsr csr = preflight(
@@ -61,7 +61,7 @@ std::string why_not(World& world, const Task& task, PooledCa& ca) {
 
 void fall_back(World& world, Task& task, const std::string& open_directory) {
   const CaConfig& own = task.place.ca->config;
-  PooledCa& ca = world.cas.find(own.fallback_ca);
+  cas::PooledCa& ca = world.cas.find(own.fallback_ca);
   if (open_directory != ca.directory()) {
     if (const std::string reason = why_not(world, task, ca); !reason.empty()) {
       log::warning("a row does not go to the fallback CA",

@@ -9,7 +9,7 @@
 #include "config/renewal.hpp"
 #include "config/retry.hpp"
 #include "issuance/choose_ca.hpp"
-#include "issuance/renewal_time.hpp"
+#include "renewals/renewal_time.hpp"
 #include "store/issuers.hpp"
 
 namespace csrq::issuance {
@@ -35,7 +35,7 @@ acme::ChainPreference preference_of(const Task& task) {
 }
 
 /// Once for each CA and chain: every row would say the same.
-void warn_of_missing_chain(PooledCa& ca, const acme::ChainPreference& preference) {
+void warn_of_missing_chain(cas::PooledCa& ca, const acme::ChainPreference& preference) {
   if (!ca.is_news_of_chain(preference.issuer)) return;
   const bool is_unknown_root = !preference.fingerprint().empty() && preference.roots.empty();
   log::warning("the CA offers no chain that is preferred_chain; its default chain is used",
@@ -65,7 +65,7 @@ bool is_below_root(const Certificate& certificate, const std::vector<Certificate
 
 /// With the issuers that this CA has sent before, where they have signed it. A root may issue directly; only
 /// where it is known is that certain.
-DeliveredChain completed(World& world, const PooledCa& ca, Time at, std::vector<Certificate> alone) {
+DeliveredChain completed(World& world, const cas::PooledCa& ca, Time at, std::vector<Certificate> alone) {
   // First what is at hand: the issuers that were sent before are in the database, and many.
   if (is_below_root(alone.back(), ca.roots.all())) return {.chain = std::move(alone)};
   DeliveredChain delivered{
@@ -87,7 +87,7 @@ DeliveredChain download(World& world, const Task& task, acme::Session& session, 
       .spki_sha256 = csr.spki_sha256, .names = csr.names, .at = world.clock.now()};
   const acme::ChainPreference preference = preference_of(task);
   acme::ChosenChain chosen = acme::download_chain(session, order.certificate, demand, preference);
-  PooledCa& ca = *task.place.ca;
+  cas::PooledCa& ca = *task.place.ca;
   if (!chosen.is_preferred) warn_of_missing_chain(ca, preference);
   if (chosen.is_alone) return completed(world, ca, demand.at, std::move(chosen.certificates));
   return {.chain = std::move(chosen.certificates)};
@@ -99,9 +99,10 @@ Time renew_at(World& world, const Task& task, const Certificate& leaf) {
   const Duration first_retry = schedule.empty() ? 1min : schedule.front();
   const Time now = world.clock.now();
   const Time earliest = now + std::max(first_retry, std::min<Duration>(24h, (leaf.not_after() - now) / 10));
-  const double jitter = stable_share(task.claim.fence.request);
-  return std::max(renewal_time(leaf.not_before(), leaf.not_after(), world.renewal.at_remaining, jitter),
-                  earliest);
+  const double jitter = renewals::stable_share(task.claim.fence.request);
+  return std::max(
+      renewals::renewal_time(leaf.not_before(), leaf.not_after(), world.renewal.at_remaining, jitter),
+      earliest);
 }
 
 }  // namespace

@@ -3,10 +3,10 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "cas/rate_limits.hpp"
 #include "config/retry.hpp"
 #include "issuance/account_trouble.hpp"
 #include "issuance/alarms.hpp"
-#include "issuance/rate_limits.hpp"
 #include "issuance/reach.hpp"
 #include "issuance/wait.hpp"
 
@@ -23,7 +23,7 @@ Duration write_hold(World& world, const Task& task, const UsedUpLimit& limit, co
                             .request = task.claim.fence.request,
                             .limit = limit,
                             .names = names,
-                            .domains = limited_domains(names)},
+                            .domains = cas::limited_domains(names)},
                            outcome.failure.retry_after, outcome.failure, outcome.later->wait);
 }
 

@@ -2,12 +2,12 @@
 
 #include <utility>
 
+#include "cas/rate_limits.hpp"
 #include "config/accounts.hpp"
 #include "issuance/failed_step.hpp"
 #include "issuance/later.hpp"
 #include "issuance/lost_orders.hpp"
 #include "issuance/new_order.hpp"
-#include "issuance/rate_limits.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -35,7 +35,7 @@ std::optional<Progress> ask_ledger(World& world, Task& task) {
   const std::vector<std::string>& names = task.goal.csr->names;
   Place& place = task.place;
   store::OpenOrderResult result = store::open_order(
-      world.database, task.claim.fence, place.account->id, names, limited_domains(names),
+      world.database, task.claim.fence, place.account->id, names, cas::limited_domains(names),
       {.most_in_flight = world.account_rules.in_flight, .is_limited = place.ca->is_limited});
   if (result.not_yet) return carry_out(world, task, outcome_of(*result.not_yet));
   const store::OpenOrder& open = task.order.open.emplace(std::move(result.order.value()));

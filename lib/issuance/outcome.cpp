@@ -4,8 +4,8 @@
 #include <iterator>
 
 #include "acme/used_up_limit.hpp"
+#include "cas/rate_limits.hpp"
 #include "issuance/order_failure.hpp"
-#include "issuance/rate_limits.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -65,7 +65,7 @@ std::optional<UsedUpLimit> hold_of(const Failure& failure, const Facts& facts) {
   // Everybody's rows for a domain would wait, and which one is meant is not known: whoever asks for a
   // stranger's domain beside its own could hold it up.
   if (limit.scope == LimitScope::registered_domain && limit.subject.empty() &&
-      limited_domains(facts.names).size() > 1)
+      cas::limited_domains(facts.names).size() > 1)
     return std::nullopt;
   return limit;
 }

@@ -1,8 +1,8 @@
 #include "issuance/reach.hpp"
 
 #include "base/log.hpp"
-#include "issuance/renewal_time.hpp"
 #include "issuance/wait.hpp"
+#include "renewals/renewal_time.hpp"
 
 namespace csrq::issuance {
 namespace {
@@ -25,38 +25,38 @@ bool is_unanswered(const Failure& failure) {
 }  // namespace
 
 std::optional<Progress> wait_for_ca(World& world, Task& task) {
-  const PooledCa& ca = *task.place.ca;
-  const std::optional<Duration> out = ca.outage.remaining(Outage::Clock::now());
+  const cas::PooledCa& ca = *task.place.ca;
+  const std::optional<Duration> out = ca.outage.remaining(cas::Outage::Clock::now());
   if (!out) return std::nullopt;
-  const Duration jitter =
-      std::chrono::duration_cast<Duration>(random_share() * std::chrono::duration<double>(spread_over));
+  const Duration jitter = std::chrono::duration_cast<Duration>(renewals::random_share() *
+                                                               std::chrono::duration<double>(spread_over));
   return wait(world, task, {.wait = *out + jitter},
               {.failure_class = FailureClass::transient,
                .code = to_string(ErrorCode::ca_out_of_reach),
                .detail = "the CA " + ca.name() + " is out of reach; csrq looks again by itself"});
 }
 
-void note_answer(PooledCa& ca) {
-  if (ca.outage.answered(Outage::Clock::now())) log::info("a CA answers again", {{"ca", ca.name()}});
+void note_answer(cas::PooledCa& ca) {
+  if (ca.outage.answered(cas::Outage::Clock::now())) log::info("a CA answers again", {{"ca", ca.name()}});
 }
 
 std::optional<Duration> note_failure(Task& task, const Failure& failure) {
   if (!task.place.ca || !failure.request || failure.failure_class != FailureClass::transient)
     return std::nullopt;
-  PooledCa& ca = *task.place.ca;
+  cas::PooledCa& ca = *task.place.ca;
   if (!is_unanswered(failure)) {
     note_answer(ca);
     return std::nullopt;
   }
-  const Outage::Clock::time_point now = Outage::Clock::now();
-  const Outage::Clock::time_point sent = now - failure.request->took;
+  const cas::Outage::Clock::time_point now = cas::Outage::Clock::now();
+  const cas::Outage::Clock::time_point sent = now - failure.request->took;
   Stage& stage = task.order.stage;
   if (stage.unanswered++ == 0) stage.unanswered_since = sent;
   if (stage.unanswered >= most_unanswered && ca.outage.answered_since(stage.unanswered_since))
     return std::nullopt;
   if (ca.outage.failed(sent, now, failure.detail))
     log::error("a CA is out of reach; its rows wait", {{"ca", ca.name()}, {"cause", failure.detail}});
-  return ca.outage.remaining(Outage::Clock::now()).value_or(1s);
+  return ca.outage.remaining(cas::Outage::Clock::now()).value_or(1s);
 }
 
 }  // namespace csrq::issuance

@@ -14,7 +14,7 @@ namespace csrq::issuance {
 std::optional<Progress> wait_for_ca(World& world, Task& task);
 
 /// A request got an answer.
-void note_answer(PooledCa& ca);
+void note_answer(cas::PooledCa& ca);
 
 /// A request may have got none. How long the CA is left alone, if it is out of reach as far as this failure
 /// tells; nothing if it is not, or answers other requests meanwhile: then it is the row's own failure that

@@ -94,7 +94,7 @@ Progress step(World& world, Task& task) {
     return Progress::dropped();
   } catch (const Unreachable&) {
     throw;
-  } catch (const AccountRefused& refused) {
+  } catch (const accounts::AccountRefused& refused) {
     return wait_for_account(world, task, refused);
   } catch (const Error& error) {
     return end_failed_step(world, task, error.failure());

@@ -29,9 +29,9 @@ store::Settlement settle_refusal(acme::Session& session, const std::string& url,
 }
 
 /// `is_pending`: as the ledger has it, which may be behind; one that turned out valid is kept for reuse.
-store::Settlement deactivate(PooledCa& ca, Accounts& accounts,
+store::Settlement deactivate(cas::PooledCa& ca, accounts::Accounts& accounts,
                              const store::AuthorizationToSettle& authorization, bool is_pending) {
-  const std::shared_ptr<const OpenAccount> account = accounts.existing(ca, authorization.owner);
+  const std::shared_ptr<const accounts::OpenAccount> account = accounts.existing(ca, authorization.owner);
   acme::Session session{.ca = ca.ca, .signer = account->signer};
   try {
     if (is_pending) {
@@ -51,14 +51,14 @@ store::Settlement deactivate(PooledCa& ca, Accounts& accounts,
   }
 }
 
-store::Settlement settlement_of(PooledCa& ca, Accounts& accounts,
+store::Settlement settlement_of(cas::PooledCa& ca, accounts::Accounts& accounts,
                                 const store::AuthorizationToSettle& authorization, bool is_pending) {
   try {
     return deactivate(ca, accounts, authorization, is_pending);
   } catch (const Error& error) {
     if (error.failure().code == ErrorCode::authorization_lost)
       return {.status = AuthorizationStatus::expired};
-    const Outage::Clock::time_point now = Outage::Clock::now();
+    const cas::Outage::Clock::time_point now = cas::Outage::Clock::now();
     if (const auto& request = error.failure().request; request && request->status == 0)
       ca.outage.failed(now - request->took, now);
     return {.failure = error.failure(), .again = may_pass(error.failure())};
@@ -76,16 +76,16 @@ void count(SweepTally& tally, const store::Settlement& settlement) {
 
 }  // namespace
 
-SweepTally sweep(store::Database& database, CaPool& cas, Accounts& accounts, store::SweepScope scope,
-                 const std::function<bool()>& stopped) {
+SweepTally sweep(store::Database& database, cas::CaPool& cas, accounts::Accounts& accounts,
+                 store::SweepScope scope, const std::function<bool()>& stopped) {
   SweepTally tally;
   for (bool more = true; more;) {
     scope.directories = cas.directories_in_reach();
     const std::vector<store::AuthorizationToSettle> claimed = store::claim_to_settle(database, scope, batch);
     for (const store::AuthorizationToSettle& authorization : claimed) {
       if (stopped()) return tally;
-      PooledCa* ca = cas.find_by_directory(authorization.owner.directory);
-      if (!ca || ca->outage.remaining(Outage::Clock::now())) continue;  // due again later
+      cas::PooledCa* ca = cas.find_by_directory(authorization.owner.directory);
+      if (!ca || ca->outage.remaining(cas::Outage::Clock::now())) continue;  // due again later
       if (!store::begin_settling(database, authorization.id)) continue;
       const store::Settlement settlement = settlement_of(*ca, accounts, authorization, !scope.valid);
       store::settled(database, authorization.id, settlement);

@@ -2,8 +2,8 @@
 
 #include <functional>
 
-#include "issuance/accounts.hpp"
-#include "issuance/ca_pool.hpp"
+#include "accounts/accounts.hpp"
+#include "cas/ca_pool.hpp"
 #include "store/janitor.hpp"
 
 namespace csrq::issuance {
@@ -20,7 +20,7 @@ struct SweepTally {
 /// are passed over. `stopped` is asked before each: true ends the sweep. Waits for the network. Throws
 /// Unreachable if the database is away.
 SweepTally sweep(
-    store::Database& database, CaPool& cas, Accounts& accounts, store::SweepScope scope,
+    store::Database& database, cas::CaPool& cas, accounts::Accounts& accounts, store::SweepScope scope,
     const std::function<bool()>& stopped = [] { return false; });
 
 }  // namespace csrq::issuance

@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "accounts/accounts.hpp"
 #include "acme/authorization.hpp"
 #include "acme/order.hpp"
-#include "issuance/accounts.hpp"
+#include "cas/ca_pool.hpp"
 #include "issuance/answers.hpp"
-#include "issuance/ca_pool.hpp"
 #include "issuance/ca_work.hpp"
 #include "issuance/preflight.hpp"
 #include "proofs/choice.hpp"
@@ -29,10 +29,10 @@ struct Goal {
 
 /// Where it goes to get that. Once set, it stays.
 struct Place {
-  PooledCa* ca{};
+  cas::PooledCa* ca{};
   bool is_fallback{};  ///< `ca` is the fallback of the one that the row names
-  OrderSlot slot{};
-  std::shared_ptr<const OpenAccount> account{};
+  cas::OrderSlot slot{};
+  std::shared_ptr<const accounts::OpenAccount> account{};
   bool is_registered_again{};  ///< the CA had forgotten the account
 };
 
@@ -43,7 +43,7 @@ struct Stage {
   Phase phase{Phase::opening};
   int looks{};       ///< at the order
   int unanswered{};  ///< requests without an answer, in a row
-  Outage::Clock::time_point unanswered_since{};
+  cas::Outage::Clock::time_point unanswered_since{};
 };
 
 /// The row's order at that place. When the order is closed, the next one begins with a fresh one of these.
@@ -63,7 +63,7 @@ struct OrderAtCa {
 /// A wait that a worker spends with the row kept.
 struct WaitInMemory {
   std::string code{};
-  Outage::Clock::time_point since{};
+  cas::Outage::Clock::time_point since{};
   std::string written{};  ///< the sentence that was written into the row; empty: none
 };
 

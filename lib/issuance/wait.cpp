@@ -10,7 +10,7 @@ namespace {
 Progress wait_in_memory(World& world, Task& task, Duration wait, const Failure& why,
                         Duration longest_untold) {
   WaitInMemory& waiting = task.patience.waiting;
-  if (waiting.code != why.code) waiting = {.code = why.code, .since = Outage::Clock::now()};
+  if (waiting.code != why.code) waiting = {.code = why.code, .since = cas::Outage::Clock::now()};
   if (CaWork::since(waiting.since) + wait > longest_untold && waiting.written != why.detail) {
     if (!store::explain_wait(world.database, task.claim.fence, why)) return Progress::dropped();
     waiting.written = why.detail;

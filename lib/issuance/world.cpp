@@ -9,7 +9,7 @@
 
 namespace csrq::issuance {
 
-proofs::Catalogue configured_proofs(const Config& config, const CaPool& cas) {
+proofs::Catalogue configured_proofs(const Config& config, const cas::CaPool& cas) {
   const Http01Config& http_01 = config.challenges.http_01;
   std::unique_ptr<proofs::SelfChecks> self_checks;
   if (http_01.self_check)
@@ -22,7 +22,7 @@ proofs::Catalogue configured_proofs(const Config& config, const CaPool& cas) {
 }
 
 World::World(const Config& config, store::Database& database_, const store::DatabaseClock& clock_,
-             CaPool& cas_, Accounts& accounts_, proofs::Catalogue proofs_)
+             cas::CaPool& cas_, accounts::Accounts& accounts_, proofs::Catalogue proofs_)
     : retry(config.retry),
       renewal(config.renewal),
       account_rules(config.accounts),

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "accounts/accounts.hpp"
+#include "cas/ca_pool.hpp"
 #include "dns/resolver.hpp"
-#include "issuance/accounts.hpp"
-#include "issuance/ca_pool.hpp"
 #include "proofs/choice.hpp"
 #include "store/database.hpp"
 #include "store/database_clock.hpp"
@@ -18,13 +18,13 @@ struct RetryConfig;
 namespace csrq::issuance {
 
 /// The proofs that csrq can give, each as it is configured.
-proofs::Catalogue configured_proofs(const Config& config, const CaPool& cas);
+proofs::Catalogue configured_proofs(const Config& config, const cas::CaPool& cas);
 
 /// What all steps of a process work with. Thread-safe.
 struct World {
   /// All but `proofs` must outlive this.
-  World(const Config& config, store::Database& database, const store::DatabaseClock& clock, CaPool& cas,
-        Accounts& accounts, proofs::Catalogue proofs);
+  World(const Config& config, store::Database& database, const store::DatabaseClock& clock, cas::CaPool& cas,
+        accounts::Accounts& accounts, proofs::Catalogue proofs);
 
   const RetryConfig& retry;
   const RenewalConfig& renewal;
@@ -32,8 +32,8 @@ struct World {
   const ChallengesConfig& challenges;
   store::Database& database;
   const store::DatabaseClock& clock;
-  CaPool& cas;
-  Accounts& accounts;
+  cas::CaPool& cas;
+  accounts::Accounts& accounts;
   dns::Resolver resolver;
   const proofs::Catalogue proofs;
 };

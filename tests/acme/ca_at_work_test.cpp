@@ -8,7 +8,7 @@
 using namespace std::chrono_literals;
 using namespace csrq;
 using namespace csrq::test;
-using issuance::PollPace;
+using cas::PollPace;
 using Kind = StubRequest;
 
 namespace {

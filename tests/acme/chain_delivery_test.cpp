@@ -2,9 +2,9 @@
 
 #include <fstream>
 
+#include "cas/known_roots.hpp"
 #include "config/config.hpp"
 #include "crypto/certificate.hpp"
-#include "issuance/known_roots.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;
@@ -248,8 +248,8 @@ TEST_CASE("the preferred chain is found by the fingerprint of a root in the CA's
 TEST_CASE("a roots_file without a certificate is a mistake of the configuration") {
   const std::string file = (run_folder() / "no-roots.pem").string();
   std::ofstream(file) << "nothing";
-  CHECK_THROWS_WITH_AS(issuance::KnownRoots(file, ""), doctest::Contains("no-roots.pem"), UsageError);
-  CHECK_THROWS_AS(issuance::KnownRoots("/nowhere.pem", ""), UsageError);
+  CHECK_THROWS_WITH_AS(cas::KnownRoots(file, ""), doctest::Contains("no-roots.pem"), UsageError);
+  CHECK_THROWS_AS(cas::KnownRoots("/nowhere.pem", ""), UsageError);
 }
 
 TEST_CASE("a chain that has the preferred issuer's common name anywhere is the preferred one") {
@@ -261,7 +261,7 @@ TEST_CASE("a chain that has the preferred issuer's common name anywhere is the p
 
 TEST_CASE("a preferred chain that the CA does not have is warned of once, however many rows want it") {
   Delivered world({}, {.intermediates = 2}, "Some Other Root");
-  issuance::PooledCa& ca = world.worker().cas.find("");
+  cas::PooledCa& ca = world.worker().cas.find("");
   CHECK_FALSE(ca.is_news_of_chain("Some Other Root"));
   CHECK(ca.is_news_of_chain("Yet Another Root"));
   CHECK_FALSE(ca.is_news_of_chain("Yet Another Root"));

@@ -186,8 +186,8 @@ TEST_CASE(
   }
   const bool has_other = world.config.cas.size() == 2;
   for (int i = 0; i < 20; ++i) world.submit({"n" + std::to_string(i) + ".example"});
-  issuance::Outage& outage = world.worker().cas.find("").outage;
-  const auto now = issuance::Outage::Clock::now();
+  cas::Outage& outage = world.worker().cas.find("").outage;
+  const auto now = cas::Outage::Clock::now();
   outage.failed(now, now);
   outage.failed(now, now + std::chrono::hours(1));
   REQUIRE(outage.remaining(now) > std::chrono::minutes(1));
@@ -206,8 +206,8 @@ TEST_CASE("a revocation waits as well while its CA is out of reach") {
   const auto id = world.submit({"a.example"});
   REQUIRE(world.run().issued == 1);
   REQUIRE(store::revoke(world.database, id, 4));
-  issuance::Outage& outage = world.worker().cas.find_by_directory(world.stub.directory_url())->outage;
-  const auto now = issuance::Outage::Clock::now();
+  cas::Outage& outage = world.worker().cas.find_by_directory(world.stub.directory_url())->outage;
+  const auto now = cas::Outage::Clock::now();
   outage.failed(now, now);
   outage.failed(now, now + std::chrono::hours(1));
   CHECK(world.run().put_off == 1);

@@ -35,7 +35,7 @@ bool has(const std::string& text, const std::string& part) {
 /// The time that a signature names, if it is that of `body` under `key`.
 bool is_signed(const WebhookSink::Post& post, std::string_view key) {
   const Time at{std::chrono::seconds(std::stoll(post.signature.substr(2)))};
-  return post.signature == workers::webhook_signature(key, at, post.body) &&
+  return post.signature == notify::webhook_signature(key, at, post.body) &&
          now() - at < std::chrono::minutes(5);
 }
 
@@ -99,7 +99,7 @@ TEST_CASE("notifier: a customer's webhook is signed with the customer's key") {
   told.notifier().round();
   CHECK(told.webhook.posts().empty());
   REQUIRE(hook.posts().size() == 1);
-  CHECK(is_signed(hook.posts()[0], workers::customer_webhook_key(hmac_key, "acme").reveal()));
+  CHECK(is_signed(hook.posts()[0], notify::customer_webhook_key(hmac_key, "acme").reveal()));
   CHECK_FALSE(is_signed(hook.posts()[0], hmac_key));
 }
 
@@ -177,7 +177,7 @@ TEST_CASE("notifier: a round ends in time however much is due, and the next one 
 TEST_CASE("notifier: words of a CA that are no UTF-8 neither stop an alarm nor the messages") {
   Told told;
   auto& outage = told.worker().cas.find({}).outage;
-  const auto now = issuance::Outage::Clock::now();
+  const auto now = cas::Outage::Clock::now();
   outage.failed(now - std::chrono::seconds(3), now - std::chrono::seconds(2), "text/\xff\xfehtml");
   outage.failed(now - std::chrono::seconds(1), now, "text/\xff\xfehtml");
   told.notifier().round();
@@ -188,7 +188,7 @@ TEST_CASE("notifier: words of a CA that are no UTF-8 neither stop an alarm nor t
 TEST_CASE("notifier: messages go out while alarms cannot be written") {
   Told told;
   auto& outage = told.worker().cas.find({}).outage;
-  const auto now = issuance::Outage::Clock::now();
+  const auto now = cas::Outage::Clock::now();
   outage.failed(now - std::chrono::seconds(3), now - std::chrono::seconds(2), "no route");
   outage.failed(now - std::chrono::seconds(1), now, "no route");
   told.sql.run("ALTER TABLE csrq.alarm ADD CHECK (code <> 'ca_out_of_reach')");
@@ -211,13 +211,13 @@ TEST_CASE("notifier: a CA that stays out of reach is one alarm, whoever sees it,
   Told told;
   const auto& cas = told.worker().cas;
   auto& outage = cas.find({}).outage;
-  const auto now = issuance::Outage::Clock::now();
+  const auto now = cas::Outage::Clock::now();
   outage.failed(now - std::chrono::seconds(3), now - std::chrono::seconds(2), "no route");
   outage.failed(now - std::chrono::seconds(1), now, "no route");
   for (int workers = 0; workers < 3; ++workers) told.notifier().round();
   REQUIRE(told.webhook.posts().size() == 1);
   CHECK(has(told.webhook.posts()[0].body, "the CA test is out of reach; its rows wait: no route"));
-  outage.answered(issuance::Outage::Clock::now());
+  outage.answered(cas::Outage::Clock::now());
   told.notifier().round();
   CHECK(told.count("alarms") == "1");  // another worker may have seen it just now
   told.sql.run("UPDATE csrq.alarm SET seen_at = seen_at - interval '2 minutes'");
@@ -257,7 +257,7 @@ TEST_CASE("notifier: secrets are read when it is made, and refused if others may
   Told told;
   std::filesystem::permissions(told.config.notify.webhook.hmac_key_file, std::filesystem::perms::others_read,
                                std::filesystem::perm_options::add);
-  CHECK_THROWS_AS(workers::NotificationChannels(told.config.notify), UsageError);
+  CHECK_THROWS_AS(notify::Channels(told.config.notify), UsageError);
   told.config.notify.webhook.hmac_key_file = secret_file("short");
-  CHECK_THROWS_AS(workers::NotificationChannels(told.config.notify), UsageError);
+  CHECK_THROWS_AS(notify::Channels(told.config.notify), UsageError);
 }

@@ -147,7 +147,7 @@ TEST_CASE(
   TestWorker& worker = world.worker();
   workers::Renewer renewer(worker.config.renewal, worker.database, worker.cas);
   world.sql.run("UPDATE csrq.renewal_info SET check_at = now() - interval '1 second'");
-  const issuance::WindowsTally tally = renewer.round([] { return false; });
+  const renewals::WindowsTally tally = renewer.round([] { return false; });
   CHECK(tally.failed == 0);
   const bool offers_windows = !worker.cas.find("").ca.directory()->renewal_info.empty();
   CHECK(tally.moved == (offers_windows ? 1 : 0));

@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
+#include "cas/rate_limits.hpp"
 #include "config/config.hpp"
 #include "http/retry_after.hpp"
-#include "issuance/rate_limits.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace std::chrono_literals;
@@ -560,7 +560,7 @@ TEST_CASE("limits that come into force count what was issued before") {
   world.submit({"www.a.example", "b.example"});
   CHECK(world.run().issued == 2);
   const std::string& directory = world.ca_config().directory;
-  issuance::put_limits_in_force(
+  cas::put_limits_in_force(
       world.worker().database, directory,
       {{"certificates_per_registered_domain", {.burst = 3, .period = std::chrono::hours(24 * 7)}}});
   const auto left = [&](const std::string& domain) {

@@ -225,7 +225,7 @@ TEST_CASE("an EAB key that is no base64 is a mistake of the configuration, with 
   const std::string file = secret_file("kid-1: c2VjcmV0");
   world.ca_config().eab = {.kid = "kid-1", .hmac_key_file = file};
   try {
-    const issuance::CaPool cas(world.config);
+    const cas::CaPool cas(world.config);
     FAIL("the key was accepted");
   } catch (const UsageError& error) {
     const std::string sentence = error.what();

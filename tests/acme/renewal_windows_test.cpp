@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "config/config.hpp"
-#include "issuance/issuers.hpp"
+#include "renewals/issuers.hpp"
 #include "store/incidents.hpp"
 #include "support/issuing_fixture.hpp"
 #include "workers/renewer.hpp"
@@ -26,7 +26,7 @@ void move_windows(StubIssuing& world, Duration start, Duration end) {
   });
 }
 
-issuance::WindowsTally ask(StubIssuing& world) {
+renewals::WindowsTally ask(StubIssuing& world) {
   world.sql.run("UPDATE csrq.renewal_info SET check_at = now() - interval '1 second'");
   TestWorker& worker = world.worker();
   return workers::Renewer(worker.config.renewal, worker.database, worker.cas).round([] { return false; });
@@ -45,7 +45,7 @@ TEST_CASE("ARI: the renewal is planned in the window that the CA suggests") {
   offer_renewal_info(world);
   world.submit({"a.example"});
   REQUIRE(world.run().issued == 1);
-  const issuance::WindowsTally tally = ask(world);
+  const renewals::WindowsTally tally = ask(world);
   CHECK(tally.asked == 1);
   CHECK(tally.moved == 1);
   CHECK(world.count(
@@ -98,7 +98,7 @@ TEST_CASE("ARI: absurd windows and other nonsense leave the rule, and are asked 
     world.submit({"a.example"});
     REQUIRE(world.run().issued == 1);
     move_windows(world, start, end);
-    const issuance::WindowsTally tally = ask(world);
+    const renewals::WindowsTally tally = ask(world);
     CHECK(tally.failed == 1);
     CHECK(tally.moved == 0);
     CHECK(hours_until(world, "n.renew_at") > 24 * 50);
@@ -124,7 +124,7 @@ TEST_CASE("ARI: a CA that answers nothing is left in peace, and stops nobody") {
   for (int i = 0; i < 40; ++i) world.submit({"n" + std::to_string(i) + ".example"});
   REQUIRE(world.run().issued == 40);
   world.stub.fail_next(Kind::renewal_info, faults::cut_before(), 1000);
-  const issuance::WindowsTally tally = ask(world);
+  const renewals::WindowsTally tally = ask(world);
   CHECK(tally.asked == 0);
   // Two in a row, on several threads, and what a transport repeats.
   CHECK(world.stub.requests(Kind::renewal_info) < 40);

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "issuance/put_in_force.hpp"
+#include "cas/put_in_force.hpp"
 #include "support/issuing_fixture.hpp"
 
 using namespace csrq;
@@ -20,7 +20,7 @@ void leave_behind(StubIssuing& world, const std::string& name) {
   store::cancel(world.database, id);
   hold.release();
   batch.wait();
-  issuance::put_policies_in_force(world.worker().database, world.worker().cas);
+  cas::put_policies_in_force(world.worker().database, world.worker().cas);
 }
 
 issuance::SweepTally sweep(StubIssuing& world) {
@@ -95,7 +95,7 @@ TEST_CASE("sweep: an authorization that was found valid holds back no order for 
   const auto id = world.submit({"a.example"});
   world.stub.fail_next(Kind::finalize, faults::problem(403, "badCSR", "no"));
   CHECK(world.run().failed == 1);
-  issuance::put_policies_in_force(world.worker().database, world.worker().cas);
+  cas::put_policies_in_force(world.worker().database, world.worker().cas);
   CHECK(sweep(world).over == 1);
   CHECK(store::retry(world.database, {.id = id}) == 1);
   const auto start = std::chrono::steady_clock::now();

@@ -1,9 +1,9 @@
 #include <doctest/doctest.h>
 
 #include "cli/cli_fixture.hpp"
+#include "notify/channels.hpp"
 #include "support/mail_sink.hpp"
 #include "support/webhook_sink.hpp"
-#include "workers/notification_channels.hpp"
 
 using namespace csrq;
 using namespace csrq::test;
@@ -56,7 +56,7 @@ TEST_CASE("notify --test --customer: the customer's channels, its key, and what 
   std::string key = installation({"notify", "--signing-key", "--customer", "acme"}).output;
   key.pop_back();
   const Time at{std::chrono::seconds(std::stoll(own.posts()[0].signature.substr(2)))};
-  CHECK(own.posts()[0].signature == workers::webhook_signature(key, at, own.posts()[0].body));
+  CHECK(own.posts()[0].signature == notify::webhook_signature(key, at, own.posts()[0].body));
   const embedded::Outcome plain = installation({"notify", "--test", "--customer", "plain"});
   CHECK(plain.exit_code == 2);
   CHECK(says(plain.output, "has no channel of its own"));

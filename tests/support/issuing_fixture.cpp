@@ -16,7 +16,7 @@ namespace {
 constexpr const char* ca_name = "test";
 
 /// Waits that a CA needs are learned; these tests have no time to wait for that.
-void teach_haste(issuance::PooledCa& ca) {
+void teach_haste(cas::PooledCa& ca) {
   constexpr int lessons = 40;
   for (int i = 0; i < lessons; ++i) {
     const std::string customer = "teacher " + std::to_string(i);

@@ -11,11 +11,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "accounts/accounts.hpp"
+#include "cas/ca_pool.hpp"
 #include "crypto/sealed_key.hpp"
 #include "db/store_fixture.hpp"
 #include "embedded/pebble.hpp"
-#include "issuance/accounts.hpp"
-#include "issuance/ca_pool.hpp"
 #include "support/acme_stub.hpp"
 #include "support/pebble_gate.hpp"
 #include "support/test_csr.hpp"
@@ -43,8 +43,8 @@ class TestWorker {
   const Config& config;
   store::Database database;
   store::Database coordination;
-  issuance::CaPool cas;
-  issuance::Accounts accounts;
+  cas::CaPool cas;
+  accounts::Accounts accounts;
 };
 
 /// A batch that runs while the test looks on.

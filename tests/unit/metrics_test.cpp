@@ -34,7 +34,7 @@ TEST_CASE("a database that does not answer leaves a worker's metrics its own cou
 }
 
 TEST_CASE("metrics of the pace tell waits and refusals for each CA and class of endpoints") {
-  csrq::issuance::CaPace pace{.ca = "a \"b\" \\ c"};
+  csrq::cas::CaPace pace{.ca = "a \"b\" \\ c"};
   pace.statistics[csrq::acme::EndpointClass::new_order] = {
       .waited = std::chrono::milliseconds(1500), .sent_away = 4, .busy = 3, .too_many = 2};
   const std::string text = exposition(pace_metrics({pace, {.ca = "other"}}));

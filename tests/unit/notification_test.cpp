@@ -4,8 +4,8 @@
 #include "base/error.hpp"
 #include "crypto/digest.hpp"
 #include "http/mail.hpp"
-#include "workers/notification_channels.hpp"
-#include "workers/notification_text.hpp"
+#include "notify/channels.hpp"
+#include "notify/mail_text.hpp"
 
 using namespace csrq;
 
@@ -34,16 +34,16 @@ TEST_CASE("HMAC-SHA256 as RFC 4231 has it") {
 TEST_CASE("a webhook's signature covers time and body, and names its version") {
   const Time at = parse_rfc3339("2026-11-25T12:00:00Z").value();
   // printf '1795608000.{}' | openssl dgst -sha256 -hmac 0123456789abcdef
-  CHECK(workers::webhook_signature("0123456789abcdef", at, "{}") ==
+  CHECK(notify::webhook_signature("0123456789abcdef", at, "{}") ==
         "t=1795608000,v1=" + hex(crypto::hmac_sha256("0123456789abcdef", "1795608000.{}")));
-  CHECK(workers::webhook_signature("k", at, "{}") != workers::webhook_signature("k", at, "{ }"));
-  CHECK(workers::webhook_signature("k", at, "{}") !=
-        workers::webhook_signature("k", at + std::chrono::seconds(1), "{}"));
+  CHECK(notify::webhook_signature("k", at, "{}") != notify::webhook_signature("k", at, "{ }"));
+  CHECK(notify::webhook_signature("k", at, "{}") !=
+        notify::webhook_signature("k", at + std::chrono::seconds(1), "{}"));
 }
 
 TEST_CASE("each customer has a key of its own, and none is the configured one") {
   const auto key = [](const std::string& customer) {
-    return std::string(workers::customer_webhook_key("0123456789abcdef", customer).reveal());
+    return std::string(notify::customer_webhook_key("0123456789abcdef", customer).reveal());
   };
   CHECK(key("acme") != key("other"));
   CHECK(key("acme") == key("acme"));
@@ -106,7 +106,7 @@ TEST_CASE("a body that is not plain ASCII goes as base64 in short lines") {
 }
 
 TEST_CASE("a digest as mail has cause, count and examples, and hostile text stays on its line") {
-  const auto text = workers::notification_text(
+  const auto text = notify::mail_text(
       R"json({"id":7,"kind":"digest","created_at":"2026-11-25T12:00:00Z","summary":"10000 failures: dns (validation)","count":10000,
           "causes":[{"class":"validation","code":"dns","count":10000,"need_a_person":0,"first_at":"a","last_at":"b",
           "examples":[{"request":1,"customer":"acme","names":["a.example"],"detail":"no such name\nFrom: forged"}]}],
@@ -117,7 +117,7 @@ TEST_CASE("a digest as mail has cause, count and examples, and hostile text stay
 }
 
 TEST_CASE("rows that only wait as mail") {
-  const auto text = workers::notification_text(
+  const auto text = notify::mail_text(
       R"({"id": 1, "kind": "waiting", "created_at": "x", "summary": "2 requests have been waiting", "count": 2,
           "causes": [{"class": "limited", "code": "rate_limit", "count": 2, "need_a_person": 0, "first_at": "a", "last_at": "b",
                       "examples": [{"request": 7, "customer": "acme", "names": ["a.example"], "detail": "used up"}]}]})");
@@ -127,12 +127,12 @@ TEST_CASE("rows that only wait as mail") {
 }
 
 TEST_CASE("alarms and late renewals as mail") {
-  const auto alarm = workers::notification_text(
+  const auto alarm = notify::mail_text(
       R"({"id":1,"kind":"alarm","summary":"alarm: the CA x is out","raised":[{"key":"ca:x","detail":"the CA x is out","raised_at":"t"}],
           "raised_count":1,"cleared":[],"cleared_count":0})");
   CHECK(has(alarm.body, "Raised: 1\n  since t: the CA x is out [ca:x]\n"));
   CHECK_FALSE(has(alarm.body, "Over:"));
-  const auto expiry = workers::notification_text(
+  const auto expiry = notify::mail_text(
       R"({"id":1,"kind":"expiry","summary":"s","certificates":[{"request":3,"customer":"acme","names":null,"not_after":"t",
           "days_left":2,"failures":4,"code":"dns","detail":"no such name"}]})");
   CHECK(has(expiry.body, "  t ends (request 3 of acme, names not read yet), 4 failures: no such name\n"));

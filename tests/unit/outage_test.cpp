@@ -1,8 +1,8 @@
-#include "issuance/outage.hpp"
+#include "cas/outage.hpp"
 
 #include <doctest/doctest.h>
 
-using csrq::issuance::Outage;
+using csrq::cas::Outage;
 using namespace std::chrono_literals;
 
 namespace {

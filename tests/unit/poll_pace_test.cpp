@@ -1,10 +1,10 @@
-#include "issuance/poll_pace.hpp"
+#include "cas/poll_pace.hpp"
 
 #include <doctest/doctest.h>
 
 using namespace std::chrono_literals;
 using namespace csrq;
-using namespace csrq::issuance;
+using namespace csrq::cas;
 
 TEST_CASE("poll pace: the first wait falls while first looks find the thing done") {
   PollPace pace;

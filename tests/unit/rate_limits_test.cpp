@@ -1,9 +1,9 @@
-#include "issuance/rate_limits.hpp"
+#include "cas/rate_limits.hpp"
 
 #include <doctest/doctest.h>
 
 using namespace csrq;
-using namespace csrq::issuance;
+using namespace csrq::cas;
 
 namespace {
 

@@ -1,9 +1,8 @@
-#include "issuance/registered_domain.hpp"
+#include "cas/registered_domain.hpp"
 
 #include <doctest/doctest.h>
 
-using namespace csrq;
-using namespace csrq::issuance;
+using namespace csrq::cas;
 
 TEST_CASE("registered domain: by the public suffix list") {
   CHECK(registered_domain("a.b.example.co.uk") == "example.co.uk");
@@ -16,11 +15,4 @@ TEST_CASE("registered domain: what has none stands for itself") {
   CHECK(registered_domain("co.uk") == "co.uk");
   CHECK(registered_domain("192.0.2.1") == "192.0.2.1");
   CHECK(registered_domain("2001:db8::1") == "2001:db8::1");
-}
-
-TEST_CASE(
-    "registered domain: an order's account is that of the first in order, whatever the order of its names") {
-  CHECK(account_domain({"www.z.example.org", "a.example.com"}) == "example.com");
-  CHECK(account_domain({"a.example.com", "www.z.example.org"}) == "example.com");
-  CHECK(account_domain({"192.0.2.1"}) == "192.0.2.1");
 }

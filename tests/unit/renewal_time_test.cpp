@@ -1,4 +1,4 @@
-#include "issuance/renewal_time.hpp"
+#include "renewals/renewal_time.hpp"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 
 using namespace std::chrono_literals;
 using namespace csrq;
-using namespace csrq::issuance;
+using namespace csrq::renewals;
 
 TEST_CASE("renewal time: a third of ninety days before the end, or up to 5 % of the lifetime earlier") {
   const Time start = parse_rfc3339("2026-01-01T00:00:00Z").value();

@@ -1,0 +1,31 @@
+#include "accounts/owner.hpp"
+
+#include <algorithm>
+
+#include "cas/registered_domain.hpp"
+
+namespace csrq::accounts {
+namespace {
+
+std::string first_registered_domain(const std::vector<std::string>& names) {
+  std::vector<std::string> domains;
+  for (const std::string& name : names) domains.push_back(cas::registered_domain(name));
+  return *std::ranges::min_element(domains);
+}
+
+}  // namespace
+
+std::string owner_name(AccountPolicy policy, const std::string& customer,
+                       const std::vector<std::string>& names) {
+  switch (policy) {
+    case AccountPolicy::shared:
+      return {};
+    case AccountPolicy::per_registered_domain:
+      return first_registered_domain(names);
+    case AccountPolicy::per_customer:
+      break;
+  }
+  return customer;
+}
+
+}  // namespace csrq::accounts
