@@ -92,8 +92,8 @@ IssuingEnvironment::IssuingEnvironment(const Config& config, std::stop_token sto
     : cas(config),
       database(open_database(database_options(config, stop))),
       coordination(std::make_unique<store::Database>(database_options(config, std::move(stop)))),
-      sealing_key(open_sealing_key_or_raise_alarm(*database, config)),
-      accounts(*database, sealing_key, config.accounts) {
+      keyring(open_sealing_key_or_raise_alarm(*database, config)),
+      accounts(*database, keyring, config.accounts) {
   if (config.cas.empty()) throw UsageError(config.file + ": `cas` names no CA");
   accounts.put_in_force(cas);
 }

@@ -44,7 +44,7 @@ struct IssuingEnvironment {
   cas::CaPool cas;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::Database> coordination;  ///< the issuer's, for what must not wait for steps
-  crypto::SealingKey sealing_key;
+  accounts::Keyring keyring;
   accounts::Accounts accounts;
 };
 

@@ -11,7 +11,6 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "config/accounts.hpp"
-#include "crypto/jws.hpp"
 #include "store/rate_limits.hpp"
 
 namespace csrq::accounts {
@@ -20,17 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_cached = 20'000;
-
-std::string described(const store::AccountOwner& owner) {
-  return (owner.owner.empty() ? "the shared account" : "the account of \"" + owner.owner + "\"") + " at " +
-         owner.directory;
-}
-
-/// Sealed keys open only for the account they were made for: a row moved to another account is refused.
-std::string sealing_context(const store::AccountOwner& owner) {
-  return "csrq account key\n" + owner.directory + "\n" + std::to_string(static_cast<int>(owner.policy)) +
-         "\n" + owner.owner;
-}
 
 /// How long nobody sends newAccount for an account that the CA refuses, the first time, the second, …
 constexpr std::array<Duration, 4> refusal_schedule{1min, 10min, 100min, 24h};
@@ -49,10 +37,14 @@ AccountRefused ended(const store::AccountOwner& owner, store::AccountId account,
            .retry_after = look_again}};
 }
 
+std::shared_ptr<const crypto::SigningKey> shared(crypto::PrivateKey key) {
+  return std::make_shared<const crypto::PrivateKey>(std::move(key));
+}
+
 /// What the CA says when it is asked by the key: valid, or not any more; nothing: it knows no such account.
-std::optional<AccountStatus> status_at(acme::Ca& ca, const crypto::PrivateKey& key) {
+std::optional<AccountStatus> status_at(acme::Ca& ca, std::shared_ptr<const crypto::SigningKey> key) {
   try {
-    const std::optional<acme::Account> found = acme::find_account(ca, key);
+    const std::optional<acme::Account> found = acme::find_account(ca, std::move(key));
     return found ? std::optional(found->status) : std::nullopt;
   } catch (const acme::Refusal& refusal) {
     if (refusal.failure().code != ErrorCode::account_deactivated) throw;
@@ -62,9 +54,8 @@ std::optional<AccountStatus> status_at(acme::Ca& ca, const crypto::PrivateKey& k
 
 }  // namespace
 
-Accounts::Accounts(store::Database& database, const crypto::SealingKey& sealing_key,
-                   const AccountsConfig& config)
-    : database_(database), sealing_key_(sealing_key), config_(config) {}
+Accounts::Accounts(store::Database& database, const Keyring& keyring, const AccountsConfig& config)
+    : database_(database), keyring_(keyring), config_(config) {}
 
 std::shared_ptr<Accounts::Entry> Accounts::entry(const store::AccountOwner& owner) {
   const Lock lock(mutex_);
@@ -136,7 +127,7 @@ void Accounts::look_up_again() {
     made = made_;
   }
   for (const Made& one : made)
-    store::find_or_create_account(database_, one.owner, sealed(one.key, one.owner));
+    store::find_or_create_account(database_, one.owner, keyring_.seal(one.key, one.owner));
 }
 
 std::shared_ptr<const OpenAccount> Accounts::load(cas::PooledCa& ca, const store::AccountOwner& owner) {
@@ -145,7 +136,7 @@ std::shared_ptr<const OpenAccount> Accounts::load(cas::PooledCa& ca, const store
 }
 
 store::StoredAccount Accounts::create(const store::AccountOwner& owner) {
-  return store::find_or_create_account(database_, owner, sealed(key_for(owner), owner));
+  return store::find_or_create_account(database_, owner, keyring_.seal(key_for(owner), owner));
 }
 
 /// The one that was made for it within the last hour, should the database have lost it.
@@ -159,29 +150,15 @@ crypto::PrivateKey Accounts::key_for(const store::AccountOwner& owner) {
   return made_.back().key;
 }
 
-store::SealedKey Accounts::sealed(const crypto::PrivateKey& key, const store::AccountOwner& owner) const {
-  return {.thumbprint = crypto::thumbprint(key),
-          .spki_sha256 = key.spki_sha256(),
-          .sealing_key_id = sealing_key_.id(),
-          .sealed = sealing_key_.seal(key.to_der().reveal(), sealing_context(owner))};
-}
-
 std::shared_ptr<const OpenAccount> Accounts::opened(cas::PooledCa& ca, const store::AccountOwner& owner,
                                                     const store::StoredAccount& stored) {
   if (stored.status == AccountStatus::deactivated || stored.status == AccountStatus::revoked)
     throw ended(owner, stored.id, described(owner) + " is " + std::string(to_string(stored.status)));
-  if (stored.key.sealing_key_id != sealing_key_.id())
-    fail(FailureClass::administrative, ErrorCode::sealed_key,
-         described(owner) + " was sealed with the key " + stored.key.sealing_key_id +
-             ", but accounts.sealing_key_file holds " + sealing_key_.id() +
-             ": give this worker the file that the other workers use");
-  const Secret der = sealing_key_.open(stored.key.sealed, sealing_context(owner));
-  OpenAccount account{
-      .id = stored.id,
-      .owner = owner,
-      .signer = {.key = crypto::PrivateKey::from_text(der.reveal()), .account_url = stored.url},
-      .thumbprint = stored.key.thumbprint,
-      .orders_url = stored.orders_url};
+  OpenAccount account{.id = stored.id,
+                      .owner = owner,
+                      .signer = {.key = shared(keyring_.open(stored.key, owner)), .account_url = stored.url},
+                      .thumbprint = stored.key.thumbprint,
+                      .orders_url = stored.orders_url};
   if (stored.status == AccountStatus::creating || stored.url.empty()) register_key(ca, account);
   return std::make_shared<const OpenAccount>(std::move(account));
 }
@@ -235,11 +212,11 @@ void Accounts::begin_registration(cas::PooledCa& ca, OpenAccount& account) {
 /// The kind of key may be what the CA refused: an account that was never made takes the one that is
 /// configured now.
 void Accounts::replace_refused_key(OpenAccount& account) {
-  if (!account.signer.account_url.empty() || account.signer.key.is_of(config_.key_type)) return;
+  if (!account.signer.account_url.empty() || account.signer.key->public_key().is_of(config_.key_type)) return;
   crypto::PrivateKey key = crypto::PrivateKey::generate(config_.key_type);
-  store::SealedKey stored = sealed(key, account.owner);
+  store::SealedKey stored = keyring_.seal(key, account.owner);
   if (!store::replace_refused_key(database_, account.id, account.thumbprint, stored)) return;
-  account.signer.key = std::move(key);
+  account.signer.key = shared(std::move(key));
   account.thumbprint = std::move(stored.thumbprint);
 }
 
@@ -249,7 +226,8 @@ void Accounts::registration_failed(const cas::PooledCa& ca, const OpenAccount& a
     store::registration_unanswered(database_, account.id);
     throw Error(std::move(failure));
   }
-  if (const std::string remedy = registration_remedy(error, ca, account.signer.key, config_.key_type);
+  if (const std::string remedy =
+          registration_remedy(error, ca, account.signer.key->public_key(), config_.key_type);
       !remedy.empty())
     failure.detail += ": " + remedy;
   failure.retry_after = store::registration_refused(database_, account.id, failure,

@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "accounts/keyring.hpp"
 #include "accounts/registration.hpp"
 #include "acme/ca.hpp"
 #include "base/mutex.hpp"
 #include "cas/ca_pool.hpp"
-#include "crypto/sealed_key.hpp"
 #include "store/accounts.hpp"
 
 namespace csrq {
@@ -38,7 +38,7 @@ struct OpenAccount {
 class Accounts {
  public:
   /// All three must outlive this.
-  Accounts(store::Database& database, const crypto::SealingKey& sealing_key, const AccountsConfig& config);
+  Accounts(store::Database& database, const Keyring& keyring, const AccountsConfig& config);
 
   /// Whose account an order for `names` uses.
   store::AccountOwner owner_of(const cas::PooledCa& ca, const std::string& customer,
@@ -80,7 +80,6 @@ class Accounts {
   std::shared_ptr<const OpenAccount> load(cas::PooledCa& ca, const store::AccountOwner& owner);
   store::StoredAccount create(const store::AccountOwner& owner);
   crypto::PrivateKey key_for(const store::AccountOwner& owner);
-  store::SealedKey sealed(const crypto::PrivateKey& key, const store::AccountOwner& owner) const;
   std::shared_ptr<const OpenAccount> opened(cas::PooledCa& ca, const store::AccountOwner& owner,
                                             const store::StoredAccount& stored);
   void register_key(cas::PooledCa& ca, OpenAccount& account);
@@ -90,7 +89,7 @@ class Accounts {
                                         const Error& error);
 
   store::Database& database_;
-  const crypto::SealingKey& sealing_key_;
+  const Keyring& keyring_;
   const AccountsConfig& config_;
   Mutex mutex_{};
   std::map<store::AccountOwner, std::shared_ptr<Entry>> entries_ CSRQ_GUARDED_BY(mutex_){};

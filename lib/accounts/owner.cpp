@@ -28,4 +28,9 @@ std::string owner_name(AccountPolicy policy, const std::string& customer,
   return customer;
 }
 
+std::string described(const store::AccountOwner& owner) {
+  return (owner.owner.empty() ? "the shared account" : "the account of \"" + owner.owner + "\"") + " at " +
+         owner.directory;
+}
+
 }  // namespace csrq::accounts

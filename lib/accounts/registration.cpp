@@ -29,7 +29,7 @@ std::string_view key_type_for(const std::vector<std::string>& algorithms) {
   return {};
 }
 
-std::string key_remedy(const std::vector<std::string>& algorithms, const crypto::PrivateKey& key,
+std::string key_remedy(const std::vector<std::string>& algorithms, const crypto::PublicKey& key,
                        crypto::KeyType key_type) {
   const std::string ours = "accounts.key_type is " + std::string(name_of(key_type)) + ", which signs with " +
                            std::string(key.jws_algorithm());
@@ -62,7 +62,7 @@ std::string registration_settings(const cas::PooledCa& ca, const AccountsConfig&
     settings += std::to_string(value.size()) + ":";
     settings += value;
   };
-  add(std::to_string(static_cast<int>(accounts.policy)));
+  add(policy_name(accounts.policy));
   add(name_of(accounts.key_type));
   add(ca.config.terms_of_service_agreed ? "agreed" : "");
   add(ca.binding ? ca.binding->kid : "");
@@ -72,7 +72,7 @@ std::string registration_settings(const cas::PooledCa& ca, const AccountsConfig&
   return hex(crypto::sha256(settings)).substr(0, 32);
 }
 
-std::string registration_remedy(const Error& refusal, const cas::PooledCa& ca, const crypto::PrivateKey& key,
+std::string registration_remedy(const Error& refusal, const cas::PooledCa& ca, const crypto::PublicKey& key,
                                 crypto::KeyType key_type) {
   const auto* answer = dynamic_cast<const acme::Refusal*>(&refusal);
   if (!answer) return {};  // csrq's own sentence, which says what helps

@@ -35,7 +35,7 @@ acme::NewAccount wanted_account(const cas::PooledCa& ca);
 std::string registration_settings(const cas::PooledCa& ca, const AccountsConfig& accounts);
 
 /// Which setting helps against this refusal of newAccount, which was sent for `key`: "check …".
-std::string registration_remedy(const Error& refusal, const cas::PooledCa& ca, const crypto::PrivateKey& key,
+std::string registration_remedy(const Error& refusal, const cas::PooledCa& ca, const crypto::PublicKey& key,
                                 crypto::KeyType key_type);
 
 }  // namespace csrq::accounts

@@ -36,7 +36,7 @@ void check_conditions(const Ca& ca, const Directory& directory, const NewAccount
                            "its configuration"});
 }
 
-std::string payload_of(const Directory& directory, const crypto::PrivateKey& key, const NewAccount& wanted) {
+std::string payload_of(const Directory& directory, const crypto::PublicKey& key, const NewAccount& wanted) {
   Json payload = Json::object();
   if (!wanted.contact.empty()) payload["contact"] = wanted.contact;
   if (wanted.terms_of_service_agreed) payload["termsOfServiceAgreed"] = true;
@@ -78,25 +78,27 @@ bool has_bound_already(const Refusal& refusal) {
 
 }  // namespace
 
-Account new_account(Ca& ca, const crypto::PrivateKey& key, const NewAccount& wanted) {
+Account new_account(Ca& ca, std::shared_ptr<const crypto::SigningKey> key, const NewAccount& wanted) {
   const std::shared_ptr<const Directory> directory = ca.directory();
   check_conditions(ca, *directory, wanted);
   try {
-    const http::Response response = ca.post({.key = key}, directory->new_account,
-                                            payload_of(*directory, key, wanted), RequestKind::new_account);
+    const http::Response response =
+        ca.post({.key = key}, directory->new_account, payload_of(*directory, key->public_key(), wanted),
+                RequestKind::new_account);
     return read_account(response, directory->new_account);
   } catch (const Refusal& refusal) {
     if (!has_bound_already(refusal)) throw;
-    if (std::optional<Account> known = find_account(ca, key)) return *std::move(known);
+    if (std::optional<Account> known = find_account(ca, std::move(key))) return *std::move(known);
     throw;
   }
 }
 
-std::optional<Account> find_account(Ca& ca, const crypto::PrivateKey& key) {
+std::optional<Account> find_account(Ca& ca, std::shared_ptr<const crypto::SigningKey> key) {
   const std::string url = ca.directory()->new_account;
   try {
     return read_account(
-        ca.post({.key = key}, url, R"({"onlyReturnExisting":true})", RequestKind::account_lookup), url);
+        ca.post({.key = std::move(key)}, url, R"({"onlyReturnExisting":true})", RequestKind::account_lookup),
+        url);
   } catch (const Error& error) {
     if (error.failure().code == problem_type::account_does_not_exist) return std::nullopt;
     throw;

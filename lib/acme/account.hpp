@@ -36,8 +36,8 @@ struct NewAccount {
 /// finds it by its key. Throws before anything is sent:
 /// - Error{administrative, "terms_not_agreed"}, naming the CA's terms, if they are not agreed to;
 /// - Error{administrative, "externalAccountRequired"} if the CA wants a binding and none is given.
-Account new_account(Ca& ca, const crypto::PrivateKey& key, const NewAccount& wanted);
+Account new_account(Ca& ca, std::shared_ptr<const crypto::SigningKey> key, const NewAccount& wanted);
 /// §7.3.1: onlyReturnExisting; nothing if the CA knows no account of this key.
-std::optional<Account> find_account(Ca& ca, const crypto::PrivateKey& key);
+std::optional<Account> find_account(Ca& ca, std::shared_ptr<const crypto::SigningKey> key);
 
 }  // namespace csrq::acme

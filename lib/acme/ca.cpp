@@ -218,7 +218,7 @@ http::Response Ca::State::send_signed(const Signer& signer, const std::string& u
   for (int retries = 0;; ++retries) {
     if (!nonce) nonce = fresh_nonce();
     request.body =
-        crypto::sign(signer.key, {.url = url, .nonce = *nonce, .kid = signer.account_url}, payload);
+        crypto::sign(*signer.key, {.url = url, .nonce = *nonce, .kid = signer.account_url}, payload);
     http::Response response = send_with(*nonce, request, asked);
     const std::string_view next = response.header("replay-nonce");
     const bool bad_nonce = response.status >= 400 && problem_of(response).is(problem_type::bad_nonce);

@@ -15,7 +15,7 @@ namespace csrq::acme {
 
 /// Who signs: the key, and the account URL once there is one.
 struct Signer {
-  crypto::PrivateKey key;
+  std::shared_ptr<const crypto::SigningKey> key{};  ///< never null
   std::string account_url{};  ///< empty: the JWS carries the public key (`jwk`), as newAccount wants
 };
 

@@ -79,6 +79,13 @@ OwnedKey public_key(X509_PUBKEY* encoded) {
   return OwnedKey(from_der<d2i_PUBKEY>(der).first);
 }
 
+std::string octets_of_number(const BIGNUM* number, int length) {
+  if (length == 0) length = BN_num_bytes(number);
+  std::string octets(static_cast<std::size_t>(length), '\0');
+  check(BN_bn2binpad(number, octets_of(octets), length) == length ? 1 : 0, "writing a number");
+  return octets;
+}
+
 std::string text_of(const ASN1_STRING* string) {
   return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
           static_cast<std::size_t>(ASN1_STRING_length(string))};

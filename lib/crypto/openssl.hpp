@@ -87,6 +87,9 @@ void* from_der_without_key(std::string_view der, const ASN1_ITEM* kind, bool& wh
 /// Null if it cannot be decoded; OpenSSL's errors say why.
 OwnedKey public_key(X509_PUBKEY* encoded);
 
+/// Big-endian, filled up with zeros to `length` octets; 0: as short as it goes.
+std::string octets_of_number(const BIGNUM* number, int length = 0);
+
 std::string text_of(const ASN1_STRING* string);
 /// Every common name, in the order of the subject, as UTF-8; one that has no UTF-8 form as its octets.
 std::vector<std::string> common_names_of(const X509_NAME* name);

@@ -28,7 +28,7 @@ TEST_CASE("a customer's account is made once, for all its rows, and found again 
   StubIssuing world;
   for (const char* name : {"a.example", "b.example", "c.example"}) world.submit({name});
   CHECK(world.run().issued == 3);
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   world.submit({"d.example"});
   CHECK(other.run().issued == 1);
   CHECK(world.stub.accounts().size() == 1);
@@ -39,7 +39,7 @@ TEST_CASE("a customer's account is made once, for all its rows, and found again 
 
 TEST_CASE("two workers that need the same new account at once make one") {
   StubIssuing world;
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   world.submit({"a.example"});
   Hold hold = world.stub.hold_next(Kind::new_account);
   RunningBatch first = world.start_run();
@@ -223,7 +223,7 @@ TEST_CASE("a worker with another sealing key uses no account, and says which key
   StubIssuing world;
   world.submit({"a.example"});
   world.run();
-  const crypto::SealingKey wrong_key(Secret(std::string(32, 'x')));
+  const accounts::Keyring wrong_key(crypto::SealingKey(Secret(std::string(32, 'x'))));
   TestWorker other(world.config, wrong_key);
   const auto id = world.submit({"b.example"});
   CHECK(other.run().failed == 1);

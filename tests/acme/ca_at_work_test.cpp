@@ -253,7 +253,7 @@ TEST_CASE("a row that is held back while an authorization is deactivated says so
   RunningBatch first([&] { return world.run(1); });
   hold.wait_until_reached();
   world.sql.run("UPDATE csrq.acme_authorization SET deactivation_at = now(), deactivation_tries = 1");
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   const auto id = world.submit({"a.example"});
   RunningBatch second([&] { return other.run(1); });
   CHECK(comes_about([&] { return world.row(id).code() == "on_hold"; }));

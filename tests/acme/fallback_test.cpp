@@ -153,7 +153,7 @@ TEST_CASE("an order that is open at the fallback is gone on with by the next wor
   world.make_due(id);
   Hold hold = world.second.hold_next(Kind::challenge);
   world.worker().work_until(hold);
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   world.make_due(id);
   CHECK(other.run().issued == 1);
   CHECK(world.issued_by(id) == "second");

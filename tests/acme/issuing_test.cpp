@@ -262,7 +262,7 @@ TEST_CASE("a revocation whose answer was lost is repeated, and revoked already i
   world.stub.fail_next(Kind::revoke, faults::lost_answer());
   Hold hold = world.stub.hold_next(Kind::revoke, HoldPoint::after);
   world.worker().work_until(hold);
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   CHECK(other.run().revoked == 1);
   CHECK(world.stub.accepted(Kind::revoke) == 1);
   CHECK(world.row(id).status == "cancelled");

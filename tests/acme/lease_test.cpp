@@ -56,7 +56,7 @@ TEST_CASE(
   for (const Kind held : {Kind::new_order, Kind::authorization, Kind::finalize, Kind::certificate}) {
     CAPTURE(to_string(held));
     StubIssuing world;
-    TestWorker other(world.config, world.sealing_key);
+    TestWorker other(world.config, world.keyring);
     const auto id = world.submit({"a.example"});
     Hold hold = world.stub.hold_next(held, HoldPoint::after);
     RunningBatch slow = world.start_run();
@@ -79,7 +79,7 @@ TEST_CASE(
 
 TEST_CASE("a worker that lost its lease after a failure at the CA leaves the row alone") {
   StubIssuing world;
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   const auto id = world.submit({"a.example"});
   world.stub.fail_next(Kind::certificate, faults::status(404));
   Hold hold = world.stub.hold_next(Kind::certificate);
@@ -126,7 +126,7 @@ TEST_CASE("two workers on one database never take the same row") {
   StubIssuing world;
   world.config.worker.in_flight = 10;  // neither can take all at once
   world.stub.change([](StubBehaviour& ca) { ca.looks_until_issued = 1; });
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   for (int i = 0; i < rows; ++i)
     world.submit({"n" + std::to_string(i) + ".example"}, "customer-" + std::to_string(i % 4));
   std::mutex mutex;
@@ -156,7 +156,7 @@ TEST_CASE("of one account no more orders are in flight at once than configured, 
   StubIssuing world;
   world.config.accounts.in_flight = 4;
   world.stub.change([](StubBehaviour& ca) { ca.looks_until_issued = 1; });
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   for (int i = 0; i < rows; ++i) world.submit({"n" + std::to_string(i) + ".example"});
   RunningBatch first([&] { return world.worker().run(rows); });
   RunningBatch second([&] { return other.run(rows); });

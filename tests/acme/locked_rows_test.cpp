@@ -33,7 +33,7 @@ struct Contested : StubIssuing {
   ~Contested() { stop(); }
 
   void start() {
-    for (auto& worker : workers_) worker = std::make_unique<Running>(config, sealing_key);
+    for (auto& worker : workers_) worker = std::make_unique<Running>(config, keyring);
   }
   void stop() {
     for (auto& worker : workers_)
@@ -79,8 +79,8 @@ struct Contested : StubIssuing {
 
  private:
   struct Running {
-    Running(const Config& config, const crypto::SealingKey& key)
-        : worker(config, key),
+    Running(const Config& config, const accounts::Keyring& keyring)
+        : worker(config, keyring),
           issuer(config, worker.database, worker.coordination, worker.cas, worker.accounts, {}) {}
     TestWorker worker;
     workers::Issuer issuer;

@@ -246,7 +246,7 @@ TEST_CASE(
   CHECK(has(alarms, R"("raised_count": 1)"));
 
   told.ca_config().terms_of_service_agreed = true;
-  TestWorker mended(told.config, told.sealing_key);
+  TestWorker mended(told.config, told.keyring);
   for (const auto id : rows) told.make_due(id);
   CHECK(mended.run().issued == 3);
   told.notifier().round();

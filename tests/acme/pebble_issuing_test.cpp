@@ -177,7 +177,7 @@ TEST_CASE("500 rows of 20 customers, two workers at once: every row is issued on
         {.customer = "customer-" + std::to_string(i % customers),
          .csr = csr_pem(CsrRecipe{.names = {"n" + std::to_string(i) + ".example"}, .fresh_key = true})});
   store::submit(world.database, submissions);
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   RunningBatch first([&] { return world.worker().run(rows); });
   RunningBatch second([&] { return other.run(rows); });
   const std::int64_t issued_by_first = first.wait().issued;

@@ -73,7 +73,7 @@ TEST_CASE("a refusal of newAccount stops newAccount, raises one alarm, and lets 
 
 TEST_CASE("of two workers one sends the newAccount that is refused") {
   StubIssuing world;
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   world.stub.fail_next(Kind::new_account, faults::problem(403, "unauthorized", "no"), 1000);
   submit_rows(world, 20);
   RunningBatch first = world.start_run();
@@ -134,14 +134,14 @@ TEST_CASE("a changed configuration lets the rows go on by themselves, an unchang
   world.stub.fail_next(Kind::new_account, faults::problem(400, "invalidContact", "no"));
   submit_rows(world, 3);
   world.run();
-  TestWorker same(world.config, world.sealing_key);
+  TestWorker same(world.config, world.keyring);
   same.accounts.put_in_force(same.cas);
   CHECK(same.run().claimed == 0);
   CHECK(world.stub.requests(Kind::new_account) == 1);
 
   Config config = world.config;
   config.cas.at("test").contact = {"mailto:other@example.net"};
-  TestWorker changed(config, world.sealing_key);
+  TestWorker changed(config, world.keyring);
   changed.accounts.put_in_force(changed.cas);
   CHECK(changed.run().issued == 3);
   CHECK(world.stub.accounts().at(0).contact == std::vector<std::string>{"mailto:other@example.net"});
@@ -154,7 +154,7 @@ TEST_CASE("a changed policy of accounts lets rows go on with another account") {
   world.run();
   Config config = world.config;
   config.accounts.policy = AccountPolicy::shared;
-  TestWorker changed(config, world.sealing_key);
+  TestWorker changed(config, world.keyring);
   changed.accounts.put_in_force(changed.cas);
   CHECK(changed.run().issued == 2);
 }
@@ -168,7 +168,7 @@ TEST_CASE("a CA at another directory lets rows go on there") {
   Config config = world.config;
   config.cas.at("test").directory = other.directory_url();
   config.cas.at("test").ca_file = other.ca_file();
-  TestWorker changed(config, world.sealing_key);
+  TestWorker changed(config, world.keyring);
   changed.accounts.put_in_force(changed.cas);
   CHECK(changed.run().issued == 2);
   CHECK(other.issued() == 2);
@@ -188,7 +188,7 @@ TEST_CASE("badSignatureAlgorithm names the CA's algorithms and accounts.key_type
 
   Config config = world.config;
   config.accounts.key_type = crypto::KeyType::rsa_2048;
-  TestWorker changed(config, world.sealing_key);
+  TestWorker changed(config, world.keyring);
   changed.accounts.put_in_force(changed.cas);
   CHECK(changed.run().issued == 1);
   CHECK(world.stub.accounts().size() == 1);
@@ -249,7 +249,7 @@ TEST_CASE("after the CA's 403 a MAC key that is base64 of base64 is told so") {
 
   Config config = world.config;
   config.cas.at("test").eab->hmac_key_file = secret_file(mac_key);
-  TestWorker changed(config, world.sealing_key);
+  TestWorker changed(config, world.keyring);
   changed.accounts.put_in_force(changed.cas);
   CHECK(changed.run().issued == 1);
 }

@@ -20,7 +20,7 @@ struct Renewing : StubIssuing {
   }
   workers::Tally run_with_another_worker() {
     make_due(id);
-    TestWorker other(config, sealing_key);
+    TestWorker other(config, keyring);
     return other.run();
   }
   /// Renewed, and nothing counted as a failure on the way.
@@ -48,7 +48,7 @@ TEST_CASE("replaces: a renewal says which certificate it replaces, a first order
 TEST_CASE("replaces: not for a CA without renewal information") {
   Renewing world;
   world.stub.change([](StubBehaviour& ca) { ca.offers_renewal_info = false; });
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   CHECK(other.run().issued == 1);
   CHECK(world.stub.orders().at(1).replaces.empty());
 }
@@ -56,7 +56,7 @@ TEST_CASE("replaces: not for a CA without renewal information") {
 TEST_CASE("replaces: not under another account than the one that got the certificate") {
   Renewing world;
   world.config.accounts.policy = AccountPolicy::shared;
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   CHECK(other.run().issued == 1);
   CHECK(world.stub.accounts().size() == 2);
   CHECK(world.stub.orders().at(1).replaces.empty());

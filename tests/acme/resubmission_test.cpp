@@ -58,7 +58,7 @@ TEST_CASE("a taken over order survives the end of the worker that took it over")
   Hold hold = world.stub.hold_next(Kind::order, HoldPoint::after);
   world.worker().work_until(hold);
   world.make_due(id);
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   CHECK(other.run().issued == 1);
   CHECK(world.stub.orders().size() == 1);
   CHECK(world.stub.issued() == 1);

@@ -26,7 +26,7 @@ void stop_at(StubIssuing& world, Kind kind, const Fault& fault) {
 workers::Tally run_again(StubIssuing& world, store::RequestId id, bool other_worker) {
   world.make_due(id);
   if (!other_worker) return world.run();
-  TestWorker other(world.config, world.sealing_key);
+  TestWorker other(world.config, world.keyring);
   return other.run();
 }
 

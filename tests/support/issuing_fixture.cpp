@@ -72,12 +72,12 @@ embedded::PebbleOptions with_folder(embedded::PebbleOptions options) {
 
 }  // namespace
 
-TestWorker::TestWorker(const Config& worker_config, const crypto::SealingKey& sealing_key)
+TestWorker::TestWorker(const Config& worker_config, const accounts::Keyring& keyring)
     : config(worker_config),
       database({.url = config.database.url}),
       coordination({.url = config.database.url}),
       cas(config),
-      accounts(database, sealing_key, config.accounts) {
+      accounts(database, keyring, config.accounts) {
   for (const auto& [name, ca] : config.cas) teach_haste(cas.find(name));
 }
 
@@ -119,7 +119,7 @@ workers::Tally RunningBatch::wait() {
 Issuing::Issuing(const std::string& directory_url, const std::string& ca_file)
     : config_(std::make_unique<Config>(config_for(test, directory_url, ca_file))),
       config(*config_),
-      sealing_key(Secret(std::string(32, 'k'))) {
+      keyring(crypto::SealingKey(Secret(std::string(32, 'k')))) {
   config.database.url = url_of_worker(test, sql);
 }
 
@@ -130,7 +130,7 @@ CaConfig& Issuing::ca_config() {
 }
 
 TestWorker& Issuing::worker() {
-  if (!worker_) worker_.emplace(config, sealing_key);
+  if (!worker_) worker_.emplace(config, keyring);
   return *worker_;
 }
 

@@ -32,7 +32,7 @@ namespace csrq::test {
 /// All that one worker process has.
 class TestWorker {
  public:
-  TestWorker(const Config& config, const crypto::SealingKey& sealing_key);
+  TestWorker(const Config& config, const accounts::Keyring& keyring);
 
   /// One batch, as `csrq run --limit` does it.
   workers::Tally run(std::int64_t limit = 10'000, workers::IssuerObserver observer = {});
@@ -85,7 +85,7 @@ class Issuing {
 
  public:
   Config& config;  ///< to be changed before the first worker is made (config/config.hpp)
-  crypto::SealingKey sealing_key;
+  accounts::Keyring keyring;
   Sql sql{test.url()};
   store::Database database{{.url = test.url()}};  ///< of the owner: may do what a worker may not
 

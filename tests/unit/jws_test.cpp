@@ -29,7 +29,7 @@ PrivateKey key_of_rfc_7515() {
 bool verifies(const PrivateKey& key, const EVP_MD* digest, std::string_view input,
               const std::string& signature) {
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  REQUIRE(EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key.handle()) == 1);
+  REQUIRE(EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key.public_key().handle()) == 1);
   return EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()),
                           signature.size(), reinterpret_cast<const unsigned char*>(input.data()),
                           input.size()) == 1;
@@ -72,13 +72,13 @@ Signed read(const std::string& text) {
 
 TEST_CASE("the JWK of RFC 7515 appendix A.3 is made from its key, members in the order of RFC 7638") {
   CHECK(
-      crypto::jwk(key_of_rfc_7515()) ==
+      crypto::jwk(key_of_rfc_7515().public_key()) ==
       R"({"crv":"P-256","kty":"EC","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"})");
 }
 
 TEST_CASE("a thumbprint is the SHA-256 of the JWK") {
   // printf '%s' JWK | openssl dgst -sha256 -binary | basenc --base64url
-  CHECK(crypto::thumbprint(key_of_rfc_7515()) == "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U");
+  CHECK(crypto::thumbprint(key_of_rfc_7515().public_key()) == "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U");
 }
 
 TEST_CASE(
@@ -88,7 +88,7 @@ TEST_CASE(
   const Signed made =
       read(crypto::sign(key, {.url = "https://ca.example/acct", .nonce = "n-1", .kid = {}}, R"({"a":1})"));
   CHECK(made.header == json{{"alg", "ES256"},
-                            {"jwk", json::parse(crypto::jwk(key))},
+                            {"jwk", json::parse(crypto::jwk(key.public_key()))},
                             {"nonce", "n-1"},
                             {"url", "https://ca.example/acct"}});
   CHECK(made.payload == R"({"a":1})");
@@ -103,6 +103,28 @@ TEST_CASE("a request of an account carries kid instead of jwk, and POST-as-GET a
   CHECK(made.header.at("kid") == "https://ca.example/acct/1");
   CHECK_FALSE(made.header.contains("jwk"));
   CHECK(made.payload.empty());
+}
+
+TEST_CASE("the inner JWS of a key change carries the new key's jwk and no nonce") {
+  const PrivateKey key = key_of_rfc_7515();
+  const Signed made = read(crypto::sign(key, {.url = "https://ca.example/key-change"}, "{}"));
+  CHECK(made.header == json{{"alg", "ES256"},
+                            {"jwk", json::parse(crypto::jwk(key.public_key()))},
+                            {"url", "https://ca.example/key-change"}});
+}
+
+TEST_CASE("a key that is not in memory signs by its own means, over header and payload") {
+  class TokenKey final : public crypto::SigningKey {
+   public:
+    const crypto::PublicKey& public_key() const override { return known_.public_key(); }
+    std::string sign(std::string_view text) const override { return "signed: " + std::string(text); }
+
+   private:
+    PrivateKey known_{PrivateKey::generate(KeyType::ec_p384)};
+  };
+  const Signed made = read(crypto::sign(TokenKey(), {.url = "https://ca.example", .nonce = "n"}, "x"));
+  CHECK(made.header.at("alg") == "ES384");
+  CHECK(made.signature == "signed: " + made.input);
 }
 
 TEST_CASE("P-384 signs ES384 with halves of 48 octets") {

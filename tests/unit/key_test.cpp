@@ -15,15 +15,15 @@ TEST_CASE("a key written as PKCS#8 is read back as the same key, from DER and fr
   for (const KeyType type : {KeyType::ec_p256, KeyType::ec_p384, KeyType::rsa_2048}) {
     const PrivateKey key = PrivateKey::generate(type);
     const Secret der = key.to_der();
-    CHECK(PrivateKey::from_text(der.reveal()).spki_sha256() == key.spki_sha256());
-    CHECK(PrivateKey::from_text(crypto::pem_of("PRIVATE KEY", der.reveal())).spki_sha256() ==
-          key.spki_sha256());
+    CHECK(PrivateKey::from_text(der.reveal()).public_key().spki_sha256() == key.public_key().spki_sha256());
+    CHECK(PrivateKey::from_text(crypto::pem_of("PRIVATE KEY", der.reveal())).public_key().spki_sha256() ==
+          key.public_key().spki_sha256());
   }
 }
 
 TEST_CASE("two generated keys differ") {
-  CHECK(PrivateKey::generate(KeyType::ec_p256).spki_sha256() !=
-        PrivateKey::generate(KeyType::ec_p256).spki_sha256());
+  CHECK(PrivateKey::generate(KeyType::ec_p256).public_key().spki_sha256() !=
+        PrivateKey::generate(KeyType::ec_p256).public_key().spki_sha256());
 }
 
 TEST_CASE("what is no usable account key is refused without a word of its text") {
