@@ -1,20 +1,22 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <optional>
-#include <string_view>
-#include <thread>
-#include <vector>
 
+#include "accounts/accounts.hpp"
 #include "base/mutex.hpp"
 #include "issuance/progress.hpp"
 #include "issuance/world.hpp"
+#include "workers/claim_pace.hpp"
 #include "workers/lease_book.hpp"
+#include "workers/step_pool.hpp"
 #include "workers/task_queue.hpp"
+#include "workers/timetable.hpp"
 
 namespace csrq {
 struct Config;
@@ -47,8 +49,8 @@ struct IssuerObserver {
   std::function<void(const Tally&)> tick{};  ///< several times a second
 };
 
-/// The long-running loop: claims due rows, takes them through their steps on a bounded pool of threads, keeps
-/// their leases alive.
+/// The long-running loop: claims due rows (ClaimPace), has them taken through their steps (StepPool), keeps
+/// their leases alive, and does what else a worker does again and again (Timetable).
 class Issuer {
  public:
   /// All must outlive this. `database`: for the steps; `coordination`: for heartbeats, claims and chores, so
@@ -68,47 +70,31 @@ class Issuer {
   Tally tally() const;
 
  private:
-  using Clock = TaskQueue::Clock;
+  using Clock = std::chrono::steady_clock;
 
-  /// What is done again and again by the coordinating thread. One that fails keeps no other back.
-  struct Chore {
-    std::string_view name;
-    Duration interval;
-    void (Issuer::*run)();
-    bool is_for_leases;  ///< needless while there are none
-    Clock::time_point next{};
-  };
-
+  Timetable timetable();
+  StepEvents step_events();
   void serve();
   void coordinate();
-  void keep_house();
-  void do_chore(Chore& chore);
-  void claim_more();
-  std::size_t working() const;
-  bool wants_more() const;
-  int most_per_customer() const;
-  bool may_be_full(std::size_t held) const;
-  bool batch_is_done() const;
-  std::uint64_t connections() const;
+  void beat_if_due();
   void beat();
   void register_again();
+  void claim_more();
+  std::size_t working() const;
+  int most_per_customer() const;
+  bool is_a_share(std::size_t leases) const;
+  bool batch_is_done() const;
+  std::uint64_t connections() const;
   void hear_of_retries();
   void hear_of_unlocked();
-  void rescue();
-  void follow_suspensions();
-  void carry_out_wishes();
   void renew_due();
   void tell_of_changes();
-  void tick();
-  bool is_changed() const;
-  bool another_was_at_it(bool got_nothing);
+  bool has_work() const;
   void wait_for_news();
-  void close();
-  void step_tasks();
-  void step(std::unique_ptr<issuance::Task> task);
-  void drop(const issuance::Task& task);
+  void tell_news();
+  void close(StepPool& pool);
   void finish(const issuance::Task& task, const issuance::Progress& progress);
-  void wait_for_lock(std::unique_ptr<issuance::Task> task);
+  void give_up(std::exception_ptr reason);
   void database_is_away(const Unreachable& reason);
 
   const Config& config_;
@@ -129,20 +115,17 @@ class Issuer {
   std::atomic<bool> stopping_{false};
 
   // Only the coordinating thread:
-  Clock::time_point next_claim_{};
-  std::vector<Chore> chores_;
+  ClaimPace pace_;
+  Timetable timetable_;
+  Clock::time_point next_beat_{};
   int live_workers_{1};
   std::uint64_t connections_{0};  ///< to the database, when the last heartbeat was sent
-  bool nothing_due_{false};       ///< the last claim got less than it asked for
-  int claims_in_vain_{};          ///< of a batch, in a row, while something was due
   bool database_away_{false};
 
   mutable Mutex mutex_{};
   std::condition_variable_any news_{};
   Tally tally_ CSRQ_GUARDED_BY(mutex_){};
-  int stepping_ CSRQ_GUARDED_BY(mutex_){0};             ///< threads that are in a step
-  bool closing_ CSRQ_GUARDED_BY(mutex_){false};         ///< the coordinating thread waits for the last step
-  bool news_came_ CSRQ_GUARDED_BY(mutex_){false};       ///< a row was finished since that thread last looked
+  bool news_came_ CSRQ_GUARDED_BY(mutex_){false};       ///< since the coordinating thread last looked
   bool changed_ CSRQ_GUARDED_BY(mutex_){false};         ///< rows have changed since the last NOTIFY
   std::exception_ptr fatal_ CSRQ_GUARDED_BY(mutex_){};  ///< why work() or run() cannot go on
 };

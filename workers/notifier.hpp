@@ -44,7 +44,7 @@ class Notifier {
   store::Database database_;
   const cas::CaPool& cas_;
   NotifierPace pace_;
-  Channels channels_;
+  notify::Channels channels_;
   Rounds rounds_{};
 };
 

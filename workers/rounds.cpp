@@ -7,19 +7,23 @@
 
 namespace csrq::workers {
 
-void do_each(const std::vector<Chore>& chores) {
-  for (const Chore& chore : chores) {
-    try {
-      chore.run();
-    } catch (const TryAgain& error) {
-      log::warning("the database refuses a chore for now; tried again",
-                   {{"chore", chore.name}, {"error", error.what()}});
-    } catch (const Unreachable&) {
-      throw;
-    } catch (const std::exception& error) {
-      log::error("a chore could not be done; tried again", {{"chore", chore.name}, {"error", error.what()}});
-    }
+bool do_chore(const Chore& chore) {
+  try {
+    chore.run();
+  } catch (const TryAgain& error) {
+    log::warning("the database refuses a chore for now; tried again",
+                 {{"chore", chore.name}, {"error", error.what()}});
+    return false;
+  } catch (const Unreachable&) {
+    throw;
+  } catch (const std::exception& error) {
+    log::error("a chore could not be done; tried again", {{"chore", chore.name}, {"error", error.what()}});
   }
+  return true;
+}
+
+void do_each(const std::vector<Chore>& chores) {
+  for (const Chore& chore : chores) do_chore(chore);
 }
 
 Rounds::~Rounds() {

@@ -12,12 +12,15 @@
 
 namespace csrq::workers {
 
-/// Does the parts of a round one after the other. A part that fails is logged by its name, and keeps no other
-/// back. Throws Unreachable if the database or a CA is away.
+/// A part of what a worker does again and again.
 struct Chore {
   std::string_view name;
   std::function<void()> run;
 };
+/// A chore that fails is logged by its name. False: the database refuses it for now. Throws Unreachable if
+/// the database or a CA is away.
+bool do_chore(const Chore& chore);
+/// One after the other; one that fails keeps no other back.
 void do_each(const std::vector<Chore>& chores);
 
 /// A chore done again and again on a thread of its own. To be the last member of whoever does it: its
