@@ -4,46 +4,14 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstddef>
 #include <filesystem>
-#include <numeric>
 
-#include "base/error.hpp"
 #include "base/identifier.hpp"
+#include "config/nearest.hpp"
 
 namespace csrq {
 namespace {
-
-/// Levenshtein distance.
-std::size_t edit_distance(std::string_view from, std::string_view to) {
-  std::vector<std::size_t> row(to.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= from.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= to.size(); ++j) {
-      const std::size_t replaced = diagonal + (from[i - 1] == to[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row.back();
-}
-
-/// The name that `text` was probably meant to be; empty if it is not like any.
-template <class Names>
-std::string_view nearest(std::string_view text, const Names& names) {
-  std::string_view best;
-  std::size_t least = std::max<std::size_t>(2, text.size() / 3) + 1;
-  for (const std::string_view name : names) {
-    const std::size_t distance = edit_distance(to_lower_ascii(text), name);
-    if (distance >= least || distance >= name.size()) continue;
-    least = distance;
-    best = name;
-  }
-  return best;
-}
 
 using Choices = std::span<const std::string_view>;
 
@@ -94,34 +62,6 @@ bool is_listen_address(std::string_view text) {
 }
 
 }  // namespace
-
-void Mistakes::add(const YAML::Mark& mark, std::string sentence) {
-  mistakes_.push_back({.line = mark.is_null() ? 1 : mark.line + 1, .sentence = std::move(sentence)});
-}
-
-void Mistakes::throw_if_any() {
-  if (mistakes_.empty()) return;
-  std::stable_sort(mistakes_.begin(), mistakes_.end(),
-                   [](const auto& a, const auto& b) { return a.line < b.line; });
-  std::string text;
-  for (const Mistake& mistake : mistakes_)
-    text += fmt::format("{}{}:{}: {}", text.empty() ? "" : "\n", file_, mistake.line, mistake.sentence);
-  throw UsageError(text);
-}
-
-YAML::Node load_yaml(const std::string& text, const std::string& file) {
-  Mistakes mistakes(file);
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() < 2) return documents.empty() ? YAML::Node() : documents.front();
-    mistakes.add(documents[1].Mark(), "a second document begins here; a configuration is one YAML document");
-  } catch (const YAML::Exception& error) {
-    mistakes.add(error.mark,
-                 fmt::format("this is not valid YAML: {} (column {})", error.msg, error.mark.column + 1));
-  }
-  mistakes.throw_if_any();
-  return {};
-}
 
 Section::Section(const YAML::Node& node, const YAML::Mark& mark, std::string path, Mistakes& mistakes)
     : mark_(mark), path_(std::move(path)), mistakes_(&mistakes) {
@@ -343,7 +283,7 @@ std::vector<std::string> Section::names() const {
 
 std::string Section::unknown_key(std::string_view key) const {
   if (known_.empty()) return fmt::format("unknown key `{}`; `{}` has no keys", key, path_);
-  const std::string_view meant = nearest(key, known_);
+  const std::string_view meant = nearest(key, std::vector<std::string_view>(known_.begin(), known_.end()));
   if (!meant.empty()) return fmt::format("unknown key `{}`; did you mean `{}`?", key, meant);
   return fmt::format("unknown key `{}`; known here: {}", key, fmt::join(known_, ", "));
 }
