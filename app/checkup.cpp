@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <sstream>
 
 #include "app/output.hpp"
+#include "base/printable.hpp"
 
 namespace csrq::app {
 namespace {
@@ -37,7 +39,8 @@ void Checkup::guard(const std::string& subject, const std::function<void()>& che
   try {
     check();
   } catch (const UsageError& error) {
-    fail(subject, error.what(), {});
+    std::istringstream lines(error.what());
+    for (std::string line; std::getline(lines, line);) fail(subject, line, {});
   } catch (const Unreachable& error) {
     fail(subject, error.what(), {}, Exit::unreachable);
   } catch (const Error& error) {
@@ -45,7 +48,10 @@ void Checkup::guard(const std::string& subject, const std::function<void()>& che
   }
 }
 
+/// Found and remedy may be in words of a CA.
 void Checkup::add(Finding finding) {
+  finding.found = printable(finding.found);
+  finding.remedy = printable(finding.remedy);
   if (!as_json_) {
     char start[64];
     std::snprintf(start, sizeof start, "%-5s %-*s ", finding.level, subject_width, finding.subject.c_str());

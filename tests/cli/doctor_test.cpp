@@ -103,6 +103,16 @@ TEST_CASE("doctor: what the CA asks for and the configuration lacks is a failure
     CHECK_MESSAGE(says(outcome.output, part), outcome.output);
 }
 
+TEST_CASE("doctor: what a CA calls its profiles and itself moves no cursor") {
+  const TlsServer ca(
+      directory(R"({"profiles":{"a\u001b[2Jb\nok c":"x"},"caaIdentities":["ca\u001b]0;x\u0007.example"]})"),
+      "application/json");
+  const Installation installation(ca.url());
+  const std::string output = installation({"doctor"}).output;
+  CHECK_MESSAGE(says(output, "offers the profiles a?[2Jb?ok c"), output);
+  CHECK(says(output, "ca?]0;x?.example"));
+}
+
 TEST_CASE(
     "doctor: an EAB key that cannot be read is a failure with its file and remedy, whatever the CA does") {
   const Installation installation;
