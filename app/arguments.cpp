@@ -1,6 +1,9 @@
 #include "app/arguments.hpp"
 
 #include <charconv>
+#include <sstream>
+
+#include <boost/program_options.hpp>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -18,38 +21,62 @@ std::optional<std::int64_t> parse_positive(const std::string& text) {
   return value;
 }
 
+template <class Options>
+po::options_description described(const std::string& caption, const Options& options) {
+  po::options_description all(caption);
+  for (const auto& option : options)
+    all.add_options()(option.name.c_str(),
+                      option.placeholder.empty()
+                          ? static_cast<po::value_semantic*>(new po::untyped_value(true))
+                          : po::value<std::string>()->value_name(option.placeholder),
+                      option.description.c_str());
+  return all;
+}
+
 }  // namespace
 
 OptionsDescription& OptionsDescription::flag(const char* name, const char* description) {
-  options.add_options()(name, description);
+  options_.push_back({name, {}, description});
   return *this;
 }
 
 OptionsDescription& OptionsDescription::text(const char* name, const char* placeholder,
                                              const char* description) {
-  options.add_options()(name, po::value<std::string>()->value_name(placeholder), description);
+  options_.push_back({name, placeholder, description});
   return *this;
 }
 
+std::string OptionsDescription::help() const {
+  std::ostringstream help;
+  help << described(caption_, options_);
+  return help.str();
+}
+
 Arguments::Arguments(const std::vector<std::string>& words, const OptionsDescription& description) {
-  po::options_description all;
-  all.add(description.options);
+  po::options_description all = described({}, description.options_);
   all.add_options()("arguments", po::value<std::vector<std::string>>());
   po::positional_options_description rest;
   rest.add("arguments", -1);
   namespace style = po::command_line_style;
   constexpr int without_guessing = style::unix_style & ~style::allow_guessing;
+  po::variables_map given;
   try {
     po::store(po::command_line_parser(words).options(all).positional(rest).style(without_guessing).run(),
-              values_);
+              given);
   } catch (const po::error& error) {
     throw UsageError(error.what());
   }
-  if (has("arguments")) positional_ = values_["arguments"].as<std::vector<std::string>>();
+  for (const auto& [name, value] : given) {
+    if (name == "arguments")
+      positional_ = value.as<std::vector<std::string>>();
+    else
+      values_[name] = value.empty() ? "" : value.as<std::string>();
+  }
 }
 
 std::string Arguments::text(const std::string& name, const std::string& otherwise) const {
-  return has(name) ? values_[name].as<std::string>() : otherwise;
+  const auto found = values_.find(name);
+  return found == values_.end() ? otherwise : found->second;
 }
 
 std::optional<std::int64_t> Arguments::number(const std::string& name) const {

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
-
-#include <boost/program_options.hpp>
 
 #include "base/time.hpp"
 #include "store/ids.hpp"
@@ -19,12 +19,23 @@ namespace csrq::app {
 /// The options of one subcommand; those without a name on the command line go into "arguments".
 class OptionsDescription {
  public:
-  explicit OptionsDescription(const std::string& caption) : options(caption) {}
+  explicit OptionsDescription(std::string caption) : caption_(std::move(caption)) {}
 
   OptionsDescription& flag(const char* name, const char* description);
   OptionsDescription& text(const char* name, const char* placeholder, const char* description);
 
-  boost::program_options::options_description options;
+  /// For people: a line or more for each.
+  std::string help() const;
+
+ private:
+  friend class Arguments;
+  struct Option {
+    std::string name;         ///< "help,h"
+    std::string placeholder;  ///< empty: a flag
+    std::string description;
+  };
+  std::string caption_;
+  std::vector<Option> options_{};
 };
 
 /// What was given on the command line. Throws UsageError for anything that does not fit.
@@ -32,7 +43,7 @@ class Arguments {
  public:
   Arguments(const std::vector<std::string>& words, const OptionsDescription& description);
 
-  bool has(const std::string& name) const { return values_.count(name) > 0; }
+  bool has(const std::string& name) const { return values_.contains(name); }
   std::string text(const std::string& name, const std::string& otherwise = {}) const;
   std::optional<std::int64_t> number(const std::string& name) const;
   std::optional<Duration> duration(const std::string& name) const;
@@ -49,7 +60,7 @@ class Arguments {
   Config config() const;
 
  private:
-  boost::program_options::variables_map values_{};
+  std::map<std::string, std::string> values_{};  ///< a flag's is empty
   std::vector<std::string> positional_{};
 };
 

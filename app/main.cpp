@@ -80,7 +80,7 @@ Exit run_command(const Command& command, const std::vector<std::string>& words) 
   if (arguments.has("help")) {
     std::cout << "Usage: csrq " << command.name << " " << command.synopsis << "\n"
               << command.help << "\n"
-              << description.options;
+              << description.help();
     return Exit::done;
   }
   return command.run(arguments);
