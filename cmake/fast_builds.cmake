@@ -1,10 +1,11 @@
-# No object and no debug information depends on where the tree lies, so that ccache serves every clone and worktree from one
-# cache. Debuggers started at the root of the tree find the sources.
+# No object and no debug information depends on where the tree lies, so that ccache serves every clone and worktree
+# from one cache. Debuggers started at the root of the tree find the sources.
 add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  # ccache serves what uses a precompiled header only where it may pass over the macros in it and the time that it was made.
+  # ccache serves what uses a precompiled header only where it may pass over the macros in it, and over the time that
+  # it was made.
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}"
       CCACHE_SLOPPINESS=pch_defines,time_macros "${CCACHE}")
 endif()

@@ -1,8 +1,8 @@
-# What most source files include, compiled once for the product and once for the tests. A file still includes all that it uses: the
-# preset `clang` builds without.
+# What most source files include, compiled once for the product and once for the tests. A file still includes all that
+# it uses: the preset `clang` builds without.
 set(CSRQ_PRECOMPILED
-  <algorithm> <atomic> <chrono> <filesystem> <fstream> <functional> <iostream> <map> <memory> <mutex> <optional> <set> <string>
-  <string_view> <thread> <vector> <nlohmann/json.hpp>)
+  <algorithm> <atomic> <chrono> <filesystem> <fstream> <functional> <iostream> <map> <memory> <mutex> <optional> <set>
+  <string> <string_view> <thread> <vector>)
 
 # csrq_precompile(NAME HEADERS...): a target that csrq_use_precompiled() takes from. Its compile options must be theirs.
 function(csrq_precompile name)
