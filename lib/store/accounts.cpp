@@ -11,24 +11,25 @@ namespace csrq::store {
 namespace {
 
 constexpr auto account_sql = R"sql(
-    SELECT id, status, url, orders_url, thumbprint, sealing_key_id, encode(sealed, 'base64')
+    SELECT id, status, url, orders_url, thumbprint, sealing_key_id, encode(sealed, 'base64') AS sealed
       FROM csrq.account_for($1, $2, $3, $4, $5, decode($6, 'base64'), $7, decode($8, 'base64'))
 )sql";
 
 std::optional<StoredAccount> account_in(const pqxx::result& rows) {
   if (rows.empty()) return std::nullopt;
   const pqxx::row row = rows[0];
-  const auto status = parse<AccountStatus>(text(row[1]));
+  const auto status = parse<AccountStatus>(text(row["status"]));
   if (!status)
-    throw std::runtime_error("csrq.acme_account has a status that this csrq does not know: " + text(row[1]));
-  return StoredAccount{.id = AccountId{row[0].as<std::int64_t>()},
+    throw std::runtime_error("csrq.acme_account has a status that this csrq does not know: " +
+                             text(row["status"]));
+  return StoredAccount{.id = AccountId{row["id"].as<std::int64_t>()},
                        .status = *status,
-                       .url = text(row[2]),
-                       .orders_url = text(row[3]),
-                       .key = {.thumbprint = text(row[4]),
+                       .url = text(row["url"]),
+                       .orders_url = text(row["orders_url"]),
+                       .key = {.thumbprint = text(row["thumbprint"]),
                                .spki_sha256 = {},
-                               .sealing_key_id = text(row[5]),
-                               .sealed = octets(row[6])}};
+                               .sealing_key_id = text(row["sealing_key_id"]),
+                               .sealed = octets(row["sealed"])}};
 }
 
 constexpr auto replace_refused_key_sql = R"sql(
@@ -36,17 +37,18 @@ constexpr auto replace_refused_key_sql = R"sql(
 )sql";
 
 constexpr auto begin_registration_sql = R"sql(
-    SELECT (wait_seconds * 1000000)::bigint, error ->> 'code', error ->> 'detail', (error - 'request')::text
+    SELECT (wait_seconds * 1000000)::bigint AS wait, error ->> 'code' AS code,
+           error ->> 'detail' AS detail, (error - 'request')::text AS document
       FROM csrq.begin_registration($1, $2)
 )sql";
 
 /// As a row has it for which nothing was sent.
 std::optional<Failure> refusal_in(const pqxx::row& row) {
-  if (row[1].is_null()) return std::nullopt;
+  if (row["code"].is_null()) return std::nullopt;
   return Failure{.failure_class = FailureClass::administrative,
-                 .code = text(row[1]),
-                 .detail = text(row[2]),
-                 .problem = text(row[3])};
+                 .code = text(row["code"]),
+                 .detail = text(row["detail"]),
+                 .problem = text(row["document"])};
 }
 
 }  // namespace
@@ -81,8 +83,8 @@ std::optional<RegistrationWait> begin_registration(Database& database, AccountId
   database.run([&](pqxx::transaction_base& transaction) {
     wait.reset();
     const auto row = execute(transaction, begin_registration_sql, {account, settings})[0];
-    if (!row[0].is_null())
-      wait = RegistrationWait{.wait = Duration(row[0].as<std::int64_t>()), .refusal = refusal_in(row)};
+    if (!row["wait"].is_null())
+      wait = RegistrationWait{.wait = Duration(row["wait"].as<std::int64_t>()), .refusal = refusal_in(row)};
   });
   return wait;
 }
@@ -97,8 +99,8 @@ Duration registration_refused(Database& database, AccountId account, const Failu
                               const std::vector<Duration>& schedule) {
   Duration wait{};
   database.run([&](pqxx::transaction_base& transaction) {
-    wait = Duration(execute(transaction, "SELECT (csrq.registration_refused($1, $2, $3) * 1000000)::bigint",
-                            {account, error_json(refusal), schedule})[0][0]
+    wait = Duration(one_value(transaction, "SELECT (csrq.registration_refused($1, $2, $3) * 1000000)::bigint",
+                              {account, error_json(refusal), schedule})
                         .as<std::int64_t>());
   });
   return wait;
@@ -108,7 +110,7 @@ std::int64_t settings_in_force(Database& database, const std::string& ca, const 
                                const std::string& settings) {
   std::int64_t woken = 0;
   database.run([&](pqxx::transaction_base& transaction) {
-    woken = execute(transaction, "SELECT csrq.settings_in_force($1, $2, $3)", {ca, directory, settings})[0][0]
+    woken = one_value(transaction, "SELECT csrq.settings_in_force($1, $2, $3)", {ca, directory, settings})
                 .as<std::int64_t>();
   });
   return woken;
@@ -118,9 +120,9 @@ bool replace_refused_key(Database& database, AccountId account, const std::strin
                          const SealedKey& key) {
   bool is_replaced = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    is_replaced = execute(transaction, replace_refused_key_sql,
-                          {account, former_thumbprint, key.thumbprint, octets(key.spki_sha256),
-                           key.sealing_key_id, octets(key.sealed)})[0][0]
+    is_replaced = one_value(transaction, replace_refused_key_sql,
+                            {account, former_thumbprint, key.thumbprint, octets(key.spki_sha256),
+                             key.sealing_key_id, octets(key.sealed)})
                       .as<bool>();
   });
   return is_replaced;
@@ -144,9 +146,8 @@ void account_registered(Database& database, AccountId account, const Registratio
 bool is_account_key(Database& database, const std::string& spki_sha256) {
   bool is_one = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    is_one =
-        execute(transaction, "SELECT csrq.is_account_key(decode($1, 'base64'))", {octets(spki_sha256)})[0][0]
-            .as<bool>();
+    is_one = one_value(transaction, "SELECT csrq.is_account_key(decode($1, 'base64'))", {octets(spki_sha256)})
+                 .as<bool>();
   });
   return is_one;
 }

@@ -31,11 +31,11 @@ Decision before_order(Database& database, const Fence& fence, const ReadRow& row
     const auto answer = execute(transaction, before_order_sql,
                                 {fence.worker, fence.request, fence.lease, row.names,
                                  octets(row.demand_sha256), row.may_fall_back})[0];
-    leased = value<bool>(answer[0]);
-    decision = {.verdict = verdict_named(text(answer[1])),
-                .detail = text(answer[2]),
-                .falls_back = !answer[3].is_null() && answer[3].as<bool>(),
-                .open_directory = text(answer[4])};
+    leased = value<bool>(answer["leased"]);
+    decision = {.verdict = verdict_named(text(answer["verdict"])),
+                .detail = text(answer["detail"]),
+                .falls_back = value<bool>(answer["falls_back"]).value_or(false),
+                .open_directory = text(answer["open_directory"])};
   });
   if (!leased) row_locked();
   if (!*leased) lease_lost(fence);

@@ -28,7 +28,7 @@ void DatabaseClock::read(Database& database) {
   Steady::time_point asked{};
   database.run([&](pqxx::transaction_base& transaction) {
     asked = Steady::now();
-    reading = Time{Duration{execute(transaction, clock_sql)[0][0].as<std::int64_t>()}};
+    reading = Time{Duration{one_value(transaction, clock_sql).as<std::int64_t>()}};
   });
   const Duration ahead = csrq::now() - reading;
   const Lock lock(mutex_);

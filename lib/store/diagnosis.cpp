@@ -6,21 +6,30 @@ namespace csrq::store {
 namespace {
 
 constexpr auto facts_sql = R"sql(
-    SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('server_version_num'),
-           current_database(), session_user, pg_is_in_recovery(),
-           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
+           current_setting('server_version_num') AS version_number, current_database() AS database,
+           session_user AS login, pg_is_in_recovery() AS is_standby,
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock
 )sql";
 
 constexpr auto missing_functions_sql = R"sql(
-    SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-     WHERE n.nspname = 'csrq' AND NOT has_function_privilege(p.oid, 'EXECUTE') AND p.proname = ANY ($1::text[])
-     ORDER BY 1
+    SELECT p.oid::regprocedure::text AS function
+      FROM pg_catalog.pg_proc p
+      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     WHERE n.nspname = 'csrq'
+       AND NOT has_function_privilege(p.oid, 'EXECUTE')
+       AND p.proname = ANY ($1::text[])
+     ORDER BY function
 )sql";
 
 constexpr auto missing_tables_sql = R"sql(
-    SELECT c.oid::regclass::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname = 'csrq' AND NOT has_table_privilege(c.oid, 'SELECT') AND c.relname = ANY ($1::text[])
-     ORDER BY 1
+    SELECT c.oid::regclass::text AS relation
+      FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'csrq'
+       AND NOT has_table_privilege(c.oid, 'SELECT')
+       AND c.relname = ANY ($1::text[])
+     ORDER BY relation
 )sql";
 
 /// What a login calls and reads.
@@ -66,16 +75,16 @@ std::vector<std::string> missing(Database& database, const Needs& needs) {
   std::vector<std::string> sentences;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     sentences.clear();
-    const std::string who = "login \"" + text(execute(transaction, "SELECT session_user")[0][0]) + "\"";
+    const std::string who = "login \"" + text(one_value(transaction, "SELECT session_user")) + "\"";
     const std::string remedy = ": GRANT " + needs.role + " TO it";
-    if (!execute(transaction, "SELECT has_schema_privilege('csrq', 'USAGE')")[0][0].as<bool>()) {
+    if (!one_value(transaction, "SELECT has_schema_privilege('csrq', 'USAGE')").as<bool>()) {
       sentences.push_back(who + " may not use the schema csrq" + remedy);
       return;
     }
     for (const auto& row : execute(transaction, missing_functions_sql, {needs.functions}))
-      sentences.push_back(who + " may not call " + text(row[0]) + remedy);
+      sentences.push_back(who + " may not call " + text(row["function"]) + remedy);
     for (const auto& row : execute(transaction, missing_tables_sql, {needs.tables}))
-      sentences.push_back(who + " may not read " + text(row[0]) + remedy);
+      sentences.push_back(who + " may not read " + text(row["relation"]) + remedy);
   });
   return sentences;
 }
@@ -86,12 +95,12 @@ ServerFacts server_facts(Database& database) {
   ServerFacts facts;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     const auto row = execute(transaction, facts_sql)[0];
-    facts = {.version = text(row[0]),
-             .version_number = row[1].as<int>(),
-             .database = text(row[2]),
-             .login = text(row[3]),
-             .is_standby = row[4].as<bool>(),
-             .clock = Time{Duration{row[5].as<std::int64_t>()}}};
+    facts = {.version = text(row["version"]),
+             .version_number = row["version_number"].as<int>(),
+             .database = text(row["database"]),
+             .login = text(row["login"]),
+             .is_standby = row["is_standby"].as<bool>(),
+             .clock = Time{Duration{row["clock"].as<std::int64_t>()}}};
   });
   return facts;
 }

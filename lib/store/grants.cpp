@@ -8,7 +8,8 @@ namespace csrq::store {
 namespace {
 
 constexpr auto report_sql = R"sql(
-    SELECT in_force, app_logins, limited_app_logins, refused_renewals, coalesce(first_refused, 0)
+    SELECT in_force, app_logins, limited_app_logins, refused_renewals,
+           coalesce(first_refused, 0) AS first_refused
       FROM csrq.grants_report()
 )sql";
 
@@ -35,8 +36,7 @@ std::string_view to_string(Grants grants) {
 bool put_grants_in_force(Database& database, Grants grants) {
   bool changed = false;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    changed =
-        execute(transaction, "SELECT csrq.put_grants_in_force($1)", {to_string(grants)})[0][0].as<bool>();
+    changed = one_value(transaction, "SELECT csrq.put_grants_in_force($1)", {to_string(grants)}).as<bool>();
   });
   return changed;
 }
@@ -45,11 +45,11 @@ GrantsReport grants_report(Database& database) {
   GrantsReport report;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     const auto row = execute(transaction, report_sql)[0];
-    report = {.in_force = grants_named(text(row[0])),
-              .app_logins = row[1].as<std::int64_t>(),
-              .limited_app_logins = row[2].as<std::int64_t>(),
-              .refused_renewals = row[3].as<std::int64_t>(),
-              .first_refused = RequestId{row[4].as<std::int64_t>()}};
+    report = {.in_force = grants_named(text(row["in_force"])),
+              .app_logins = row["app_logins"].as<std::int64_t>(),
+              .limited_app_logins = row["limited_app_logins"].as<std::int64_t>(),
+              .refused_renewals = row["refused_renewals"].as<std::int64_t>(),
+              .first_refused = RequestId{row["first_refused"].as<std::int64_t>()}};
   });
   return report;
 }

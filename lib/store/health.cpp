@@ -61,7 +61,7 @@ Health health(Database& database, Duration warning, Duration critical, const std
     health.need_person = queue["need_person"].as<std::int64_t>();
     health.due = queue["due"].as<std::int64_t>();
     health.longest_due = std::chrono::seconds(queue["longest_due"].as<std::int64_t>());
-    health.workers = execute(transaction, workers_sql)[0][0].as<std::int64_t>();
+    health.workers = one_value(transaction, workers_sql).as<std::int64_t>();
   });
   return health;
 }

@@ -22,7 +22,7 @@ std::vector<std::string> issuers_sent_by(Database& database, const std::string& 
   database.run([&](pqxx::transaction_base& transaction) {
     chains.clear();
     for (const auto& row : execute(transaction, issuers_sent_by_sql, {directory}))
-      chains.push_back(text(row[0]));
+      chains.push_back(text(row["chain"]));
   });
   return chains;
 }

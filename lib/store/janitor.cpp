@@ -82,8 +82,8 @@ std::int64_t tidy(Database& database) {
                             "SELECT csrq.give_back_cancelled()", "SELECT csrq.call_accounts()"}) {
     try {
       run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-        const auto answer = execute(transaction, chore);
-        if (chore == close_expired_sql) closed = answer[0][0].as<std::int64_t>();
+        const auto answer = one_value(transaction, chore);
+        if (chore == close_expired_sql) closed = answer.as<std::int64_t>();
       });
     } catch (const TryAgain& reason) {
       log::warning("the database refuses a chore for now; tried again",

@@ -10,8 +10,9 @@ namespace csrq::store {
 namespace {
 
 constexpr auto claim_sql = R"sql(
-    SELECT request_id, lease_number, customer, kind, attempt, failures, coalesce(revoke_reason, 0), csr, ca, profile,
-           challenge, preferred_chain, array_to_json(names)
+    SELECT request_id, lease_number, customer, kind, attempt, failures,
+           coalesce(revoke_reason, 0) AS revoke_reason, csr, ca, profile, challenge, preferred_chain,
+           array_to_json(names) AS names
       FROM csrq.claim($1, $2, $3, $4, $5, $6, $7)
 )sql";
 
@@ -33,12 +34,15 @@ FenceNumbers numbers_of(const std::vector<Fence>& fences) {
   return numbers;
 }
 
+Fence fence_in(const pqxx::row& row, WorkerId worker) {
+  return {.worker = worker,
+          .request = RequestId{row["request_id"].as<std::int64_t>()},
+          .lease = LeaseNumber{row["lease_number"].as<std::int64_t>()}};
+}
+
 std::vector<Fence> fences_in(const pqxx::result& rows, WorkerId worker) {
   std::vector<Fence> fences;
-  for (const auto& row : rows)
-    fences.push_back({.worker = worker,
-                      .request = RequestId{row[0].as<std::int64_t>()},
-                      .lease = LeaseNumber{row[1].as<std::int64_t>()}});
+  for (const auto& row : rows) fences.push_back(fence_in(row, worker));
   return fences;
 }
 
@@ -50,26 +54,24 @@ JobKind kind_named(const std::string& name) {
 }
 
 Claim claim_in(const pqxx::row& row, WorkerId worker) {
-  return {.fence = {.worker = worker,
-                    .request = RequestId{row[0].as<std::int64_t>()},
-                    .lease = LeaseNumber{row[1].as<std::int64_t>()}},
-          .customer = text(row[2]),
-          .kind = kind_named(text(row[3])),
-          .attempt = row[4].as<int>(),
-          .failures = row[5].as<int>(),
-          .revoke_reason = row[6].as<int>(),
-          .csr = text(row[7]),
-          .ca = text(row[8]),
-          .profile = text(row[9]),
-          .challenge = text(row[10]),
-          .preferred_chain = text(row[11]),
-          .names = texts(row[12])};
+  return {.fence = fence_in(row, worker),
+          .customer = text(row["customer"]),
+          .kind = kind_named(text(row["kind"])),
+          .attempt = row["attempt"].as<int>(),
+          .failures = row["failures"].as<int>(),
+          .revoke_reason = row["revoke_reason"].as<int>(),
+          .csr = text(row["csr"]),
+          .ca = text(row["ca"]),
+          .profile = text(row["profile"]),
+          .challenge = text(row["challenge"]),
+          .preferred_chain = text(row["preferred_chain"]),
+          .names = texts(row["names"])};
 }
 
 std::int64_t call_for_number(Database& database, const char* statement, Parameters parameters = {}) {
   std::int64_t answer = 0;
   database.run([&](pqxx::transaction_base& transaction) {
-    answer = execute(transaction, statement, parameters)[0][0].as<std::int64_t>();
+    answer = one_value(transaction, statement, parameters).as<std::int64_t>();
   });
   return answer;
 }
@@ -83,7 +85,7 @@ WorkerId worker_start(Database& database, const std::string& host, int pid, cons
 bool is_registered(Database& database, WorkerId worker) {
   bool registered = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    registered = execute(transaction, "SELECT csrq.is_registered($1)", {worker})[0][0].as<bool>();
+    registered = one_value(transaction, "SELECT csrq.is_registered($1)", {worker}).as<bool>();
   });
   return registered;
 }
@@ -138,10 +140,7 @@ std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const s
     for (const auto& row :
          execute(transaction, "SELECT request_id, lease_number, asks_anew FROM csrq.take_retries($1, $2, $3)",
                  {worker, numbers.requests, numbers.leases}))
-      wishes.push_back({.fence = {.worker = worker,
-                                  .request = RequestId{row[0].as<std::int64_t>()},
-                                  .lease = LeaseNumber{row[1].as<std::int64_t>()}},
-                        .asks_anew = row[2].as<bool>()});
+      wishes.push_back({.fence = fence_in(row, worker), .asks_anew = row["asks_anew"].as<bool>()});
   });
   return wishes;
 }
@@ -182,10 +181,10 @@ bool complete(Database& database, const Fence& fence, const Issued& issued) {
       execute(transaction, "SELECT csrq.warn($1, $2, $3, $4)",
               {fence.worker, fence.request, fence.lease, issued.warning});
     leased = value<bool>(
-        execute(transaction, complete_sql,
-                {fence.worker, fence.request, fence.lease, issued.order, octets(issued.der), issued.chain,
-                 issued.issuers, issued.serial, null_if_empty(issued.renewal_info_id), issued.not_before,
-                 issued.not_after, issued.renew_at})[0][0]);
+        one_value(transaction, complete_sql,
+                  {fence.worker, fence.request, fence.lease, issued.order, octets(issued.der), issued.chain,
+                   issued.issuers, issued.serial, null_if_empty(issued.renewal_info_id), issued.not_before,
+                   issued.not_after, issued.renew_at}));
   });
   if (!leased) row_locked();
   return *leased;

@@ -11,8 +11,9 @@ namespace csrq::store {
 namespace {
 
 constexpr auto open_order_sql = R"sql(
-    SELECT leased, order_id, url, fresh, charged, (wait_seconds * 1000000)::bigint, wait_error ->> 'detail',
-           wait_code, wait_error::text, wait_error -> 'failed_names'
+    SELECT leased, order_id, url, fresh, charged, (wait_seconds * 1000000)::bigint AS wait,
+           wait_error ->> 'detail' AS wait_detail, wait_code, wait_error::text AS wait_document,
+           wait_error -> 'failed_names' AS failed_names
       FROM csrq.open_order($1, $2, $3, $4, $5, $6, $7)
 )sql";
 
@@ -22,7 +23,7 @@ constexpr auto has_run_out_sql = R"sql(
 )sql";
 
 constexpr auto certificate_to_revoke_sql = R"sql(
-    SELECT encode(der, 'base64'), directory, ca, policy, owner FROM csrq.certificate_to_revoke($1)
+    SELECT encode(der, 'base64') AS der, directory, ca, policy, owner FROM csrq.certificate_to_revoke($1)
 )sql";
 
 constexpr std::string_view token_alphabet =
@@ -30,11 +31,11 @@ constexpr std::string_view token_alphabet =
 
 /// Of an order that an earlier step has opened.
 void read_asked(pqxx::transaction_base& transaction, OpenOrder& order) {
-  const auto rows = execute(transaction, "SELECT (seconds * 1000000)::bigint, anew FROM csrq.asked($1)",
-                            {number(order.id)});
+  const auto rows = execute(
+      transaction, "SELECT (seconds * 1000000)::bigint AS ago, anew FROM csrq.asked($1)", {number(order.id)});
   if (rows.empty()) return;
-  order.asked_ago = Duration(rows[0][0].as<std::int64_t>());
-  order.asks_anew = rows[0][1].as<bool>();
+  order.asked_ago = Duration(rows[0]["ago"].as<std::int64_t>());
+  order.asks_anew = rows[0]["anew"].as<bool>();
 }
 
 nlohmann::json text_or_null(const std::string& text) {
@@ -77,20 +78,21 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
     const auto row =
         execute(transaction, open_order_sql,
                 {fence.worker, fence.request, fence.lease, account, names, domains, rules.most_in_flight})[0];
-    leased = value<bool>(row[0]);
+    leased = value<bool>(row["leased"]);
     if (!leased.value_or(false)) return;
-    if (row[1].is_null()) {
-      answer.not_yet =
-          NotYet{.wait = Duration(row[5].as<std::int64_t>()), .detail = text(row[6]), .code = text(row[7])};
+    if (row["order_id"].is_null()) {
+      answer.not_yet = NotYet{.wait = Duration(row["wait"].as<std::int64_t>()),
+                              .detail = text(row["wait_detail"]),
+                              .code = text(row["wait_code"])};
       if (answer.not_yet->code != ErrorCode::on_hold) {
-        answer.not_yet->document = text(row[8]);
-        answer.not_yet->failed_names = texts(row[9]);
+        answer.not_yet->document = text(row["wait_document"]);
+        answer.not_yet->failed_names = texts(row["failed_names"]);
       }
     } else {
-      answer.order = OpenOrder{.id = OrderId{row[1].as<std::int64_t>()},
-                               .url = text(row[2]),
-                               .fresh = row[3].as<bool>(),
-                               .is_charged = row[4].as<bool>()};
+      answer.order = OpenOrder{.id = OrderId{row["order_id"].as<std::int64_t>()},
+                               .url = text(row["url"]),
+                               .fresh = row["fresh"].as<bool>(),
+                               .is_charged = row["charged"].as<bool>()};
       if (!answer.order->fresh && !answer.order->url.empty()) read_asked(transaction, *answer.order);
     }
   };
@@ -103,10 +105,10 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
 bool record_order(Database& database, const Fence& fence, const OrderRecord& order) {
   std::string answer;
   database.run([&](pqxx::transaction_base& transaction) {
-    answer =
-        text(execute(transaction, "SELECT csrq.record_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                     {fence.worker, fence.request, fence.lease, order.id, to_string(order.status), order.url,
-                      order.finalize_url, order.certificate_url, order.expires, order.authorizations})[0][0]);
+    answer = text(
+        one_value(transaction, "SELECT csrq.record_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                  {fence.worker, fence.request, fence.lease, order.id, to_string(order.status), order.url,
+                   order.finalize_url, order.certificate_url, order.expires, order.authorizations}));
   });
   if (answer == "locked") row_locked();
   if (answer == "lost") lease_lost(fence);
@@ -117,8 +119,8 @@ WaitForOther wait_for_order(Database& database, const Fence& fence, const std::s
                             const Failure& why) {
   std::string answer;
   database.run([&](pqxx::transaction_base& transaction) {
-    answer = text(execute(transaction, "SELECT csrq.wait_for_order($1, $2, $3, $4, $5)",
-                          {fence.worker, fence.request, fence.lease, url, error_json(why)})[0][0]);
+    answer = text(one_value(transaction, "SELECT csrq.wait_for_order($1, $2, $3, $4, $5)",
+                            {fence.worker, fence.request, fence.lease, url, error_json(why)}));
   });
   if (answer == "locked") row_locked();
   if (answer == "lost") lease_lost(fence);
@@ -137,7 +139,7 @@ void record_authorizations(Database& database, const Fence& fence,
 std::vector<std::string> unknown_orders(Database& database, const std::vector<std::string>& urls) {
   std::vector<std::string> unknown;
   database.run([&](pqxx::transaction_base& transaction) {
-    unknown = texts(execute(transaction, "SELECT array_to_json(csrq.unknown_orders($1))", {urls})[0][0]);
+    unknown = texts(one_value(transaction, "SELECT array_to_json(csrq.unknown_orders($1))", {urls}));
   });
   return unknown;
 }
@@ -151,7 +153,7 @@ void begin_finalize(Database& database, const Fence& fence, OrderId order) {
 bool has_run_out(Database& database, OrderId order) {
   bool is_over = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    is_over = execute(transaction, has_run_out_sql, {order})[0][0].as<bool>();
+    is_over = one_value(transaction, has_run_out_sql, {order}).as<bool>();
   });
   return is_over;
 }
@@ -170,11 +172,11 @@ std::optional<CertificateToRevoke> certificate_to_revoke(Database& database, Req
     const auto rows = execute(transaction, certificate_to_revoke_sql, {request});
     if (rows.empty()) return;
     const pqxx::row row = rows[0];
-    found = CertificateToRevoke{.der = octets(row[0]),
-                                .owner = {.ca = text(row[2]),
-                                          .directory = text(row[1]),
-                                          .policy = policy_named(text(row[3])),
-                                          .owner = text(row[4])}};
+    found = CertificateToRevoke{.der = octets(row["der"]),
+                                .owner = {.ca = text(row["ca"]),
+                                          .directory = text(row["directory"]),
+                                          .policy = policy_named(text(row["policy"])),
+                                          .owner = text(row["owner"])}};
   });
   return found;
 }
@@ -184,8 +186,7 @@ std::optional<std::string> key_authorization(Database& database, const std::stri
   if (token.empty() || token.find_first_not_of(token_alphabet) != std::string::npos) return std::nullopt;
   std::optional<std::string> response;
   database.run([&](pqxx::transaction_base& transaction) {
-    const auto rows = execute(transaction, "SELECT csrq.key_authorization($1)", {token});
-    response = value<std::string>(rows[0][0]);
+    response = value<std::string>(one_value(transaction, "SELECT csrq.key_authorization($1)", {token}));
   });
   return response;
 }

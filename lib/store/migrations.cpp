@@ -55,14 +55,14 @@ void take_locks(pqxx::transaction_base& transaction, const Plan& plan) {
 
 /// Any login that may connect can take the lock.
 void take_migrate_lock(pqxx::transaction_base& transaction) {
-  if (!execute(transaction, "SELECT pg_try_advisory_xact_lock($1)", {migrate_lock})[0][0].as<bool>())
+  if (!one_value(transaction, "SELECT pg_try_advisory_xact_lock($1)", {migrate_lock}).as<bool>())
     throw TryAgain(holder_of_advisory_lock(transaction, migrate_lock) + ", who has the lock of csrq migrate");
 }
 
 /// What migrate needs a role for, checked one by one before anything is done, so that the message can name
 /// it.
 void check_may_migrate(pqxx::transaction_base& transaction, bool fresh) {
-  const auto may = [&](const char* condition) { return execute(transaction, condition)[0][0].as<bool>(); };
+  const auto may = [&](const char* condition) { return one_value(transaction, condition).as<bool>(); };
   const std::string who = login_of(transaction);
   if (!fresh) {
     if (!may("SELECT pg_has_role(session_user, 'csrq_owner', 'MEMBER')"))
@@ -176,7 +176,7 @@ std::vector<std::string> migrate(Database& database, const CustomerSettings& cus
   const auto attempt = [&] {
     std::vector<std::string> applied;
     run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-      process = execute(transaction, "SELECT pg_backend_pid()")[0][0].as<int>();
+      process = one_value(transaction, "SELECT pg_backend_pid()").as<int>();
       applied = migrate_at_once(transaction, customers, options.repair);
     });
     return applied;

@@ -33,7 +33,7 @@ constexpr auto alarms_sql = R"sql(
 )sql";
 
 constexpr auto customer_channels_sql = R"sql(
-    SELECT array_to_json(csrq.notify_channels(name, $2)) FROM csrq.customer WHERE name = $1
+    SELECT array_to_json(csrq.notify_channels(name, $2)) AS channels FROM csrq.customer WHERE name = $1
 )sql";
 
 Delivery delivery_in(const pqxx::row& row) {
@@ -60,7 +60,7 @@ std::vector<std::string> test_channels(pqxx::transaction_base& transaction, cons
   if (customer.empty()) return rules.default_channels;
   const auto rows = execute(transaction, customer_channels_sql, {customer, rules.can});
   if (rows.empty()) throw UsageError("there is no customer \"" + customer + "\"");
-  auto channels = texts(rows[0][0]);
+  auto channels = texts(rows[0]["channels"]);
   if (channels.empty())
     throw UsageError("customer \"" + customer +
                      "\" has no channel of its own: the default recipient is told (set notify_webhook or "
@@ -73,8 +73,8 @@ std::vector<std::string> test_channels(pqxx::transaction_base& transaction, cons
 int make_notifications(Database& database, const NotificationRules& rules) {
   int made = 0;
   database.run([&](pqxx::transaction_base& transaction) {
-    made = execute(transaction, "SELECT csrq.make_notifications($1, $2, $3, $4)",
-                   {rules.can, rules.default_channels, rules.digest, rules.soon})[0][0]
+    made = one_value(transaction, "SELECT csrq.make_notifications($1, $2, $3, $4)",
+                     {rules.can, rules.default_channels, rules.digest, rules.soon})
                .as<int>();
   });
   return made;
@@ -92,9 +92,9 @@ std::vector<Delivery> claim_deliveries(Database& database, const std::vector<std
 bool delivery_done(Database& database, const Delivery& delivery, const std::string& error, bool final) {
   bool given_up = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    given_up = execute(transaction, "SELECT csrq.delivery_done($1, $2, $3, $4, $5)",
-                       {delivery.notification, delivery.channel, delivery.attempt,
-                        null_if_empty(printable(error)), final})[0][0]
+    given_up = one_value(transaction, "SELECT csrq.delivery_done($1, $2, $3, $4, $5)",
+                         {delivery.notification, delivery.channel, delivery.attempt,
+                          null_if_empty(printable(error)), final})
                    .as<bool>();
   });
   return given_up;
@@ -106,8 +106,8 @@ std::vector<Delivery> make_test(Database& database, const std::string& customer,
   std::vector<Delivery> claimed;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     const auto channels = test_channels(transaction, customer, rules);
-    const auto id = execute(transaction, "SELECT csrq.make_test_notification($1, $2)",
-                            {null_if_empty(customer), channels})[0][0]
+    const auto id = one_value(transaction, "SELECT csrq.make_test_notification($1, $2)",
+                              {null_if_empty(customer), channels})
                         .as<std::int64_t>();
     claimed = claim_in(transaction, channels, id, static_cast<int>(channels.size()), claim);
   });
@@ -117,10 +117,10 @@ std::vector<Delivery> make_test(Database& database, const std::string& customer,
 bool raise_alarm(Database& database, const Alarm& alarm) {
   bool is_new = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    is_new = execute(transaction, "SELECT csrq.raise_alarm($1, $2, $3, $4, $5, $6)",
-                     // The last word on it: what cannot be written would silence the notifier.
-                     {alarm.key, alarm.code, printable(alarm.detail), null_if_empty(alarm.directory),
-                      alarm.owner, alarm.request})[0][0]
+    is_new = one_value(transaction, "SELECT csrq.raise_alarm($1, $2, $3, $4, $5, $6)",
+                       // The last word on it: what cannot be written would silence the notifier.
+                       {alarm.key, alarm.code, printable(alarm.detail), null_if_empty(alarm.directory),
+                        alarm.owner, alarm.request})
                  .as<bool>();
   });
   return is_new;
@@ -129,7 +129,7 @@ bool raise_alarm(Database& database, const Alarm& alarm) {
 bool clear_alarm(Database& database, const std::string& key, Duration unseen_for) {
   bool ended = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    ended = execute(transaction, "SELECT csrq.clear_alarm($1, $2)", {key, unseen_for})[0][0].as<bool>();
+    ended = one_value(transaction, "SELECT csrq.clear_alarm($1, $2)", {key, unseen_for}).as<bool>();
   });
   return ended;
 }

@@ -15,7 +15,7 @@ constexpr auto rate_limits_sql = R"sql(
 )sql";
 
 constexpr auto take_account_token_sql = R"sql(
-    SELECT (wait_seconds * 1000000)::bigint, why, wait_code FROM csrq.take_account_token($1, $2, $3)
+    SELECT (wait_seconds * 1000000)::bigint AS wait, why, wait_code FROM csrq.take_account_token($1, $2, $3)
 )sql";
 
 constexpr auto write_hold_sql = R"sql(
@@ -100,9 +100,10 @@ std::optional<NotYet> take_account_token(Database& database, const std::string& 
     not_yet.reset();
     const auto row =
         execute(transaction, take_account_token_sql, {directory, account, null_if_empty(url)})[0];
-    if (!row[0].is_null())
-      not_yet =
-          NotYet{.wait = Duration(row[0].as<std::int64_t>()), .detail = text(row[1]), .code = text(row[2])};
+    if (!row["wait"].is_null())
+      not_yet = NotYet{.wait = Duration(row["wait"].as<std::int64_t>()),
+                       .detail = text(row["why"]),
+                       .code = text(row["wait_code"])};
   });
   return not_yet;
 }
@@ -115,9 +116,9 @@ Duration write_hold(Database& database, const RefusedByCa& refused, std::optiona
       limit.scope == LimitScope::registered_domain ? refused.domains : refused.names;
   Duration wait{};
   database.run([&](pqxx::transaction_base& transaction) {
-    wait = Duration(execute(transaction, write_hold_sql,
-                            {refused.directory, to_string(limit.scope), refused.account, refused.request,
-                             limit.subject.empty() ? row_keys : subject, asked, error_json(why), least})[0][0]
+    wait = Duration(one_value(transaction, write_hold_sql,
+                              {refused.directory, to_string(limit.scope), refused.account, refused.request,
+                               limit.subject.empty() ? row_keys : subject, asked, error_json(why), least})
                         .as<std::int64_t>());
   });
   return wait;

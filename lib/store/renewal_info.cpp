@@ -9,9 +9,11 @@ namespace csrq::store {
 namespace {
 
 constexpr auto claim_sql = R"sql(
-    SELECT request_id, certificate_id, renewal_info_id, directory, (extract(epoch FROM not_before) * 1000000)::bigint,
-           (extract(epoch FROM not_after) * 1000000)::bigint, (extract(epoch FROM earliest) * 1000000)::bigint,
-           (extract(epoch FROM latest) * 1000000)::bigint
+    SELECT request_id, certificate_id, renewal_info_id, directory,
+           (extract(epoch FROM not_before) * 1000000)::bigint AS not_before,
+           (extract(epoch FROM not_after) * 1000000)::bigint AS not_after,
+           (extract(epoch FROM earliest) * 1000000)::bigint AS earliest,
+           (extract(epoch FROM latest) * 1000000)::bigint AS latest
       FROM csrq.claim_renewal_info($1)
 )sql";
 
@@ -20,14 +22,14 @@ Time time_in(const pqxx::field& microseconds) {
 }
 
 CertificateToCheck certificate_in(const pqxx::row& row) {
-  return {.request = RequestId{row[0].as<std::int64_t>()},
-          .certificate = CertificateId{row[1].as<std::int64_t>()},
-          .renewal_info_id = text(row[2]),
-          .directory = text(row[3]),
-          .not_before = time_in(row[4]),
-          .not_after = time_in(row[5]),
-          .earliest = row[6].is_null() ? std::nullopt : std::optional(time_in(row[6])),
-          .latest = time_in(row[7])};
+  return {.request = RequestId{row["request_id"].as<std::int64_t>()},
+          .certificate = CertificateId{row["certificate_id"].as<std::int64_t>()},
+          .renewal_info_id = text(row["renewal_info_id"]),
+          .directory = text(row["directory"]),
+          .not_before = time_in(row["not_before"]),
+          .not_after = time_in(row["not_after"]),
+          .earliest = row["earliest"].is_null() ? std::nullopt : std::optional(time_in(row["earliest"])),
+          .latest = time_in(row["latest"])};
 }
 
 nlohmann::json json_of(const RenewalAnswer& answer) {
@@ -61,8 +63,8 @@ std::int64_t record_renewal_info(Database& database, const std::vector<RenewalAn
   for (const RenewalAnswer& answer : answers) batch.push_back(json_of(answer));
   std::int64_t moved = 0;
   database.run_alone([&](pqxx::transaction_base& transaction) {
-    moved = execute(transaction, "SELECT csrq.record_renewal_info($1)", {jsonb_text(batch)})[0][0]
-                .as<std::int64_t>();
+    moved =
+        one_value(transaction, "SELECT csrq.record_renewal_info($1)", {jsonb_text(batch)}).as<std::int64_t>();
   });
   return moved;
 }
@@ -70,7 +72,7 @@ std::int64_t record_renewal_info(Database& database, const std::vector<RenewalAn
 std::string certificate_to_replace(Database& database, RequestId request, AccountId account) {
   std::string id;
   database.run([&](pqxx::transaction_base& transaction) {
-    id = text(execute(transaction, "SELECT csrq.certificate_to_replace($1, $2)", {request, account})[0][0]);
+    id = text(one_value(transaction, "SELECT csrq.certificate_to_replace($1, $2)", {request, account}));
   });
   return id;
 }
@@ -78,8 +80,8 @@ std::string certificate_to_replace(Database& database, RequestId request, Accoun
 std::vector<std::string> former_orders(Database& database, RequestId request, AccountId account) {
   std::vector<std::string> urls;
   database.run([&](pqxx::transaction_base& transaction) {
-    urls = texts(
-        execute(transaction, "SELECT array_to_json(csrq.former_orders($1, $2))", {request, account})[0][0]);
+    urls =
+        texts(one_value(transaction, "SELECT array_to_json(csrq.former_orders($1, $2))", {request, account}));
   });
   return urls;
 }

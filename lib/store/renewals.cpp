@@ -53,7 +53,7 @@ std::int64_t move_renewals(Database& database, const RenewalMove& move, int days
 std::int64_t level_renewals(Database& database, int days, const std::function<bool()>& stopped) {
   bool is_to_level = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    is_to_level = execute(transaction, "SELECT csrq.take_levelling()")[0][0].as<bool>();
+    is_to_level = one_value(transaction, "SELECT csrq.take_levelling()").as<bool>();
   });
   std::int64_t moved = 0;
   if (!is_to_level) return moved;

@@ -42,7 +42,8 @@ constexpr auto depth_sql = R"sql(
 constexpr auto statement_timeout_sql = "SELECT set_config('statement_timeout', $1, true)";
 
 constexpr auto retry_sql = R"sql(
-    SELECT csrq.retry(id => $1, domain => $2, customer => $3, everything => $4, spread => $5, class => $6, code => $7)
+    SELECT csrq.retry(id => $1, domain => $2, customer => $3, everything => $4, spread => $5, class => $6,
+                      code => $7) AS rows
 )sql";
 
 constexpr auto retry_report_sql = R"sql(
@@ -58,12 +59,12 @@ Submitted submit_one(pqxx::transaction_base& transaction, const Submission& subm
        null_if_empty(submission.profile), null_if_empty(submission.challenge),
        null_if_empty(submission.preferred_chain), submission.priority, submission.auto_renew, split_of,
        submission.replaces, submission.reuse_chain});
-  if (!inserted.empty()) return {RequestId{inserted[0][0].as<std::int64_t>()}, true};
+  if (!inserted.empty()) return {RequestId{inserted[0]["id"].as<std::int64_t>()}, true};
   const auto found = execute(transaction, find_sql, {submission.customer, submission.reference});
   if (found.empty())
     throw UsageError("customer \"" + submission.customer + "\" has a request with reference \"" +
                      submission.reference + "\" already, which this login may not read");
-  return {RequestId{found[0][0].as<std::int64_t>()}, false};
+  return {RequestId{found[0]["id"].as<std::int64_t>()}, false};
 }
 
 std::optional<RequestId> id_or_none(const pqxx::field& field) {
@@ -102,7 +103,7 @@ template <class Answer>
 Answer ask(Database& database, const char* statement, Parameters parameters) {
   Answer answer{};
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    answer = execute(transaction, statement, parameters)[0][0].as<Answer>();
+    answer = one_value(transaction, statement, parameters).as<Answer>();
   });
   return answer;
 }
@@ -134,8 +135,7 @@ std::vector<StatusRow> status(Database& database, const StatusFilter& filter) {
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     found.clear();
     Parameter below_domain = std::nullopt;
-    if (!filter.domain.empty())
-      below_domain = text(execute(transaction, requests_of_sql, {filter.domain})[0][0]);
+    if (!filter.domain.empty()) below_domain = text(one_value(transaction, requests_of_sql, {filter.domain}));
     for (const auto& row : execute(transaction, status_sql,
                                    {filter.id, null_if_empty(filter.customer), below_domain, filter.limit}))
       found.push_back(row_in(row));
@@ -174,7 +174,7 @@ std::optional<std::string> chain(Database& database, RequestId id) {
     found.reset();
     const auto rows =
         execute(transaction, "SELECT chain FROM csrq.request WHERE id = $1 AND chain IS NOT NULL", {id});
-    if (!rows.empty()) found = text(rows[0][0]);
+    if (!rows.empty()) found = text(rows[0]["chain"]);
   });
   return found;
 }
@@ -182,7 +182,7 @@ std::optional<std::string> chain(Database& database, RequestId id) {
 std::int64_t retry(Database& database, const RetrySelection& selection) {
   std::int64_t rows = 0;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    rows = select_retry(transaction, retry_sql, selection)[0][0].as<std::int64_t>();
+    rows = select_retry(transaction, retry_sql, selection)[0]["rows"].as<std::int64_t>();
   });
   return rows;
 }
@@ -192,7 +192,7 @@ RetryReport retry_report(Database& database, const RetrySelection& selection) {
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     const auto row = select_retry(transaction, retry_report_sql, selection)[0];
     report = {.rows = row["rows"].as<std::int64_t>(),
-              .first_is_due = !row["first_is_due"].is_null() && row["first_is_due"].as<bool>(),
+              .first_is_due = value<bool>(row["first_is_due"]).value_or(false),
               .first_at = text(row["first_at"]),
               .last_at = text(row["last_at"]),
               .last_issue_at = text(row["last_issue_at"]),

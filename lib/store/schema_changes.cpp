@@ -19,7 +19,7 @@ constexpr auto functions_sql = R"sql(
 
 /// What csrq has that uses a function, as statements that remove it.
 constexpr auto users_sql = R"sql(
-    SELECT DISTINCT format('DROP VIEW %s', r.ev_class::regclass)
+    SELECT DISTINCT format('DROP VIEW %s', r.ev_class::regclass) AS statement
       FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
       JOIN pg_class c ON c.oid = r.ev_class
      WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = $1
@@ -64,13 +64,14 @@ void execute_drop(pqxx::transaction_base& transaction, const std::string& statem
 
 std::vector<std::string> functions_named(pqxx::transaction_base& transaction, const std::string& object) {
   std::vector<std::string> oids;
-  for (const auto& row : execute(transaction, functions_sql, {object})) oids.push_back(text(row[0]));
+  for (const auto& row : execute(transaction, functions_sql, {object})) oids.push_back(text(row["oid"]));
   return oids;
 }
 
 void drop_function(pqxx::transaction_base& transaction, const std::string& oid) {
-  for (const auto& row : execute(transaction, users_sql, {oid})) execute_drop(transaction, text(row[0]));
-  const std::string function = text(execute(transaction, "SELECT $1::oid::regprocedure", {oid})[0][0]);
+  for (const auto& row : execute(transaction, users_sql, {oid}))
+    execute_drop(transaction, text(row["statement"]));
+  const std::string function = text(one_value(transaction, "SELECT $1::oid::regprocedure", {oid}));
   execute_drop(transaction, "DROP FUNCTION " + function);
 }
 

@@ -32,7 +32,7 @@ constexpr auto present_sql = R"sql(
         UNION ALL
         SELECT 'schema csrq', '', n.nspacl FROM pg_namespace n WHERE n.nspname = 'csrq')
     SELECT CASE WHEN relkind IN ('r', 'p') THEN 'table ' WHEN relkind = 'v' THEN 'view '
-                WHEN relkind = 'S' THEN 'sequence ' ELSE 'index ' END || name, ''
+                WHEN relkind = 'S' THEN 'sequence ' ELSE 'index ' END || name AS name, '' AS fingerprint
       FROM relation
     UNION ALL
     SELECT 'column ' || r.name || '.' || a.attname, ''
@@ -90,7 +90,8 @@ constexpr std::array<std::string_view, 3> set_kinds{"default ", "row security ",
 
 SchemaObjects read_objects(pqxx::transaction_base& transaction, const char* sql) {
   SchemaObjects objects;
-  for (const auto& row : execute(transaction, sql)) objects.emplace(text(row[0]), text(row[1]));
+  for (const auto& row : execute(transaction, sql))
+    objects.emplace(text(row["name"]), text(row["fingerprint"]));
   return objects;
 }
 
@@ -145,7 +146,7 @@ SchemaObjects present_objects(pqxx::transaction_base& transaction) {
 }
 
 SchemaObjects recorded_objects(pqxx::transaction_base& transaction) {
-  if (!execute(transaction, may_read_record_sql)[0][0].as<bool>()) return {};
+  if (!one_value(transaction, may_read_record_sql).as<bool>()) return {};
   return read_objects(transaction, recorded_sql);
 }
 

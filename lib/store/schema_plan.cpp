@@ -9,7 +9,7 @@ namespace csrq::store {
 namespace {
 
 constexpr auto may_read_statements_sql = R"sql(
-    SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c
+    SELECT has_table_privilege(c.oid, 'SELECT') AS may_read FROM pg_class c
      WHERE c.relnamespace = 'csrq'::regnamespace AND c.relname = 'schema_statement'
 )sql";
 
@@ -49,9 +49,10 @@ std::set<std::string> new_statements(pqxx::transaction_base& transaction,
                                      const std::vector<std::string>& statements) {
   const pqxx::result may_read = execute(transaction, may_read_statements_sql);
   if (may_read.empty()) return {statements.begin(), statements.end()};
-  if (!may_read[0][0].as<bool>()) return {};
+  if (!may_read[0]["may_read"].as<bool>()) return {};
   std::set<std::string> found;
-  for (const auto& row : execute(transaction, new_statements_sql, {statements})) found.insert(text(row[0]));
+  for (const auto& row : execute(transaction, new_statements_sql, {statements}))
+    found.insert(text(row["text"]));
   return found;
 }
 

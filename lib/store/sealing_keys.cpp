@@ -8,7 +8,7 @@ namespace {
 constexpr auto ids_sql = R"sql(
     SELECT id FROM csrq.sealing_key
     UNION SELECT sealing_key_id FROM csrq.acme_account_key WHERE retired_at IS NULL
-    ORDER BY 1
+    ORDER BY id
 )sql";
 
 constexpr auto use_sql = "SELECT csrq.use_sealing_key($1)";
@@ -19,7 +19,7 @@ std::vector<std::string> sealing_key_ids(Database& database) {
   std::vector<std::string> ids;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
     ids.clear();
-    for (const auto& row : execute(transaction, ids_sql)) ids.push_back(text(row[0]));
+    for (const auto& row : execute(transaction, ids_sql)) ids.push_back(text(row["id"]));
   });
   return ids;
 }
@@ -27,7 +27,7 @@ std::vector<std::string> sealing_key_ids(Database& database) {
 bool use_sealing_key(Database& database, const std::string& id) {
   bool is_the_one = false;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    is_the_one = execute(transaction, use_sql, {id})[0][0].as<bool>();
+    is_the_one = one_value(transaction, use_sql, {id}).as<bool>();
   });
   return is_the_one;
 }

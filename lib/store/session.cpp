@@ -33,8 +33,9 @@ constexpr auto settings_of_each_transaction = R"sql(;
 
 // What a whole server has set is the decision of whoever runs it: before a switch to another one, say.
 constexpr auto server_settings_sql = R"sql(
-    SELECT current_database(), current_setting('server_encoding'), s.setting = 'on',
-           s.source IN ('configuration file', 'command line')
+    SELECT current_database() AS database, current_setting('server_encoding') AS encoding,
+           s.setting = 'on' AS is_read_only,
+           s.source IN ('configuration file', 'command line') AS is_server_wide
       FROM pg_settings s WHERE s.name = 'default_transaction_read_only'
 )sql";
 
@@ -46,8 +47,9 @@ constexpr auto may_call_sql = R"sql(
            AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE'))
 )sql";
 
-constexpr auto arrive_sql = "SELECT place, (since_promotion * 1000000)::bigint FROM csrq.arrive()";
-constexpr auto look_sql = "SELECT csrq.place(), NULL::bigint";
+constexpr auto arrive_sql =
+    "SELECT place, (since_promotion * 1000000)::bigint AS since_promotion FROM csrq.arrive()";
+constexpr auto look_sql = "SELECT csrq.place() AS place, NULL::bigint AS since_promotion";
 
 std::string one_line(std::string message) {
   while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
@@ -157,10 +159,10 @@ ServerSettings server_settings(pqxx::connection& connection) {
   // A standby knows no other isolation level.
   transaction.exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog");
   const auto row = execute(transaction, server_settings_sql)[0];
-  return {.database = text(row[0]),
-          .encoding = text(row[1]),
-          .is_read_only = row[2].as<bool>(),
-          .is_server_wide = row[3].as<bool>()};
+  return {.database = text(row["database"]),
+          .encoding = text(row["encoding"]),
+          .is_read_only = row["is_read_only"].as<bool>(),
+          .is_server_wide = row["is_server_wide"].as<bool>()};
 }
 
 std::unique_ptr<pqxx::connection> open(const Secret& parameters) {
@@ -193,7 +195,7 @@ bool lends_statements_only(const Secret& parameters) {
 
 /// Empty if nothing was written.
 std::string transaction_id(pqxx::transaction_base& transaction) {
-  return text(execute(transaction, "SELECT pg_current_xact_id_if_assigned()")[0][0]);
+  return text(one_value(transaction, "SELECT pg_current_xact_id_if_assigned()"));
 }
 
 }  // namespace
@@ -250,13 +252,14 @@ void Session::arrive(pqxx::connection& connection) {
   pqxx::work transaction(connection);
   set_up(transaction);
   const auto may_call = [&](const char* function) {
-    return execute(transaction, may_call_sql, {function})[0][0].as<bool>();
+    return one_value(transaction, may_call_sql, {function}).as<bool>();
   };
   const char* statement = may_call("arrive") ? arrive_sql : may_call("place") ? look_sql : nullptr;
   if (!statement) return;
   const auto arrival = execute(transaction, statement)[0];
-  const std::string before = std::exchange(place_, text(arrival[0]));
-  if (!arrival[1].is_null()) promoted_at_ = Clock::now() - Duration(arrival[1].as<std::int64_t>());
+  const std::string before = std::exchange(place_, text(arrival["place"]));
+  if (const auto since = value<std::int64_t>(arrival["since_promotion"]))
+    promoted_at_ = Clock::now() - Duration(*since);
   transaction.commit();
   if (!before.empty() && before != place_)
     log::warning("the database has come to another server or timeline: what was committed last may be lost",
@@ -341,7 +344,7 @@ bool Session::was_committed(const std::string& transaction, const std::string& p
     try {
       pqxx::work ask(*connection_);
       set_up(ask);
-      status = text(execute(ask, "SELECT pg_xact_status($1::xid8)", {transaction})[0][0]);
+      status = text(one_value(ask, "SELECT pg_xact_status($1::xid8)", {transaction}));
     } catch (...) {
       const auto error = std::current_exception();
       // Any other error: this server (after a failover) has not come as far as that transaction.

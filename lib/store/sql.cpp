@@ -113,6 +113,13 @@ pqxx::result execute(pqxx::transaction_base& transaction, const char* statement,
 #endif
 }
 
+pqxx::field one_value(pqxx::transaction_base& transaction, const char* statement, Parameters parameters) {
+  const pqxx::result rows = execute(transaction, statement, parameters);
+  if (rows.size() != 1 || rows.columns() != 1)
+    throw std::logic_error(std::string("this answers with more than one value, or with none: ") + statement);
+  return rows[0][0];
+}
+
 std::string text(const pqxx::field& field) {
   if (field.is_null()) return {};
   return field.type() == timestamptz_type ? rfc3339(field.c_str()) : std::string(field.c_str());
@@ -182,7 +189,7 @@ void run_or_refuse(Database& database, const std::function<void(pqxx::transactio
 std::int64_t number_or_refuse(Database& database, const char* statement, Parameters parameters) {
   std::int64_t answer = 0;
   run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    answer = execute(transaction, statement, parameters)[0][0].as<std::int64_t>();
+    answer = one_value(transaction, statement, parameters).as<std::int64_t>();
   });
   return answer;
 }
@@ -190,7 +197,7 @@ std::int64_t number_or_refuse(Database& database, const char* statement, Paramet
 bool fenced_write(Database& database, const char* statement, Parameters parameters) {
   std::optional<bool> leased;
   database.run([&](pqxx::transaction_base& transaction) {
-    leased = value<bool>(execute(transaction, statement, parameters)[0][0]);
+    leased = value<bool>(one_value(transaction, statement, parameters));
   });
   if (!leased) row_locked();
   return *leased;

@@ -52,6 +52,8 @@ Parameter null_if_empty(const std::string& text);
 Parameter octets(const std::string& value);
 
 pqxx::result execute(pqxx::transaction_base& transaction, const char* statement, Parameters parameters = {});
+/// Of a statement that answers with one row of one column; throws std::logic_error if it does not.
+pqxx::field one_value(pqxx::transaction_base& transaction, const char* statement, Parameters parameters = {});
 
 /// Empty for NULL; a timestamptz as RFC 3339 in UTC.
 std::string text(const pqxx::field& field);
