@@ -4,15 +4,12 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "base/error.hpp"
 #include "base/failpoint.hpp"
 #include "base/log.hpp"
-#include "base/secret.hpp"
-#include "store/connection_string.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {
@@ -24,38 +21,6 @@ constexpr int most_conflicts = 10;
 // Something that kills its backend each time it runs must not run for ever.
 constexpr int most_losses = 3;
 constexpr auto patience_when_stopping = 3s;
-
-// Whoever keeps a row locked holds up the call that wants it, not every call of this process.
-constexpr auto settings_of_each_transaction = R"sql(;
-    SET LOCAL lock_timeout = '2s'; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL row_security = on;
-    SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC'
-)sql";
-
-// What a whole server has set is the decision of whoever runs it: before a switch to another one, say.
-constexpr auto server_settings_sql = R"sql(
-    SELECT current_database() AS database, current_setting('server_encoding') AS encoding,
-           s.setting = 'on' AS is_read_only,
-           s.source IN ('configuration file', 'command line') AS is_server_wide
-      FROM pg_settings s WHERE s.name = 'default_transaction_read_only'
-)sql";
-
-// A database without csrq's schema has no place. Who is no worker only looks where it is.
-constexpr auto may_call_sql = R"sql(
-    SELECT EXISTS (
-        SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE n.nspname = 'csrq' AND p.proname = $1
-           AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE'))
-)sql";
-
-constexpr auto arrive_sql =
-    "SELECT place, (since_promotion * 1000000)::bigint AS since_promotion FROM csrq.arrive()";
-constexpr auto look_sql = "SELECT csrq.place() AS place, NULL::bigint AS since_promotion";
-
-std::string one_line(std::string message) {
-  while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  return message;
-}
 
 std::string what(const std::exception_ptr& error) {
   try {
@@ -99,100 +64,6 @@ bool is_passing(const std::exception_ptr& error) {
          what(error).find("canceling statement due to") != std::string::npos;
 }
 
-/// What libpq says of a connection string that it cannot read, before it looks for any server.
-bool is_malformed(std::string_view message) {
-  for (const std::string_view start : {"invalid ", "forbidden value ", "could not match "})
-    if (message.starts_with(start)) return true;
-  for (const std::string_view part : {" in URI", " in connection info string"})
-    if (message.find(part) != std::string_view::npos) return true;
-  return false;
-}
-
-bool has_one_of(std::string_view message, std::initializer_list<std::string_view> parts) {
-  return std::any_of(parts.begin(), parts.end(),
-                     [&](std::string_view part) { return message.find(part) != std::string_view::npos; });
-}
-
-struct NoConnectionFree : Unreachable {
-  using Unreachable::Unreachable;
-};
-
-/// A failed connection has no SQLSTATE, only words: PostgreSQL's or PgBouncer's.
-[[noreturn]] void throw_unreachable(const std::string& cause) {
-  const std::string sentence = "cannot reach the database: " + cause;
-  if (has_one_of(cause, {"too many clients already", "connection slots are reserved", "too many connections",
-                         "no more connections allowed", "query_wait_timeout"}))
-    throw NoConnectionFree(sentence +
-                           " (it has no connection free: raise max_connections, the limit of the login or of "
-                           "the database, or that of the pooler)");
-  if (has_one_of(cause, {"server is in hot standby", "session is read-only"}))
-    throw Unreachable(sentence + " (it is a standby: database.url must name the primary, or all hosts)");
-  throw Unreachable(sentence + " (database.url says where it is)");
-}
-
-struct ServerSettings {
-  std::string database{};
-  std::string encoding{};
-  bool is_read_only{};    ///< transactions are by default
-  bool is_server_wide{};  ///< that is so for the whole server, not for this database or login
-
-  bool overrides_read_only(Access access) const {
-    return access == Access::read_write && is_read_only && !is_server_wide;
-  }
-};
-
-void check(const ServerSettings& settings, Access access) {
-  if (settings.encoding != "UTF8")
-    throw UsageError("the database \"" + settings.database + "\" has the encoding " + settings.encoding +
-                     ", csrq needs UTF8: make it with `createdb -E UTF8 -T template0 " + settings.database +
-                     "`");
-  if (access == Access::read_write && settings.is_read_only && settings.is_server_wide)
-    throw Unreachable(
-        "the database takes no writes: default_transaction_read_only is on for the whole server, as before "
-        "a switch to another one (ALTER SYSTEM RESET default_transaction_read_only, or let database.url "
-        "name the other one)");
-}
-
-/// In a transaction, so that a pooler that lends none shows it here. Throws UsageError, Unreachable.
-ServerSettings server_settings(pqxx::connection& connection) {
-  pqxx::work transaction(connection);
-  // A standby knows no other isolation level.
-  transaction.exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog");
-  const auto row = execute(transaction, server_settings_sql)[0];
-  return {.database = text(row["database"]),
-          .encoding = text(row["encoding"]),
-          .is_read_only = row["is_read_only"].as<bool>(),
-          .is_server_wide = row["is_server_wide"].as<bool>()};
-}
-
-std::unique_ptr<pqxx::connection> open(const Secret& parameters) {
-  auto connection = std::make_unique<pqxx::connection>(parameters.reveal().data());
-#if PQXX_VERSION_MAJOR < 7
-  // Behind our back it would go on in the middle of a transaction.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  connection->inhibit_reactivation(true);
-#pragma GCC diagnostic pop
-#endif
-  return connection;
-}
-
-/// A statement goes through and a transaction ends the connection: so does PgBouncer with pool_mode =
-/// statement. It says so, but libpqxx 6 loses the last words of a connection.
-bool lends_statements_only(const Secret& parameters) {
-  try {
-    const auto connection = open(parameters);
-    pqxx::nontransaction(*connection).exec("SELECT 1");
-    try {
-      server_settings(*connection);
-    } catch (const pqxx::failure&) {
-      return true;
-    }
-  } catch (const pqxx::failure&) {
-  }
-  return false;
-}
-
 /// Empty if nothing was written.
 std::string transaction_id(pqxx::transaction_base& transaction) {
   return text(one_value(transaction, "SELECT pg_current_xact_id_if_assigned()"));
@@ -210,57 +81,16 @@ Session::Session(DatabaseOptions options) : options_(std::move(options)) {
 }
 
 void Session::connect() {
-  if (options_.access == Access::read_only) {
-    try {
-      return connect_to(Access::read_write);
-    } catch (const Unreachable&) {  // a standby, perhaps
-    }
-  }
-  connect_to(options_.access);
+  NewConnection made = new_connection(options_, connections_ > 0);
+  if (made.arrival) come_to(*made.arrival);
+  transaction_settings_ = std::move(made.transaction_settings);
+  connection_ = std::move(made.connection);
+  ++connections_;
 }
 
-void Session::connect_to(Access access) {
-  const Secret password =
-      options_.password_file.empty() ? Secret() : read_secret_file(options_.password_file);
-  DatabaseOptions options = options_;
-  options.access = access;
-  const Secret parameters(connection_string(options, password.reveal()));
-  std::unique_ptr<pqxx::connection> connection;
-  try {
-    connection = open(parameters);
-    const ServerSettings settings = server_settings(*connection);
-    check(settings, access);
-    overrides_read_only_ = settings.overrides_read_only(access);
-    if (access == Access::read_write) arrive(*connection);
-    connection_ = std::move(connection);
-    ++connections_;
-  } catch (const pqxx::failure& e) {
-    const std::string cause = without_secrets(one_line(e.what()), options_.url, password.reveal());
-    if (is_malformed(e.what())) throw UsageError("database.url is not one that libpq can read: " + cause);
-    // One that has served before is none of these: its connections are broken off for another reason.
-    if (connection && connections_ == 0 && lends_statements_only(parameters))
-      throw UsageError(
-          "the pooler before the database lends its connections for single statements: csrq needs pool_mode "
-          "= transaction or session");
-    throw_unreachable(cause);
-  }
-}
-
-/// Before any work runs here: what this process, or another one, has in mind may be of a time that a
-/// promotion has lost.
-void Session::arrive(pqxx::connection& connection) {
-  pqxx::work transaction(connection);
-  set_up(transaction);
-  const auto may_call = [&](const char* function) {
-    return one_value(transaction, may_call_sql, {function}).as<bool>();
-  };
-  const char* statement = may_call("arrive") ? arrive_sql : may_call("place") ? look_sql : nullptr;
-  if (!statement) return;
-  const auto arrival = execute(transaction, statement)[0];
-  const std::string before = std::exchange(place_, text(arrival["place"]));
-  if (const auto since = value<std::int64_t>(arrival["since_promotion"]))
-    promoted_at_ = Clock::now() - Duration(*since);
-  transaction.commit();
+void Session::come_to(const Arrival& arrival) {
+  const std::string before = std::exchange(place_, arrival.place);
+  if (arrival.since_promotion) promoted_at_ = Clock::now() - *arrival.since_promotion;
   if (!before.empty() && before != place_)
     log::warning("the database has come to another server or timeline: what was committed last may be lost",
                  {{"before", before}, {"now", place_}});
@@ -309,16 +139,6 @@ void Session::pause(Duration longest) const {
   std::condition_variable_any().wait_for(lock, options_.stop, longest, [] { return false; });
 }
 
-/// Everything for this transaction only: behind a pooler the next one on the same connection is somebody
-/// else's. Whatever the database, the login or the application before set is not what csrq's statements were
-/// written for.
-void Session::set_up(pqxx::transaction_base& transaction) const {
-  std::string settings = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE";
-  if (options_.access == Access::read_only) settings += ", READ ONLY";
-  if (overrides_read_only_) settings += ", READ WRITE";
-  transaction.exec(settings + settings_of_each_transaction);
-}
-
 bool Session::is_lost(const std::exception_ptr& error) const {
   if (!connection_->is_open()) return true;
   try {
@@ -343,7 +163,7 @@ bool Session::was_committed(const std::string& transaction, const std::string& p
     std::string status;
     try {
       pqxx::work ask(*connection_);
-      set_up(ask);
+      ask.exec(transaction_settings_);
       status = text(one_value(ask, "SELECT pg_xact_status($1::xid8)", {transaction}));
     } catch (...) {
       const auto error = std::current_exception();
@@ -368,7 +188,7 @@ void Session::transact(const std::vector<const Work*>& works) {
     const std::string place = place_;
     try {
       pqxx::work open(*connection_);
-      set_up(open);
+      open.exec(transaction_settings_);
       for (const Work* work : works) (*work)(open);
       transaction = transaction_id(open);
       failpoint("before commit", options_.application_name);

@@ -12,6 +12,7 @@
 #include <pqxx/pqxx>
 
 #include "store/database.hpp"
+#include "store/new_connection.hpp"
 
 namespace csrq::store {
 
@@ -39,20 +40,18 @@ class Session {
   using Clock = std::chrono::steady_clock;
 
   void connect();
-  void connect_to(Access access);
-  void arrive(pqxx::connection& connection);
+  void come_to(const Arrival& arrival);
   void connect_with_patience();
   void reconnect(const std::string& cause);
   Clock::time_point give_up_at(Clock::time_point otherwise) const;
   void pause(Duration longest) const;
-  void set_up(pqxx::transaction_base& transaction) const;
   bool is_lost(const std::exception_ptr& error) const;
   bool was_committed(const std::string& transaction, const std::string& place);
 
   DatabaseOptions options_;
   std::unique_ptr<pqxx::connection> connection_{};
-  bool overrides_read_only_{false};  ///< the database or the login has transactions read-only by default
-  std::string place_{};              ///< csrq.place(); empty: this login may not know
+  std::string transaction_settings_{};
+  std::string place_{};  ///< csrq.place(); empty: this login may not know
   std::atomic<std::uint64_t> connections_{0};
   std::atomic<Clock::time_point> promoted_at_{Clock::time_point::min()};
   bool given_up_{false};  ///< connecting has failed since stop was asked for, and time was up

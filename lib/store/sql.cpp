@@ -1,5 +1,6 @@
 #include "store/sql.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <stdexcept>
 
@@ -161,6 +162,12 @@ nlohmann::json parse_document(const std::string& document) {
   };
   auto parsed = nlohmann::json::parse(document, shallow, false);
   return parsed.is_discarded() ? nlohmann::json(nullptr) : parsed;
+}
+
+std::string one_line(std::string server_message) {
+  while (server_message.ends_with('\n') || server_message.ends_with(' ')) server_message.pop_back();
+  std::ranges::replace(server_message, '\n', ' ');
+  return server_message;
 }
 
 std::string sentence_of(const std::string& server_message) {

@@ -72,6 +72,8 @@ std::string jsonb_text(const nlohmann::json& value);
 /// A document from a CA as JSON; null if it is none, too deep to be honest, or empty.
 nlohmann::json parse_document(const std::string& document);
 
+/// A message of the server without the line breaks.
+std::string one_line(std::string server_message);
 /// The server's message and hint, without the labels and the call stack around them.
 std::string sentence_of(const std::string& server_message);
 /// As database.run(). If the server refuses, throws UsageError for a missing privilege, else WrongRow.

@@ -125,6 +125,23 @@ TEST_CASE("whatever the database has set, rows are issued and apps read what the
   check_works(worker, shop, monitor);
 }
 
+TEST_CASE("who only reads stays so where transactions are read-only by default, and who writes can write") {
+  const TestDatabase test;
+  Sql sql(test.url());
+  sql.run("ALTER DATABASE " + sql.value("SELECT current_database()") +
+          " SET default_transaction_read_only = on");
+  const auto is_read_only = [&](store::Access access) {
+    store::Database database({.url = test.url(), .access = access});
+    std::string answer;
+    database.run([&](pqxx::transaction_base& transaction) {
+      answer = transaction.exec("SHOW transaction_read_only")[0][0].c_str();
+    });
+    return answer == "on";
+  };
+  CHECK(is_read_only(store::Access::read_only));
+  CHECK_FALSE(is_read_only(store::Access::read_write));
+}
+
 TEST_CASE("whatever the login has set, a database is migrated and rows are issued") {
   const std::string url = empty_database_url();
   Sql sql(url);
