@@ -77,8 +77,8 @@ std::string described(const store::EndingSoon& ending) {
 
 /// What stops the rows of a whole CA, account or machine.
 bool is_critical(const store::OpenAlarm& alarm) {
-  return alarm.code == ErrorCode::ca_out_of_reach || alarm.key.starts_with("account:") ||
-         alarm.key.starts_with("sealing_key:");
+  return alarm.code == ErrorCode::ca_out_of_reach || alarm.kind == to_string(store::AlarmKind::account) ||
+         alarm.kind == to_string(store::AlarmKind::sealing_key);
 }
 
 void add_alarms(Answer& answer, const std::vector<store::OpenAlarm>& alarms) {

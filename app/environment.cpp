@@ -49,8 +49,6 @@ void raise_sealing_key_alarm(store::Database& database, const std::string& detai
     store::raise_alarm(database, {.key = issuance::sealing_key_alarm(),
                                   .code = to_string(ErrorCode::sealing_key),
                                   .detail = detail,
-                                  .directory = {},
-                                  .owner = std::nullopt,
                                   .request = std::nullopt});
   } catch (const std::exception& error) {
     log::warning("nobody can be told of the sealing key", {{"error", error.what()}});

@@ -56,15 +56,13 @@ void Notifier::send_due(const std::function<bool()>& stopped) {
 void Notifier::look_at_cas() {
   const auto at = cas::Outage::Clock::now();
   for (const cas::PooledCa* ca : cas_.all()) {
-    const std::string key = "ca:" + ca->directory();
+    const store::AlarmKey key{store::AlarmKind::ca, ca->directory(), std::nullopt};
     if (const auto silence = ca->outage.silence(at)) {
       if (silence->lasting >= pace_.outage)
         store::raise_alarm(database_, {.key = key,
                                        .code = to_string(ErrorCode::ca_out_of_reach),
                                        .detail = "the CA " + ca->name() + " is out of reach; its rows wait" +
                                                  (silence->cause.empty() ? "" : ": " + silence->cause),
-                                       .directory = ca->directory(),
-                                       .owner = std::nullopt,
                                        .request = std::nullopt});
     } else if (ca->outage.answered_since(at - unseen_for)) {
       store::clear_alarm(database_, key, unseen_for);

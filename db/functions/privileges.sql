@@ -152,4 +152,4 @@ GRANT EXECUTE ON FUNCTION
     csrq.claim_deliveries, csrq.delivery_done, csrq.make_notifications,
     csrq.make_test_notification, csrq.notify_channels, csrq.raise_alarm
     TO csrq_worker;
-GRANT EXECUTE ON FUNCTION csrq.clear_alarm TO csrq_worker, csrq_admin;
+GRANT EXECUTE ON FUNCTION csrq.alarm_key, csrq.clear_alarm TO csrq_worker, csrq_admin;

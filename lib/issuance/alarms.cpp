@@ -18,11 +18,9 @@ bool is_about_names(const Failure& failure) {
 
 store::Alarm account_alarm(const store::AccountOwner& owner, const Failure& failure) {
   const std::string whose = owner.owner.empty() ? "the shared account" : "the account of " + owner.owner;
-  return {.key = "account:" + owner.directory + " " + owner.owner,
+  return {.key = {store::AlarmKind::account, owner.directory, owner.owner},
           .code = failure.code,
           .detail = whose + " at " + owner.ca + " cannot be used: " + failure.detail,
-          .directory = owner.directory,
-          .owner = owner.owner,
           .request = std::nullopt};
 }
 
@@ -38,21 +36,17 @@ std::string paused_name(const Failure& failure, const std::vector<std::string>& 
 
 store::Alarm name_alarm(const Task& task, const Failure& failure) {
   const std::string name = paused_name(failure, task.goal.csr->names);
-  return {.key = "name:" + task.place.ca->directory() + " " + name,
+  return {.key = {store::AlarmKind::name, task.place.ca->directory(), name},
           .code = failure.code,
           .detail = task.place.ca->name() + " issues nothing for " + name + ": " + failure.detail,
-          .directory = task.place.ca->directory(),
-          .owner = std::nullopt,
           .request = task.request()};
 }
 
 /// Over when this row is issued: then the CA finishes with orders again, as far as it is known.
 store::Alarm stuck_orders_alarm(const Task& task, const Failure& failure) {
-  return {.key = "orders:" + task.place.ca->directory(),
+  return {.key = {store::AlarmKind::orders, task.place.ca->directory(), std::nullopt},
           .code = failure.code,
           .detail = task.place.ca->name() + " does not finish with orders: " + failure.detail,
-          .directory = task.place.ca->directory(),
-          .owner = std::nullopt,
           .request = task.request()};
 }
 
@@ -64,8 +58,6 @@ void raise_alarm(store::Database& database, const accounts::Accounts& accounts, 
     store::raise_alarm(database, {.key = sealing_key_alarm(),
                                   .code = failure.code,
                                   .detail = failure.detail,
-                                  .directory = {},
-                                  .owner = std::nullopt,
                                   .request = std::nullopt});
   } else if (failure.code == ErrorCode::order_stuck) {
     store::raise_alarm(database, stuck_orders_alarm(task, failure));
@@ -83,8 +75,8 @@ void raise_account_alarm(store::Database& database, const store::AccountOwner& o
   store::raise_alarm(database, account_alarm(owner, failure));
 }
 
-std::string sealing_key_alarm() {
-  return "sealing_key:" + name_of_this_host();
+store::AlarmKey sealing_key_alarm() {
+  return {store::AlarmKind::sealing_key, {}, name_of_this_host()};
 }
 
 }  // namespace csrq::issuance

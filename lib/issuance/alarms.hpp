@@ -1,10 +1,9 @@
 #pragma once
 
-#include <string>
-
 #include "accounts/accounts.hpp"
 #include "base/error.hpp"
 #include "store/database.hpp"
+#include "store/notifications.hpp"
 
 namespace csrq::issuance {
 
@@ -19,7 +18,7 @@ void raise_alarm(store::Database& database, const accounts::Accounts& accounts, 
 /// As raise_alarm(), for an account that cannot be used.
 void raise_account_alarm(store::Database& database, const store::AccountOwner& owner, const Failure& failure);
 
-/// Key of the alarm that says that this machine's sealing key does not open the accounts.
-std::string sealing_key_alarm();
+/// Of the alarm which says that this machine's sealing key does not open the accounts.
+store::AlarmKey sealing_key_alarm();
 
 }  // namespace csrq::issuance

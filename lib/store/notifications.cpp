@@ -25,12 +25,15 @@ constexpr auto undelivered_sql = R"sql(
 
 // Of a customer: of its account or one of its requests; what is nobody's in particular concerns everybody.
 constexpr auto alarms_sql = R"sql(
-    SELECT a.key, a.code, a.detail, a.raised_at
+    SELECT a.key, split_part(a.key, ':', 1) AS kind, a.code, a.detail, a.raised_at
       FROM csrq.alarm a LEFT JOIN csrq.request r ON r.id = a.request_id
      WHERE a.cleared_at IS NULL
        AND ($1::text IS NULL OR a.owner IN ($1, '') OR r.customer = $1 OR num_nonnulls(a.owner, a.request_id) = 0)
      ORDER BY a.raised_at, a.id
 )sql";
+
+constexpr auto raise_alarm_sql = "SELECT csrq.raise_alarm(csrq.alarm_key($1, $2, $3), $4, $5, $2, $6, $7)";
+constexpr auto clear_alarm_sql = "SELECT csrq.clear_alarm(csrq.alarm_key($1, $2, $3), $4)";
 
 constexpr auto customer_channels_sql = R"sql(
     SELECT array_to_json(csrq.notify_channels(name, $2)) AS channels FROM csrq.customer WHERE name = $1
@@ -114,22 +117,42 @@ std::vector<Delivery> make_test(Database& database, const std::string& customer,
   return claimed;
 }
 
+std::string_view to_string(AlarmKind kind) {
+  switch (kind) {
+    case AlarmKind::account:
+      return "account";
+    case AlarmKind::ca:
+      return "ca";
+    case AlarmKind::name:
+      return "name";
+    case AlarmKind::orders:
+      return "orders";
+    case AlarmKind::sealing_key:
+      break;
+  }
+  return "sealing_key";
+}
+
 bool raise_alarm(Database& database, const Alarm& alarm) {
+  const AlarmKey& key = alarm.key;
+  const auto owner = key.kind == AlarmKind::account ? key.subject : std::nullopt;
   bool is_new = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    is_new = one_value(transaction, "SELECT csrq.raise_alarm($1, $2, $3, $4, $5, $6)",
-                       // The last word on it: what cannot be written would silence the notifier.
-                       {alarm.key, alarm.code, printable(alarm.detail), null_if_empty(alarm.directory),
-                        alarm.owner, alarm.request})
+    is_new = one_value(transaction, raise_alarm_sql,
+                       {to_string(key.kind), null_if_empty(key.directory), key.subject, alarm.code,
+                        // The last word on it: what cannot be written would silence the notifier.
+                        printable(alarm.detail), owner, alarm.request})
                  .as<bool>();
   });
   return is_new;
 }
 
-bool clear_alarm(Database& database, const std::string& key, Duration unseen_for) {
+bool clear_alarm(Database& database, const AlarmKey& key, Duration unseen_for) {
   bool ended = false;
   database.run([&](pqxx::transaction_base& transaction) {
-    ended = one_value(transaction, "SELECT csrq.clear_alarm($1, $2)", {key, unseen_for}).as<bool>();
+    ended = one_value(transaction, clear_alarm_sql,
+                      {to_string(key.kind), null_if_empty(key.directory), key.subject, unseen_for})
+                .as<bool>();
   });
   return ended;
 }
@@ -159,6 +182,7 @@ std::vector<OpenAlarm> open_alarms(Database& database, const std::string& custom
     alarms.clear();
     for (const auto& row : execute(transaction, alarms_sql, {null_if_empty(customer)}))
       alarms.push_back({.key = text(row["key"]),
+                        .kind = text(row["kind"]),
                         .code = text(row["code"]),
                         .detail = text(row["detail"]),
                         .raised_at = text(row["raised_at"])});

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/time.hpp"
@@ -45,18 +46,32 @@ bool delivery_done(Database& database, const Delivery& delivery, const std::stri
 std::vector<Delivery> make_test(Database& database, const std::string& customer,
                                 const NotificationRules& rules);
 
+enum class AlarmKind {
+  account,      ///< it cannot be used; its next certificate ends the alarm
+  ca,           ///< it is out of reach
+  name,         ///< the CA has paused it
+  orders,       ///< the CA does not finish with them
+  sealing_key,  ///< it cannot be read, or does not open the accounts
+};
+std::string_view to_string(AlarmKind kind);
+
+/// What an alarm is about: there is one open alarm for each. Its text is csrq.alarm_key()'s.
+struct AlarmKey {
+  AlarmKind kind{};
+  std::string directory{};               ///< of the CA; empty: it is about none
+  std::optional<std::string> subject{};  ///< the account's owner, the name, the sealing key's host
+};
+
 struct Alarm {
-  std::string key{};   ///< "ca:https://…", "sealing_key:host": one open alarm for each
+  AlarmKey key{};
   std::string code{};  ///< stable and short
   std::string detail{};
-  std::string directory{};                ///< of the CA that it is about; empty: none
-  std::optional<std::string> owner{};     ///< of the account: its next certificate ends the alarm
   std::optional<std::int64_t> request{};  ///< whose next certificate, or cancellation, ends the alarm
 };
 /// As often as one likes. True: it is new.
 bool raise_alarm(Database& database, const Alarm& alarm);
 /// Ends the alarm, unless somebody has met its cause within `unseen_for`.
-bool clear_alarm(Database& database, const std::string& key, Duration unseen_for = {});
+bool clear_alarm(Database& database, const AlarmKey& key, Duration unseen_for = {});
 
 /// Rows of csrq.notifications that are not delivered, and of csrq.alarms; times are RFC 3339 in UTC,
 /// empty for null.
@@ -75,7 +90,8 @@ struct Undelivered {
 std::vector<Undelivered> undelivered(Database& database, const std::string& customer);
 
 struct OpenAlarm {
-  std::string key{};
+  std::string key{};   ///< "ca:https://…", "sealing_key:host"
+  std::string kind{};  ///< to_string(AlarmKind)
   std::string code{};
   std::string detail{};
   std::string raised_at{};

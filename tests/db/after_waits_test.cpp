@@ -49,11 +49,9 @@ struct RefusingCa : Store {
   }
 
   void raise_pause(const std::string& name, std::optional<std::int64_t> request) {
-    store::raise_alarm(database, {.key = "name:" + directory + " " + name,
+    store::raise_alarm(database, {.key = {store::AlarmKind::name, directory, name},
                                   .code = "name_paused",
                                   .detail = "no",
-                                  .directory = directory,
-                                  .owner = std::nullopt,
                                   .request = request});
   }
 
@@ -310,8 +308,9 @@ TEST_CASE(
     "when a paused name is asked for again, one row goes first, and its acceptance ends the pause for all") {
   RefusingCa ca;
   ca.pause("z.example");
-  store::raise_alarm(ca.database,
-                     {.key = "name:" + ca.directory + " z.example", .code = "name_paused", .detail = "no"});
+  store::raise_alarm(
+      ca.database,
+      {.key = {store::AlarmKind::name, ca.directory, "z.example"}, .code = "name_paused", .detail = "no"});
   const auto waiting = ca.wait_for_pause("z.example");
   const auto second = ca.wait_for_pause("z.example");
   SUBCASE("at the end of the wait") {

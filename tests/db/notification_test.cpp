@@ -77,6 +77,12 @@ struct Renewals : Outbox {
   }
 };
 
+store::Alarm ca_is_out(const std::string& directory) {
+  return {.key = {store::AlarmKind::ca, directory, std::nullopt},
+          .code = "ca_out_of_reach",
+          .detail = "the CA is out"};
+}
+
 }  // namespace
 
 TEST_CASE("ten thousand failures of one cause are one message with a count and a few examples") {
@@ -339,8 +345,7 @@ TEST_CASE("a dead recipient's messages wait together, other recipients' do not")
 
 TEST_CASE("an alarm is raised once however many see it, told once, and told once when it is over") {
   Outbox outbox;
-  const store::Alarm alarm{
-      .key = "ca:https://ca.example/dir", .code = "ca_out_of_reach", .detail = "the CA is out"};
+  const store::Alarm alarm = ca_is_out("https://ca.example/dir");
   CHECK(store::raise_alarm(outbox.database, alarm));
   CHECK_FALSE(store::raise_alarm(outbox.database, alarm));
   outbox.sql.run("UPDATE csrq.alarm SET seen_at = now() - interval '5 minutes'");
@@ -360,10 +365,33 @@ TEST_CASE("an alarm is raised once however many see it, told once, and told once
   CHECK(store::raise_alarm(outbox.database, alarm));
 }
 
+TEST_CASE("an alarm's key tells what it is about") {
+  Outbox outbox;
+  const std::string directory = "https://ca.example/dir";
+  using Kind = store::AlarmKind;
+  const std::vector<std::pair<store::AlarmKey, std::string>> keys{
+      {{Kind::account, directory, "acme"}, "account:https://ca.example/dir acme"},
+      {{Kind::account, directory, ""}, "account:https://ca.example/dir "},  // everybody's
+      {{Kind::ca, directory, std::nullopt}, "ca:https://ca.example/dir"},
+      {{Kind::name, directory, "a.example"}, "name:https://ca.example/dir a.example"},
+      {{Kind::orders, directory, std::nullopt}, "orders:https://ca.example/dir"},
+      {{Kind::sealing_key, {}, "host"}, "sealing_key:host"},
+  };
+  for (const auto& [key, text] : keys) {
+    CAPTURE(text);
+    store::raise_alarm(outbox.database, {.key = key, .code = "c", .detail = "d"});
+    const auto open = store::open_alarms(outbox.database);
+    REQUIRE(open.size() == 1);
+    CHECK(open[0].key == text);
+    CHECK(open[0].kind == to_string(key.kind));
+    CHECK(store::clear_alarm(outbox.database, key));
+  }
+}
+
 TEST_CASE("an alarm that is over before anybody was told is not told") {
   Outbox outbox;
-  store::raise_alarm(outbox.database, {.key = "k", .code = "c", .detail = "d"});
-  store::clear_alarm(outbox.database, "k");
+  store::raise_alarm(outbox.database, ca_is_out("x"));
+  store::clear_alarm(outbox.database, ca_is_out("x").key);
   CHECK(outbox.make() == 0);
 }
 
@@ -378,7 +406,7 @@ TEST_CASE("thousands of alarms of one code are one message, and those that follo
   outbox.sql.run(
       "SELECT csrq.raise_alarm('account:' || n, 'userActionRequired', 'account ' || n) FROM "
       "generate_series(1001, 1010) n");
-  store::raise_alarm(outbox.database, {.key = "ca:x", .code = "ca_out_of_reach", .detail = "the CA is out"});
+  store::raise_alarm(outbox.database, ca_is_out("x"));
   CHECK(outbox.make() == 1);
   CHECK(outbox.payload()["raised_count"] == 1);
   outbox.sql.run("UPDATE csrq.alarm SET raise_told_at = raise_told_at - interval '16 minutes'");
@@ -389,23 +417,22 @@ TEST_CASE("thousands of alarms of one code are one message, and those that follo
 TEST_CASE("an account's alarm ends with the account's next certificate, a name's with the row's") {
   Outbox outbox;
   outbox.submit();
-  store::raise_alarm(outbox.database, {.key = "account:a",
-                                       .code = "account_deactivated",
-                                       .detail = "d",
-                                       .directory = some_owner().directory,
-                                       .owner = some_owner().owner});
-  store::raise_alarm(outbox.database, {.key = "account:b",
-                                       .code = "account_deactivated",
-                                       .detail = "d",
-                                       .directory = some_owner().directory,
-                                       .owner = "another"});
-  store::raise_alarm(outbox.database, {.key = "name:a", .code = "name_paused", .detail = "d", .request = 1});
-  store::raise_alarm(outbox.database, {.key = "name:b", .code = "name_paused", .detail = "d", .request = 2});
+  const std::string directory = some_owner().directory;
+  for (const std::string& owner : {some_owner().owner, std::string("another")})
+    store::raise_alarm(
+        outbox.database,
+        {.key = {store::AlarmKind::account, directory, owner}, .code = "account_deactivated", .detail = "d"});
+  for (const int request : {1, 2})
+    store::raise_alarm(outbox.database, {.key = {store::AlarmKind::name, directory, std::to_string(request)},
+                                         .code = "name_paused",
+                                         .detail = "d",
+                                         .request = request});
   outbox.make();
   CHECK(outbox.count("alarms") == "4");
   outbox.issue_next("01");
   outbox.make();
-  CHECK(outbox.sql.value("SELECT string_agg(key, ' ' ORDER BY key) FROM csrq.alarms") == "account:b name:b");
+  CHECK(outbox.sql.value("SELECT string_agg(key, ' ' ORDER BY key) FROM csrq.alarms") ==
+        "account:" + directory + " another name:" + directory + " 2");
 }
 
 TEST_CASE("a renewal that fails is warned of once at each threshold, all rows in one message") {
@@ -625,7 +652,7 @@ TEST_CASE("only an admin says where a customer's messages go; a worker's login d
   const auto due = store::claim_deliveries(worker, outbox.rules.can, 1, 2min);
   REQUIRE(due.size() == 1);
   store::delivery_done(worker, due[0], {}, false);
-  CHECK(store::raise_alarm(worker, {.key = "k", .code = "c", .detail = "d"}));
+  CHECK(store::raise_alarm(worker, ca_is_out("x")));
   CHECK(store::open_alarms(worker).size() == 1);
   store::Database reader({.url = login("test_csrq_dba", "csrq_dba")});
   CHECK(store::undelivered(reader, {}).empty());
@@ -638,8 +665,8 @@ TEST_CASE("old messages and alarms are pruned, undelivered ones are not") {
     outbox.make();
   }
   store::delivery_done(outbox.database, outbox.claim().at(0), {}, false);
-  store::raise_alarm(outbox.database, {.key = "k", .code = "c", .detail = "d"});
-  store::clear_alarm(outbox.database, "k");
+  store::raise_alarm(outbox.database, ca_is_out("x"));
+  store::clear_alarm(outbox.database, ca_is_out("x").key);
   outbox.make();
   outbox.sql.run("UPDATE csrq.notification SET created_at = now() - interval '100 days'");
   outbox.sql.run("UPDATE csrq.alarm SET cleared_at = now() - interval '100 days'");

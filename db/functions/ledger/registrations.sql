@@ -112,7 +112,8 @@ BEGIN
     END IF;
     IF refusals > 0 THEN
         PERFORM csrq.wake_refused(p_account);
-        PERFORM csrq.clear_alarm('account:' || account.directory || ' ' || account.owner);
+        PERFORM csrq.clear_alarm(
+            csrq.alarm_key('account', account.directory, account.owner));
     END IF;
 END
 $$;

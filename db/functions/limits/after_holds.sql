@@ -121,7 +121,7 @@ BEGIN
         its_name := split_part(p_hold.key, ' ', 2);
         -- Other accounts may wait for the same name still.
         IF NOT csrq.is_name_paused(p_hold.directory, its_name) THEN
-            PERFORM csrq.clear_alarm(csrq.name_alarm(p_hold.directory, its_name));
+            PERFORM csrq.clear_alarm(csrq.alarm_key('name', p_hold.directory, its_name));
         END IF;
         PERFORM csrq.look_again(array(SELECT csrq.waiting_for(p_hold.scope, p_hold.key)));
     END IF;

@@ -1,19 +1,22 @@
 -- Alarms: what stops more than one row and needs a person. How people are told of them is in
 -- tell_alarms.sql.
 
--- The key of the alarm about a name that a CA has paused.
-CREATE OR REPLACE FUNCTION csrq.name_alarm(p_directory text, p_name text) RETURNS text
+-- The key of an alarm, of what it is about: account, ca, name, orders or sealing_key; the directory
+-- of the CA, if it is about one; and which account (its owner), name or host, if it is about one.
+CREATE OR REPLACE FUNCTION csrq.alarm_key(p_kind text, p_directory text, p_subject text)
+RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT 'name:' || p_directory || ' ' || p_name
+    SELECT p_kind || ':' || coalesce(p_directory || ' ' || p_subject, p_directory, p_subject)
 $$;
 
--- The name that an alarm is about (csrq.name_alarm()); null: it is about something else.
+-- The paused name that an alarm is about; null: it is about something else.
 CREATE OR REPLACE FUNCTION csrq.name_of_alarm(p_alarm csrq.alarm) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN starts_with(p_alarm.key, csrq.name_alarm(p_alarm.directory, ''))
-                THEN substr(p_alarm.key, length(csrq.name_alarm(p_alarm.directory, '')) + 1) END
+    SELECT CASE WHEN starts_with(p_alarm.key, csrq.alarm_key('name', p_alarm.directory, ''))
+                THEN substr(p_alarm.key,
+                            length(csrq.alarm_key('name', p_alarm.directory, '')) + 1) END
 $$;
 
 -- Raises an alarm: somebody has to act. May be called as often as one likes: there is one alarm for
@@ -109,7 +112,8 @@ BEGIN
             OR EXISTS (SELECT FROM seen s
                         WHERE s.request_id = a.request_id AND s.at > a.seen_at)
             OR EXISTS (SELECT FROM name n
-                        WHERE a.key = csrq.name_alarm(a.directory, n.name) AND n.at > a.seen_at))
+                        WHERE a.key = csrq.alarm_key('name', a.directory, n.name)
+                          AND n.at > a.seen_at))
        -- The row that met the pause is not the only one that waits for its end.
        AND (csrq.name_of_alarm(a) IS NULL
             OR NOT csrq.is_name_paused(a.directory, csrq.name_of_alarm(a)));
