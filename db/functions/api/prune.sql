@@ -63,8 +63,8 @@ BEGIN
     what := 'workers';
 END $$;
 
--- What limits do not need any more: waits that are long over, and accounts that wait for their turn
--- no longer.
+-- What limits do not need any more: holds that are long over, and waiting accounts that have not
+-- come back for a week.
 CREATE OR REPLACE FUNCTION csrq.prune_limits(p_limit int, OUT what text, OUT removed bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -88,7 +88,7 @@ BEGIN
          LIMIT p_limit
            FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS removed = ROW_COUNT;
-    what := 'accounts that have left the line';
+    what := 'accounts that wait no longer';
     RETURN NEXT;
 END $$;
 
