@@ -79,12 +79,12 @@ std::vector<TableLock> locks_of(const Plan& plan) {
 }
 
 std::vector<std::string> changed_in(const Plan& plan) {
-  const std::vector<std::string> all = texts_of(plan.statements);
-  if (plan.new_statements == std::set<std::string>{all.begin(), all.end()})
+  const auto is_new = [&](const std::string& text) { return plan.new_statements.contains(text); };
+  if (std::ranges::all_of(plan.texts, is_new))
     return {"all functions, views, triggers, policies and privileges"};
   std::vector<std::string> subjects;
   for (const Statement& statement : plan.statements)
-    if (plan.new_statements.contains(statement.text)) subjects.push_back(statement.subject);
+    if (is_new(statement.text)) subjects.push_back(statement.subject);
   for (const std::string& name : plan.unwanted) subjects.push_back(name + ", which goes");
   return subjects;
 }
@@ -95,18 +95,16 @@ Plan make_plan(pqxx::transaction_base& transaction, bool repair) {
   Plan plan{.status = {schema_version(transaction), {}, {}, {}, {}},
             .migrations = migrations(),
             .statements = schema_statements(),
-            .new_statements = {},
-            .before = {},
-            .unwanted = {},
-            .privileges_differ = false,
             .repair = repair};
   std::erase_if(plan.migrations, [&](const Migration& one) { return one.version <= plan.status.installed; });
   for (const Migration& migration : plan.migrations) plan.status.pending.push_back(migration.name);
+  plan.texts = texts_of(plan.statements);
+  plan.made = made_by(plan.statements);
   if (plan.status.installed == 0) return plan;
   plan.before = present_objects(transaction);
-  plan.new_statements = new_statements(transaction, texts_of(plan.statements));
+  plan.new_statements = new_statements(transaction, plan.texts);
   const SchemaObjects recorded = recorded_objects(transaction);
-  plan.unwanted = unwanted(recorded, plan.before, made_by(plan.statements));
+  plan.unwanted = unwanted(recorded, plan.before, plan.made);
   plan.status.changed = changed_in(plan);
   if (!recorded.empty()) {
     plan.status.missing = missing(recorded, plan.before);
@@ -118,10 +116,9 @@ Plan make_plan(pqxx::transaction_base& transaction, bool repair) {
 }
 
 void record(pqxx::transaction_base& transaction, const Plan& plan) {
-  const std::vector<std::string> statements = texts_of(plan.statements);
-  execute(transaction, forget_statements_sql, {statements});
-  execute(transaction, record_statements_sql, {statements});
-  record_objects(transaction, plan.before, made_by(plan.statements));
+  execute(transaction, forget_statements_sql, {plan.texts});
+  execute(transaction, record_statements_sql, {plan.texts});
+  record_objects(transaction, plan.before, plan.made);
 }
 
 }  // namespace csrq::store

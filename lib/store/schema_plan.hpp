@@ -26,8 +26,10 @@ struct Plan {
   SchemaStatus status{};
   std::vector<Migration> migrations{};
   std::vector<Statement> statements{};
-  std::set<std::string> new_statements{};
-  SchemaObjects before{};               ///< what is there
+  std::vector<std::string> texts{};        ///< of `statements`
+  std::set<std::string> made{};            ///< names of what `statements` make
+  std::set<std::string> new_statements{};  ///< texts that were not applied last time
+  SchemaObjects before{};                  ///< what is there
   std::vector<std::string> unwanted{};  ///< of `before`: what an older csrq made, and this one does not have
   bool privileges_differ{};
   bool repair{};
