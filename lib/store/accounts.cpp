@@ -97,35 +97,21 @@ void registration_unanswered(Database& database, AccountId account) {
 
 Duration registration_refused(Database& database, AccountId account, const Failure& refusal,
                               const std::vector<Duration>& schedule) {
-  Duration wait{};
-  database.run([&](pqxx::transaction_base& transaction) {
-    wait = Duration(one_value(transaction, "SELECT (csrq.registration_refused($1, $2, $3) * 1000000)::bigint",
-                              {account, error_json(refusal), schedule})
-                        .as<std::int64_t>());
-  });
-  return wait;
+  return Duration(ask<std::int64_t>(database,
+                                    "SELECT (csrq.registration_refused($1, $2, $3) * 1000000)::bigint",
+                                    {account, error_json(refusal), schedule}));
 }
 
 std::int64_t settings_in_force(Database& database, const std::string& ca, const std::string& directory,
                                const std::string& settings) {
-  std::int64_t woken = 0;
-  database.run([&](pqxx::transaction_base& transaction) {
-    woken = one_value(transaction, "SELECT csrq.settings_in_force($1, $2, $3)", {ca, directory, settings})
-                .as<std::int64_t>();
-  });
-  return woken;
+  return ask<std::int64_t>(database, "SELECT csrq.settings_in_force($1, $2, $3)", {ca, directory, settings});
 }
 
 bool replace_refused_key(Database& database, AccountId account, const std::string& former_thumbprint,
                          const SealedKey& key) {
-  bool is_replaced = false;
-  database.run([&](pqxx::transaction_base& transaction) {
-    is_replaced = one_value(transaction, replace_refused_key_sql,
-                            {account, former_thumbprint, key.thumbprint, octets(key.spki_sha256),
-                             key.sealing_key_id, octets(key.sealed)})
-                      .as<bool>();
-  });
-  return is_replaced;
+  return ask<bool>(database, replace_refused_key_sql,
+                   {account, former_thumbprint, key.thumbprint, octets(key.spki_sha256), key.sealing_key_id,
+                    octets(key.sealed)});
 }
 
 void account_ended(Database& database, AccountId account, AccountStatus status, const Failure& refusal) {
@@ -144,12 +130,7 @@ void account_registered(Database& database, AccountId account, const Registratio
 }
 
 bool is_account_key(Database& database, const std::string& spki_sha256) {
-  bool is_one = false;
-  database.run([&](pqxx::transaction_base& transaction) {
-    is_one = one_value(transaction, "SELECT csrq.is_account_key(decode($1, 'base64'))", {octets(spki_sha256)})
-                 .as<bool>();
-  });
-  return is_one;
+  return ask<bool>(database, "SELECT csrq.is_account_key(decode($1, 'base64'))", {octets(spki_sha256)});
 }
 
 }  // namespace csrq::store

@@ -34,11 +34,7 @@ std::string_view to_string(Grants grants) {
 }
 
 bool put_grants_in_force(Database& database, Grants grants) {
-  bool changed = false;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    changed = one_value(transaction, "SELECT csrq.put_grants_in_force($1)", {to_string(grants)}).as<bool>();
-  });
-  return changed;
+  return ask_or_refuse<bool>(database, "SELECT csrq.put_grants_in_force($1)", {to_string(grants)});
 }
 
 GrantsReport grants_report(Database& database) {

@@ -44,23 +44,24 @@ IncidentRow row_in(const pqxx::row& row) {
 }  // namespace
 
 std::int64_t incident_size(Database& database, const IncidentScope& scope) {
-  return number_or_refuse(database, size_sql,
-                          {null_if_empty(scope.issuer), scope.issued_before, null_if_empty(scope.customer),
-                           std::numeric_limits<std::int64_t>::max()});
+  return ask_or_refuse<std::int64_t>(
+      database, size_sql,
+      {null_if_empty(scope.issuer), scope.issued_before, null_if_empty(scope.customer),
+       std::numeric_limits<std::int64_t>::max()});
 }
 
 IncidentId open_incident(Database& database, const IncidentScope& scope, std::optional<Time> deadline) {
-  return IncidentId{number_or_refuse(
+  return IncidentId{ask_or_refuse<std::int64_t>(
       database, "SELECT csrq.open_incident($1, $2, $3, $4)",
       {null_if_empty(scope.issuer), scope.issued_before, null_if_empty(scope.customer), deadline})};
 }
 
 std::int64_t fill_incident(Database& database, IncidentId incident, int batch) {
-  return number_or_refuse(database, "SELECT csrq.fill_incident($1, $2)", {incident, batch});
+  return ask_or_refuse<std::int64_t>(database, "SELECT csrq.fill_incident($1, $2)", {incident, batch});
 }
 
 std::int64_t fill_incidents(Database& database, int batch) {
-  return number_or_refuse(database, "SELECT csrq.fill_incidents($1)", {batch});
+  return ask_or_refuse<std::int64_t>(database, "SELECT csrq.fill_incidents($1)", {batch});
 }
 
 std::vector<IncidentRow> incidents(Database& database, std::optional<IncidentId> incident) {

@@ -68,30 +68,18 @@ Claim claim_in(const pqxx::row& row, WorkerId worker) {
           .names = texts(row["names"])};
 }
 
-std::int64_t call_for_number(Database& database, const char* statement, Parameters parameters = {}) {
-  std::int64_t answer = 0;
-  database.run([&](pqxx::transaction_base& transaction) {
-    answer = one_value(transaction, statement, parameters).as<std::int64_t>();
-  });
-  return answer;
-}
-
 }  // namespace
 
 WorkerId worker_start(Database& database, const std::string& host, int pid, const std::string& version) {
-  return WorkerId{call_for_number(database, "SELECT csrq.worker_start($1, $2, $3)", {host, pid, version})};
+  return WorkerId{ask<std::int64_t>(database, "SELECT csrq.worker_start($1, $2, $3)", {host, pid, version})};
 }
 
 bool is_registered(Database& database, WorkerId worker) {
-  bool registered = false;
-  database.run([&](pqxx::transaction_base& transaction) {
-    registered = one_value(transaction, "SELECT csrq.is_registered($1)", {worker}).as<bool>();
-  });
-  return registered;
+  return ask<bool>(database, "SELECT csrq.is_registered($1)", {worker});
 }
 
 std::int64_t worker_stop(Database& database, WorkerId worker) {
-  return call_for_number(database, "SELECT csrq.worker_stop($1)", {worker});
+  return ask<std::int64_t>(database, "SELECT csrq.worker_stop($1)", {worker});
 }
 
 std::vector<Claim> claim(Database& database, WorkerId worker, int limit, Duration lease,
@@ -146,27 +134,27 @@ std::vector<RetryWish> take_retries(Database& database, WorkerId worker, const s
 }
 
 int live_workers(Database& database) {
-  return static_cast<int>(call_for_number(database, "SELECT csrq.live_workers()"));
+  return ask<int>(database, "SELECT csrq.live_workers()");
 }
 
 std::int64_t rescue(Database& database) {
-  return call_for_number(database, "SELECT csrq.rescue()");
+  return ask<std::int64_t>(database, "SELECT csrq.rescue()");
 }
 
 void follow_suspensions(Database& database) {
-  call_for_number(database, "SELECT csrq.follow_suspensions()");
+  ask<std::int64_t>(database, "SELECT csrq.follow_suspensions()");
 }
 
 std::int64_t carry_out_wishes(Database& database) {
-  return call_for_number(database, "SELECT csrq.carry_out_wishes()");
+  return ask<std::int64_t>(database, "SELECT csrq.carry_out_wishes()");
 }
 
 bool is_anything_due(Database& database, bool renewals_only) {
-  return call_for_number(database, "SELECT csrq.is_anything_due($1)::int", {renewals_only}) != 0;
+  return ask<bool>(database, "SELECT csrq.is_anything_due($1)", {renewals_only});
 }
 
 std::int64_t renew_due(Database& database, int limit, int per_hour) {
-  return call_for_number(database, "SELECT csrq.renew_due($1, $2)", {limit, per_hour});
+  return ask<std::int64_t>(database, "SELECT csrq.renew_due($1, $2)", {limit, per_hour});
 }
 
 void notify_changes(Database& database) {

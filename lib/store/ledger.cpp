@@ -103,13 +103,10 @@ OpenOrderResult open_order(Database& database, const Fence& fence, AccountId acc
 }
 
 bool record_order(Database& database, const Fence& fence, const OrderRecord& order) {
-  std::string answer;
-  database.run([&](pqxx::transaction_base& transaction) {
-    answer = text(
-        one_value(transaction, "SELECT csrq.record_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                  {fence.worker, fence.request, fence.lease, order.id, to_string(order.status), order.url,
-                   order.finalize_url, order.certificate_url, order.expires, order.authorizations}));
-  });
+  const auto answer = ask<std::string>(
+      database, "SELECT csrq.record_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+      {fence.worker, fence.request, fence.lease, order.id, to_string(order.status), order.url,
+       order.finalize_url, order.certificate_url, order.expires, order.authorizations});
   if (answer == "locked") row_locked();
   if (answer == "lost") lease_lost(fence);
   return answer == "recorded";
@@ -117,11 +114,8 @@ bool record_order(Database& database, const Fence& fence, const OrderRecord& ord
 
 WaitForOther wait_for_order(Database& database, const Fence& fence, const std::string& url,
                             const Failure& why) {
-  std::string answer;
-  database.run([&](pqxx::transaction_base& transaction) {
-    answer = text(one_value(transaction, "SELECT csrq.wait_for_order($1, $2, $3, $4, $5)",
-                            {fence.worker, fence.request, fence.lease, url, error_json(why)}));
-  });
+  const auto answer = ask<std::string>(database, "SELECT csrq.wait_for_order($1, $2, $3, $4, $5)",
+                                       {fence.worker, fence.request, fence.lease, url, error_json(why)});
   if (answer == "locked") row_locked();
   if (answer == "lost") lease_lost(fence);
   return answer == "over" ? WaitForOther::over : WaitForOther::waits;
@@ -151,11 +145,7 @@ void begin_finalize(Database& database, const Fence& fence, OrderId order) {
 }
 
 bool has_run_out(Database& database, OrderId order) {
-  bool is_over = false;
-  database.run([&](pqxx::transaction_base& transaction) {
-    is_over = one_value(transaction, has_run_out_sql, {order}).as<bool>();
-  });
-  return is_over;
+  return ask<bool>(database, has_run_out_sql, {order});
 }
 
 void close_order(Database& database, const Fence& fence, OrderId order, OrderStatus status,

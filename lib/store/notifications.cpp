@@ -74,13 +74,8 @@ std::vector<std::string> test_channels(pqxx::transaction_base& transaction, cons
 }  // namespace
 
 int make_notifications(Database& database, const NotificationRules& rules) {
-  int made = 0;
-  database.run([&](pqxx::transaction_base& transaction) {
-    made = one_value(transaction, "SELECT csrq.make_notifications($1, $2, $3, $4)",
-                     {rules.can, rules.default_channels, rules.digest, rules.soon})
-               .as<int>();
-  });
-  return made;
+  return ask<int>(database, "SELECT csrq.make_notifications($1, $2, $3, $4)",
+                  {rules.can, rules.default_channels, rules.digest, rules.soon});
 }
 
 std::vector<Delivery> claim_deliveries(Database& database, const std::vector<std::string>& can, int limit,
@@ -93,14 +88,9 @@ std::vector<Delivery> claim_deliveries(Database& database, const std::vector<std
 }
 
 bool delivery_done(Database& database, const Delivery& delivery, const std::string& error, bool final) {
-  bool given_up = false;
-  database.run([&](pqxx::transaction_base& transaction) {
-    given_up = one_value(transaction, "SELECT csrq.delivery_done($1, $2, $3, $4, $5)",
-                         {delivery.notification, delivery.channel, delivery.attempt,
-                          null_if_empty(printable(error)), final})
-                   .as<bool>();
-  });
-  return given_up;
+  return ask<bool>(
+      database, "SELECT csrq.delivery_done($1, $2, $3, $4, $5)",
+      {delivery.notification, delivery.channel, delivery.attempt, null_if_empty(printable(error)), final});
 }
 
 std::vector<Delivery> make_test(Database& database, const std::string& customer,
@@ -136,25 +126,15 @@ std::string_view to_string(AlarmKind kind) {
 bool raise_alarm(Database& database, const Alarm& alarm) {
   const AlarmKey& key = alarm.key;
   const auto owner = key.kind == AlarmKind::account ? key.subject : std::nullopt;
-  bool is_new = false;
-  database.run([&](pqxx::transaction_base& transaction) {
-    is_new = one_value(transaction, raise_alarm_sql,
-                       {to_string(key.kind), null_if_empty(key.directory), key.subject, alarm.code,
-                        // The last word on it: what cannot be written would silence the notifier.
-                        printable(alarm.detail), owner, alarm.request})
-                 .as<bool>();
-  });
-  return is_new;
+  return ask<bool>(database, raise_alarm_sql,
+                   {to_string(key.kind), null_if_empty(key.directory), key.subject, alarm.code,
+                    // The last word on it: what cannot be written would silence the notifier.
+                    printable(alarm.detail), owner, alarm.request});
 }
 
 bool clear_alarm(Database& database, const AlarmKey& key, Duration unseen_for) {
-  bool ended = false;
-  database.run([&](pqxx::transaction_base& transaction) {
-    ended = one_value(transaction, clear_alarm_sql,
-                      {to_string(key.kind), null_if_empty(key.directory), key.subject, unseen_for})
-                .as<bool>();
-  });
-  return ended;
+  return ask<bool>(database, clear_alarm_sql,
+                   {to_string(key.kind), null_if_empty(key.directory), key.subject, unseen_for});
 }
 
 std::vector<Undelivered> undelivered(Database& database, const std::string& customer) {

@@ -114,14 +114,10 @@ Duration write_hold(Database& database, const RefusedByCa& refused, std::optiona
   const std::vector<std::string> subject{limit.subject};
   const std::vector<std::string>& row_keys =
       limit.scope == LimitScope::registered_domain ? refused.domains : refused.names;
-  Duration wait{};
-  database.run([&](pqxx::transaction_base& transaction) {
-    wait = Duration(one_value(transaction, write_hold_sql,
-                              {refused.directory, to_string(limit.scope), refused.account, refused.request,
-                               limit.subject.empty() ? row_keys : subject, asked, error_json(why), least})
-                        .as<std::int64_t>());
-  });
-  return wait;
+  return Duration(
+      ask<std::int64_t>(database, write_hold_sql,
+                        {refused.directory, to_string(limit.scope), refused.account, refused.request,
+                         limit.subject.empty() ? row_keys : subject, asked, error_json(why), least}));
 }
 
 std::vector<RateLimitRow> rate_limits(Database& database, const std::string& ca,

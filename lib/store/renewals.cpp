@@ -43,7 +43,7 @@ std::int64_t move_renewals(Database& database, const RenewalMove& move, int days
   while (moved < move.renewals) {
     const std::int64_t wanted = std::min<std::int64_t>(batch, move.renewals - moved);
     const std::int64_t got =
-        number_or_refuse(database, move_sql, {move.from, move.to, move.earliest, days, wanted});
+        ask_or_refuse<std::int64_t>(database, move_sql, {move.from, move.to, move.earliest, days, wanted});
     moved += got;
     if (got < wanted) break;  // renewed since, or in somebody's hands
   }
@@ -51,12 +51,8 @@ std::int64_t move_renewals(Database& database, const RenewalMove& move, int days
 }
 
 std::int64_t level_renewals(Database& database, int days, const std::function<bool()>& stopped) {
-  bool is_to_level = false;
-  database.run([&](pqxx::transaction_base& transaction) {
-    is_to_level = one_value(transaction, "SELECT csrq.take_levelling()").as<bool>();
-  });
   std::int64_t moved = 0;
-  if (!is_to_level) return moved;
+  if (!ask<bool>(database, "SELECT csrq.take_levelling()")) return moved;
   for (const RenewalMove& move : spread_plan(database, days)) {
     if (stopped()) break;
     moved += move_renewals(database, move, days);

@@ -99,15 +99,6 @@ pqxx::result select_retry(pqxx::transaction_base& transaction, const char* state
        selection.spread, null_if_empty(selection.failure_class), null_if_empty(selection.code)});
 }
 
-template <class Answer>
-Answer ask(Database& database, const char* statement, Parameters parameters) {
-  Answer answer{};
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    answer = one_value(transaction, statement, parameters).as<Answer>();
-  });
-  return answer;
-}
-
 }  // namespace
 
 std::vector<Submitted> submit(Database& database, const std::vector<Submission>& submissions) {
@@ -203,15 +194,15 @@ RetryReport retry_report(Database& database, const RetrySelection& selection) {
 }
 
 std::string cancel(Database& database, RequestId id) {
-  return ask<std::string>(database, "SELECT csrq.cancel($1)", {id});
+  return ask_or_refuse<std::string>(database, "SELECT csrq.cancel($1)", {id});
 }
 
 bool renew(Database& database, RequestId id) {
-  return ask<bool>(database, "SELECT csrq.renew($1)", {id});
+  return ask_or_refuse<bool>(database, "SELECT csrq.renew($1)", {id});
 }
 
 bool revoke(Database& database, RequestId id, int reason) {
-  return ask<bool>(database, "SELECT csrq.revoke($1, $2)", {id, reason});
+  return ask_or_refuse<bool>(database, "SELECT csrq.revoke($1, $2)", {id, reason});
 }
 
 }  // namespace csrq::store

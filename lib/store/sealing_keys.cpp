@@ -25,11 +25,7 @@ std::vector<std::string> sealing_key_ids(Database& database) {
 }
 
 bool use_sealing_key(Database& database, const std::string& id) {
-  bool is_the_one = false;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    is_the_one = one_value(transaction, use_sql, {id}).as<bool>();
-  });
-  return is_the_one;
+  return ask_or_refuse<bool>(database, use_sql, {id});
 }
 
 }  // namespace csrq::store

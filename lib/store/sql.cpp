@@ -193,14 +193,6 @@ void run_or_refuse(Database& database, const std::function<void(pqxx::transactio
   }
 }
 
-std::int64_t number_or_refuse(Database& database, const char* statement, Parameters parameters) {
-  std::int64_t answer = 0;
-  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
-    answer = one_value(transaction, statement, parameters).as<std::int64_t>();
-  });
-  return answer;
-}
-
 bool fenced_write(Database& database, const char* statement, Parameters parameters) {
   std::optional<bool> leased;
   database.run([&](pqxx::transaction_base& transaction) {

@@ -78,8 +78,25 @@ std::string one_line(std::string server_message);
 std::string sentence_of(const std::string& server_message);
 /// As database.run(). If the server refuses, throws UsageError for a missing privilege, else WrongRow.
 void run_or_refuse(Database& database, const std::function<void(pqxx::transaction_base&)>& work);
-/// As run_or_refuse(): the one number that a statement answers with.
-std::int64_t number_or_refuse(Database& database, const char* statement, Parameters parameters);
+
+/// As one_value(), in a transaction as database.run() has it.
+template <class Value>
+Value ask(Database& database, const char* statement, Parameters parameters = {}) {
+  Value answer{};
+  database.run([&](pqxx::transaction_base& transaction) {
+    answer = one_value(transaction, statement, parameters).as<Value>();
+  });
+  return answer;
+}
+/// As ask(), with run_or_refuse().
+template <class Value>
+Value ask_or_refuse(Database& database, const char* statement, Parameters parameters = {}) {
+  Value answer{};
+  run_or_refuse(database, [&](pqxx::transaction_base& transaction) {
+    answer = one_value(transaction, statement, parameters).as<Value>();
+  });
+  return answer;
+}
 
 /// Throws RowLocked with a sentence: what a fenced function that answers null means.
 [[noreturn]] void row_locked();
