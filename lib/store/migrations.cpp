@@ -95,24 +95,32 @@ void apply_migrations(pqxx::transaction_base& transaction, const Plan& plan,
   }
 }
 
+/// What is no longer wanted, functions or all else. A function goes last: what used it before has been
+/// replaced by then.
+void drop_unwanted(pqxx::transaction_base& transaction, const Plan& plan, bool functions) {
+  std::vector<std::string> objects = plan.unwanted;
+  std::erase_if(objects,
+                [&](const std::string& object) { return object.starts_with("function ") != functions; });
+  drop(transaction, objects, [&](const std::string& object) { return plan.is_ours(object); });
+}
+
 /// Functions first: what stands on one that is made anew goes with it, and is missing then. What is made anew
-/// has lost its privileges. No function needs the others while it is made.
+/// has lost its privileges. No function needs the others while it is made (scripts/check-sql).
 void apply_statements(pqxx::transaction_base& transaction, const Plan& plan,
                       std::vector<std::string>& applied) {
   transaction.exec("SET LOCAL check_function_bodies TO off");
-  drop(transaction, plan.unwanted);
+  const auto is_ours = [&](const std::string& object) { return plan.is_ours(object); };
   bool grants = plan.privileges_differ || !plan.migrations.empty();
   const auto first_other = std::ranges::find_if(
       plan.statements, [](const Statement& one) { return one.kind != StatementKind::function; });
   for (auto function = plan.statements.begin(); function != first_other; ++function)
-    if (apply(transaction, *function)) grants = true;
+    if (apply(transaction, *function, is_ours)) grants = true;
   const SchemaObjects present = present_objects(transaction);
   for (auto statement = first_other; statement != plan.statements.end(); ++statement)
     if (plan.is_due(*statement, present) || (grants && statement->kind == StatementKind::privilege))
-      grants |= apply(transaction, *statement);
+      grants |= apply(transaction, *statement, is_ours);
   for (const Statement& statement : plan.statements)
     if (std::ranges::find(applied, statement.file) == applied.end()) applied.push_back(statement.file);
-  record(transaction, plan);
   execute(transaction, set_setting_sql, {"functions_sha256", functions_sha256(transaction)});
 }
 
@@ -140,8 +148,11 @@ std::vector<std::string> migrate_at_once(pqxx::transaction_base& transaction,
   refuse_newer(plan.status);
   if (!plan.is_empty()) {
     take_locks(transaction, plan);
+    drop_unwanted(transaction, plan, false);
     apply_migrations(transaction, plan, applied);
     apply_statements(transaction, plan, applied);
+    drop_unwanted(transaction, plan, true);
+    record(transaction, plan);
   }
   apply_settings(transaction, customers, applied);
   // Other calls may share this transaction.

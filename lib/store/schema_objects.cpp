@@ -104,9 +104,20 @@ bool can_be_made_again(std::string_view name) {
   return starts_with_one_of(name, made_kinds) || starts_with_one_of(name, set_kinds);
 }
 
-/// Whether another has made it: a DBA his own trigger, say.
-bool is_of_others(std::string_view name, const std::set<std::string>& made) {
-  return starts_with_one_of(name, made_kinds) && !made.contains(std::string(name.substr(0, name.find('('))));
+/// Whether this binary makes one of that name; a function: with whatever arguments.
+bool is_made(std::string_view object, const std::set<std::string>& made) {
+  if (!starts_with_one_of(object, made_kinds)) return true;
+  std::string name(object.substr(0, object.find('(')));
+  std::erase(name, '"');  // csrq."position"
+  return made.contains(name);
+}
+
+/// Whether another has made it: a DBA his own trigger, say, or a function beside one of csrq's.
+bool is_of_others(const std::string& name, const SchemaObjects& before, const SchemaObjects& recorded,
+                  const std::set<std::string>& made) {
+  if (!is_made(name, made)) return true;
+  return starts_with_one_of(name, made_kinds) && before.contains(name) &&
+         !is_made_by_csrq(name, recorded, made);
 }
 
 std::vector<std::string> all_missing(const SchemaObjects& recorded, const SchemaObjects& present) {
@@ -168,11 +179,16 @@ bool privileges_differ(const SchemaObjects& recorded, const SchemaObjects& prese
   return std::ranges::any_of(recorded, lacks(present)) || std::ranges::any_of(present, lacks(recorded));
 }
 
+bool is_made_by_csrq(const std::string& object, const SchemaObjects& recorded,
+                     const std::set<std::string>& made) {
+  return recorded.empty() ? is_made(object, made) : recorded.contains(object);
+}
+
 std::vector<std::string> unwanted(const SchemaObjects& recorded, const SchemaObjects& present,
                                   const std::set<std::string>& made) {
   std::vector<std::string> names;
   for (const auto& [name, fingerprint] : recorded)
-    if (present.contains(name) && is_of_others(name, made)) names.push_back(name);
+    if (present.contains(name) && !is_made(name, made)) names.push_back(name);
   return names;
 }
 
@@ -184,8 +200,10 @@ std::string table_behind(const std::string& object) {
 void record_objects(pqxx::transaction_base& transaction, const SchemaObjects& before,
                     const std::set<std::string>& made) {
   SchemaObjects present = present_objects(transaction);
-  std::erase_if(present, [&](const auto& object) { return is_of_others(object.first, made); });
-  std::vector<std::string> unwanted = all_missing(recorded_objects(transaction), present);
+  const SchemaObjects recorded = recorded_objects(transaction);
+  std::erase_if(present,
+                [&](const auto& object) { return is_of_others(object.first, before, recorded, made); });
+  std::vector<std::string> unwanted = all_missing(recorded, present);
   std::erase_if(unwanted,
                 [&](const std::string& name) { return !before.contains(name) && !can_be_made_again(name); });
   execute(transaction, forget_sql, {unwanted});

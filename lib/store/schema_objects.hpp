@@ -21,8 +21,13 @@ SchemaObjects recorded_objects(pqxx::transaction_base& transaction);
 std::vector<std::string> missing(const SchemaObjects& recorded, const SchemaObjects& present);
 bool privileges_differ(const SchemaObjects& recorded, const SchemaObjects& present);
 
+/// Whether csrq migrate has made an object: it says so in its record, or, where that is empty, has it among
+/// what it makes. `made`: names as MadeObject has them.
+bool is_made_by_csrq(const std::string& object, const SchemaObjects& recorded,
+                     const std::set<std::string>& made);
+
 /// Functions, views, triggers and policies that csrq migrate once recorded and that are there, but not `made`
-/// by this binary. `made`: names as MadeObject has them.
+/// by this binary.
 std::vector<std::string> unwanted(const SchemaObjects& recorded, const SchemaObjects& present,
                                   const std::set<std::string>& made);
 /// The table or view that dropping such an object locks; empty for a function.

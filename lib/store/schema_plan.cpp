@@ -103,12 +103,12 @@ Plan make_plan(pqxx::transaction_base& transaction, bool repair) {
   if (plan.status.installed == 0) return plan;
   plan.before = present_objects(transaction);
   plan.new_statements = new_statements(transaction, plan.texts);
-  const SchemaObjects recorded = recorded_objects(transaction);
-  plan.unwanted = unwanted(recorded, plan.before, plan.made);
+  plan.recorded = recorded_objects(transaction);
+  plan.unwanted = unwanted(plan.recorded, plan.before, plan.made);
   plan.status.changed = changed_in(plan);
-  if (!recorded.empty()) {
-    plan.status.missing = missing(recorded, plan.before);
-    plan.privileges_differ = privileges_differ(recorded, plan.before);
+  if (!plan.recorded.empty()) {
+    plan.status.missing = missing(plan.recorded, plan.before);
+    plan.privileges_differ = privileges_differ(plan.recorded, plan.before);
     if (plan.privileges_differ) plan.status.changed.emplace_back("privileges of csrq's roles");
   }
   plan.status.locks = locks_of(plan);

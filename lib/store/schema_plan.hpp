@@ -30,11 +30,15 @@ struct Plan {
   std::set<std::string> made{};            ///< names of what `statements` make
   std::set<std::string> new_statements{};  ///< texts that were not applied last time
   SchemaObjects before{};                  ///< what is there
-  std::vector<std::string> unwanted{};  ///< of `before`: what an older csrq made, and this one does not have
+  SchemaObjects recorded{};                ///< what csrq migrate made
+  /// Of `before`: what an older csrq made, and this one does not have.
+  std::vector<std::string> unwanted{};
   bool privileges_differ{};
   bool repair{};
 
   bool is_empty() const { return !repair && status.is_current(); }
+  /// Whether csrq migrate has made an object, and no DBA.
+  bool is_ours(const std::string& object) const { return is_made_by_csrq(object, recorded, made); }
   /// `present`: what is there when its turn comes.
   bool is_due(const Statement& statement, const SchemaObjects& present) const {
     switch (statement.kind) {

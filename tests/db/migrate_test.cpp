@@ -26,6 +26,22 @@ void change_statement(Sql& sql, const std::string& start) {
   sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
 }
 
+/// As a csrq left it whose function of that name was declared otherwise.
+void older_function(Store& store, const std::string& name, const std::string& declaration) {
+  const std::string ours = " FROM pg_proc p WHERE 'csrq.' || p.proname = '" + name + "'";
+  const std::string there =
+      store.sql.value("SELECT p.oid::regprocedure" + ours +
+                      " AND 'function ' || p.oid::regprocedure IN (SELECT o.name FROM csrq.schema_object o)");
+  if (!there.empty()) store.sql.run("DROP FUNCTION " + there + " CASCADE");
+  store.sql.run("DELETE FROM csrq.schema_object WHERE name = 'function " + there + "'");
+  store.sql.run("SET ROLE csrq_owner");
+  store.sql.run("CREATE FUNCTION " + name + declaration + " LANGUAGE plpgsql AS 'BEGIN END'");
+  store.sql.run("RESET ROLE");
+  store.sql.run("INSERT INTO csrq.schema_object SELECT 'function ' || p.oid::regprocedure, ''" + ours +
+                " ORDER BY p.oid DESC LIMIT 1");
+  store.sql.run("UPDATE csrq.setting SET value = 'others' WHERE name = 'functions_sha256'");
+}
+
 constexpr const char* a_function = "CREATE OR REPLACE FUNCTION csrq.live_workers(";
 constexpr const char* a_policy = "CREATE POLICY app ON csrq.request ";
 constexpr const char* a_trigger = "CREATE OR REPLACE TRIGGER request_named ";
@@ -234,29 +250,86 @@ TEST_CASE("the comment of a statement is what stands right above it") {
 
 TEST_CASE("a function whose result or arguments change is made anew, with what uses it and who may call it") {
   Store store;
-  const auto fingerprint = [&] {
+  const auto objects = [&] {
     return store.sql.value(
         "SELECT string_agg(name || fingerprint, ' ' ORDER BY name) FROM csrq.schema_object");
   };
-  const std::string before = fingerprint();
+  const std::string before = objects();
+  SUBCASE("other types of arguments") {
+    older_function(store, "csrq.token_due", "(float8, float8, timestamptz) RETURNS int");
+  }
+  SUBCASE("fewer arguments") {
+    older_function(store, "csrq.claim", "(text) RETURNS int");
+  }
   SUBCASE("another result, and a view") {
-    store.sql.run("DROP FUNCTION csrq.token_due CASCADE");
-    store.sql.run(
-        "CREATE FUNCTION csrq.token_due(float8, float8, timestamptz) RETURNS int LANGUAGE sql AS 'SELECT 1'");
-    change_statement(store.sql, "CREATE OR REPLACE FUNCTION csrq.token_due(");
+    older_function(store, "csrq.worker_silence", "() RETURNS int");
+    store.sql.run("CREATE VIEW csrq.workers AS SELECT csrq.worker_silence()");
   }
-  SUBCASE("another name of an argument, and policies") {
-    store.sql.run("DROP FUNCTION csrq.my_customers CASCADE");
-    store.sql.run("CREATE FUNCTION csrq.my_customers(other text) RETURNS int LANGUAGE sql AS 'SELECT 1'");
-    change_statement(store.sql, "CREATE OR REPLACE FUNCTION csrq.my_customers(");
+  SUBCASE("another name of an argument, and a policy") {
+    older_function(store, "csrq.may_read", "(other text) RETURNS boolean");
+    store.sql.run("ALTER POLICY app ON csrq.request USING (csrq.may_read(customer))");
   }
-  SUBCASE("one argument more, and a trigger") {
-    store.sql.run("DROP FUNCTION csrq.claim");
-    store.sql.run("CREATE FUNCTION csrq.claim(text) RETURNS int LANGUAGE sql AS 'SELECT 1'");
-    change_statement(store.sql, "CREATE OR REPLACE FUNCTION csrq.claim(");
+  SUBCASE("one OUT column less") {
+    older_function(store, "csrq.prune_workers", "(p_keep interval, p_limit int, OUT what text)");
+  }
+  SUBCASE("a default that is taken away") {
+    older_function(store, "csrq.may_read", "(p_customer text DEFAULT 'a') RETURNS boolean");
   }
   store::migrate(store.database, {});
-  CHECK(fingerprint() == before);
+  CHECK(objects() == before);
+  CHECK(defects_of(store).empty());
+}
+
+TEST_CASE("a function that goes may have been used by what stays, as it was before") {
+  Store store;
+  older_function(store, "csrq.of_an_older_csrq", "() RETURNS interval");
+  store.sql.run("DROP VIEW csrq.workers");
+  store.sql.run("CREATE VIEW csrq.workers AS SELECT csrq.of_an_older_csrq()");
+  change_statement(store.sql, "CREATE VIEW csrq.workers");
+  store::migrate(store.database, {});
+  CHECK(store.sql.value("SELECT count(*) FROM pg_proc WHERE proname = 'of_an_older_csrq'") == "0");
+  CHECK(defects_of(store).empty());
+}
+
+TEST_CASE("what others made of csrq's functions is never dropped: it is in the way, and named") {
+  Store store;
+  older_function(store, "csrq.may_read", "(other text) RETURNS boolean");
+  std::string what;
+  SUBCASE("a policy") {
+    what = "policy of_a_dba on table csrq.request";
+    store.sql.run("CREATE POLICY of_a_dba ON csrq.request AS RESTRICTIVE USING (csrq.may_read(customer))");
+  }
+  SUBCASE("a view in the schema csrq") {
+    what = "view csrq.of_a_dba";
+    store.sql.run("CREATE VIEW csrq.of_a_dba AS SELECT csrq.may_read('a')");
+  }
+  SUBCASE("a view on a view of csrq's") {
+    what = "view csrq.of_a_dba";
+    store.sql.run("CREATE VIEW csrq.of_an_older_csrq AS SELECT csrq.may_read('a')");
+    store.sql.run("INSERT INTO csrq.schema_object VALUES ('view csrq.of_an_older_csrq', '')");
+    store.sql.run("CREATE VIEW csrq.of_a_dba AS SELECT * FROM csrq.of_an_older_csrq");
+  }
+  const std::string sentence = refusal_of([&] { store::migrate(store.database, {}); });
+  CAPTURE(sentence);
+  CHECK(sentence.find(what) != std::string::npos);
+  CHECK(store.sql.value("SELECT (SELECT count(*) FROM pg_policy WHERE polname = 'of_a_dba')"
+                        " + (SELECT count(*) FROM pg_class WHERE relname = 'of_a_dba')") == "1");
+}
+
+TEST_CASE("a DBA's function beside one of csrq's, of the same name, is in the way, and named") {
+  Store store;
+  store.sql.run("CREATE FUNCTION csrq.may_read(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'");
+  SUBCASE("whatever else changes") {
+    change_statement(store.sql, a_function);
+  }
+  SUBCASE("when csrq's own is made anew") {
+    older_function(store, "csrq.may_read", "(other text) RETURNS boolean");
+  }
+  CHECK(refusal_of([&] { store::migrate(store.database, {}); }).find("function csrq.may_read(bigint)") !=
+        std::string::npos);
+  CHECK(store.sql.value("SELECT csrq.may_read(1::bigint)") == "1");
+  store.sql.run("DROP FUNCTION csrq.may_read(bigint)");
+  store::migrate(store.database, {});
   CHECK(defects_of(store).empty());
 }
 
@@ -280,10 +353,8 @@ TEST_CASE("what an older csrq made and this one does not have goes; what others 
 
 TEST_CASE("a view of somebody else is in the way of a function that is made anew, and named") {
   Store store;
-  store.sql.run("DROP FUNCTION csrq.token_due CASCADE");
-  store.sql.run("CREATE FUNCTION csrq.token_due() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+  older_function(store, "csrq.token_due", "() RETURNS int");
   store.sql.run("CREATE VIEW public.report AS SELECT csrq.token_due()");
-  change_statement(store.sql, "CREATE OR REPLACE FUNCTION csrq.token_due(");
   const std::string sentence = refusal_of([&] { store::migrate(store.database, {}); });
   CAPTURE(sentence);
   CHECK(sentence.find("view public.report depends on function csrq.token_due()") != std::string::npos);
