@@ -5,6 +5,7 @@
 #include "config/renewal.hpp"
 #include "config/retry.hpp"
 #include "renewals/renewal_time.hpp"
+#include "store/failure_json.hpp"
 #include "store/jobs.hpp"
 #include "store/sql.hpp"
 

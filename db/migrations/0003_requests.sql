@@ -39,8 +39,8 @@ CREATE TABLE csrq.request (
     error_class       text GENERATED ALWAYS AS (error ->> 'class') STORED,
     waits_for_account bigint GENERATED ALWAYS AS (
                           CASE WHEN error ->> 'class' = 'administrative'
-                                    AND jsonb_typeof(error -> 'account') = 'number'
-                               THEN (error -> 'account')::bigint
+                                    AND error ->> 'account' ~ '^[0-9]{1,18}$'
+                               THEN (error ->> 'account')::bigint
                           END) STORED,
     chain             text,
     serial            text CHECK (serial ~ '^[0-9a-f]+$'),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -49,6 +50,7 @@ struct Failure {
   std::optional<FailedRequest> request{};
   std::optional<UsedUpLimit> limit{};
   std::vector<std::string> failed_names{};  ///< of the row's names, those that it is about; empty: not known
+  std::optional<std::int64_t> refused_account{};  ///< csrq's, which the row waits for
 };
 
 /// The one exception a step throws on purpose. Anything else that escapes a step counts as transient.

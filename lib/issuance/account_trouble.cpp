@@ -2,8 +2,6 @@
 
 #include <functional>
 
-#include <nlohmann/json.hpp>
-
 #include "acme/problem.hpp"
 #include "acme/problem_type.hpp"
 #include "issuance/alarms.hpp"
@@ -12,14 +10,6 @@
 
 namespace csrq::issuance {
 namespace {
-
-/// By this csrq.wake_refused() finds the rows that wait for an account.
-std::string with_account(const std::string& problem, store::AccountId account) {
-  auto document = nlohmann::json::parse(problem, nullptr, false);
-  if (!document.is_object()) document = nlohmann::json::object();
-  document["account"] = store::number(account);
-  return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
 
 /// Those that wait do not all come back at once.
 Duration spread(Duration wait) {
@@ -48,7 +38,7 @@ Progress wait_for_account(World& world, Task& task, const accounts::AccountRefus
   // A fallback CA that makes no account is no reason to keep the row from its own.
   const Duration wait =
       task.place.is_fallback ? longest_leased_wait : spread(why.retry_after.value_or(longest_leased_wait));
-  why.problem = with_account(why.problem, refused.account());
+  why.refused_account = store::number(refused.account());
   if (!store::put_off(world.database, task.claim.fence, wait, &why)) return Progress::dropped();
   Progress progress = Progress::failed(std::move(why));
   progress.wait = wait;

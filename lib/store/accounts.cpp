@@ -2,8 +2,7 @@
 
 #include <stdexcept>
 
-#include <nlohmann/json.hpp>
-
+#include "store/failure_json.hpp"
 #include "store/jobs.hpp"
 #include "store/sql.hpp"
 

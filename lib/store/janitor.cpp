@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "base/log.hpp"
+#include "store/failure_json.hpp"
 #include "store/jobs.hpp"
+#include "store/json.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {
@@ -57,7 +57,7 @@ PendingAuthorization pending_in(const pqxx::row& row) {
           .identifier = text(row["identifier"]),
           .created_at = text(row["created_at"]),
           .expires_at = text(row["expires_at"]),
-          .needed_by = nlohmann::json::parse(row["needed_by"].c_str()).get<std::vector<std::int64_t>>(),
+          .needed_by = numbers(row["needed_by"]),
           .disposition = text(row["disposition"]),
           .disposition_at = text(row["disposition_at"]),
           .url = text(row["url"])};

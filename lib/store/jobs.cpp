@@ -2,8 +2,8 @@
 
 #include <stdexcept>
 
-#include <nlohmann/json.hpp>
-
+#include "store/failure_json.hpp"
+#include "store/json.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {
@@ -204,23 +204,6 @@ bool explain_wait(Database& database, const Fence& fence, const Failure& why) {
 bool drop_cancelled(Database& database, const Fence& fence) {
   return fenced_write(database, "SELECT csrq.drop_cancelled($1, $2, $3)",
                       {fence.worker, fence.request, fence.lease});
-}
-
-std::string error_json(const Failure& failure) {
-  auto error = parse_document(failure.problem);
-  if (!error.is_object()) error = nlohmann::json::object();
-  error["class"] = to_string(failure.failure_class);
-  error["code"] = failure.code;
-  error["detail"] = failure.detail;
-  error.erase("failed_names");  // of the CA's document: ours are names of the row
-  if (!failure.failed_names.empty()) error["failed_names"] = failure.failed_names;
-  if (failure.request)
-    error["request"] = {
-        {"method", failure.request->method},
-        {"url", failure.request->url},
-        {"status", failure.request->status},
-        {"milliseconds", std::chrono::round<std::chrono::milliseconds>(failure.request->took).count()}};
-  return jsonb_text(error);
 }
 
 }  // namespace csrq::store

@@ -114,8 +114,4 @@ void notify_changes(Database& database);
 /// False if the row was not cancelled after all.
 [[nodiscard]] bool drop_cancelled(Database& database, const Fence& fence);
 
-/// What stands in csrq.request.error: the problem document (if any) with "class", "code", "detail", and
-/// "request", the request to the CA that failed.
-std::string error_json(const Failure& failure);
-
 }  // namespace csrq::store

@@ -4,7 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "store/failure_json.hpp"
 #include "store/jobs.hpp"
+#include "store/json.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {

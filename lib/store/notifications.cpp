@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/printable.hpp"
+#include "store/json.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {

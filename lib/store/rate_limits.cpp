@@ -1,6 +1,8 @@
 #include "store/rate_limits.hpp"
 
+#include "store/failure_json.hpp"
 #include "store/jobs.hpp"
+#include "store/json.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {

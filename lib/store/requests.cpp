@@ -2,9 +2,8 @@
 
 #include <stdexcept>
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.hpp"
+#include "store/json.hpp"
 #include "store/sql.hpp"
 
 namespace csrq::store {

@@ -4,15 +4,12 @@
 #include <cstdio>
 #include <stdexcept>
 
-#include <nlohmann/json.hpp>
-
 #include "base/encoding.hpp"
 #include "base/error.hpp"
 
 namespace csrq::store {
 namespace {
 
-constexpr int deepest_document = 16;
 constexpr pqxx::oid timestamptz_type = 1184;
 
 /// "2026-11-30 03:45:56.5+00", as every transaction of csrq gets it, as RFC 3339; "infinity" as it is.
@@ -130,38 +127,6 @@ std::string octets(const pqxx::field& field) {
   auto decoded = from_base64(text(field));
   if (!decoded) throw std::runtime_error("the database answered with something that is not base64");
   return *std::move(decoded);
-}
-
-std::vector<std::string> texts(const pqxx::field& field) {
-  if (field.is_null()) return {};
-  return nlohmann::json::parse(field.c_str()).get<std::vector<std::string>>();
-}
-
-std::string jsonb_text(const nlohmann::json& value) {
-  const std::string dumped = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  std::string clean;
-  clean.reserve(dumped.size());
-  for (std::size_t i = 0; i < dumped.size(); ++i) {
-    if (dumped[i] != '\\') {
-      clean += dumped[i];
-    } else if (dumped.compare(i, 6, "\\u0000") == 0) {
-      clean += "\\ufffd";
-      i += 5;
-    } else {
-      clean += dumped[i];
-      clean += dumped[++i];
-    }
-  }
-  return clean;
-}
-
-nlohmann::json parse_document(const std::string& document) {
-  if (document.empty()) return nullptr;
-  const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    return depth < deepest_document;
-  };
-  auto parsed = nlohmann::json::parse(document, shallow, false);
-  return parsed.is_discarded() ? nlohmann::json(nullptr) : parsed;
 }
 
 std::string one_line(std::string server_message) {

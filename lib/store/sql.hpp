@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
 #include <pqxx/pqxx>
 
 #include "base/time.hpp"
@@ -64,13 +63,6 @@ std::optional<Value> value(const pqxx::field& field) {
 }
 /// Of `encode(column, 'base64')`.
 std::string octets(const pqxx::field& field);
-/// Of `array_to_json(column)`; empty for NULL.
-std::vector<std::string> texts(const pqxx::field& field);
-
-/// JSON that jsonb takes: no U+0000, no octets that are not UTF-8.
-std::string jsonb_text(const nlohmann::json& value);
-/// A document from a CA as JSON; null if it is none, too deep to be honest, or empty.
-nlohmann::json parse_document(const std::string& document);
 
 /// A message of the server without the line breaks.
 std::string one_line(std::string server_message);

@@ -64,6 +64,30 @@ TEST_CASE("a failure backs the row off by the schedule, whose last entry repeats
   CHECK(store.request(id, "error ->> 'class'") == "validation");
 }
 
+TEST_CASE("what a CA puts into its problem under csrq's names is not taken for csrq's") {
+  for (const char* number : {"7", "1e300", "1.5", "\"7\""}) {
+    CAPTURE(number);
+    Store store;
+    const auto id = store.submit();
+    Failure failure = some_failure(FailureClass::administrative);
+    failure.problem =
+        std::string(R"({"type":"about:blank","request":"x","failed_names":["y"],"account":)") + number + "}";
+    REQUIRE(store::record_failure(store.database, store.claim_one().fence, failure, schedule));
+    CHECK(store.request(id, "waits_for_account IS NULL") == "t");
+    CHECK(store.request(id, "error ?| ARRAY['account', 'failed_names', 'request']") == "f");
+    CHECK(store.request(id, "error ->> 'type'") == "about:blank");
+  }
+}
+
+TEST_CASE("a row that waits for an account says for which") {
+  Store store;
+  const auto id = store.submit();
+  Failure failure = some_failure(FailureClass::administrative);
+  failure.refused_account = 7;
+  REQUIRE(store::put_off(store.database, store.claim_one().fence, std::chrono::hours(1), &failure));
+  CHECK(store.request(id, "waits_for_account") == "7");
+}
+
 TEST_CASE("a CA that asks to wait longer than the schedule is obeyed") {
   Store store;
   const auto id = store.submit();

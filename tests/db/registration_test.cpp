@@ -149,7 +149,7 @@ TEST_CASE("registration: a row that is put off for an account which is registere
   REQUIRE_FALSE(begin_registration(store.database, account, "one"));
   registration_refused(store.database, account, refusal, schedule_of_refusals);
   Failure why = refusal;
-  why.problem = R"({"account":)" + std::to_string(number(account)) + "}";
+  why.refused_account = number(account);
   SUBCASE("before") {
     account_registered(store.database, account,
                        {.status = AccountStatus::valid, .url = "https://ca.example/acct/1"});
@@ -176,7 +176,7 @@ TEST_CASE("registration: a configuration that has changed wakes the rows of ever
     REQUIRE_FALSE(begin_registration(store.database, account, i == 2 ? "new" : "old"));
     registration_refused(store.database, account, refusal, schedule_of_refusals);
     Failure why = refusal;
-    why.problem = R"({"account":)" + std::to_string(number(account)) + "}";
+    why.refused_account = number(account);
     REQUIRE(put_off(store.database, waiting.back(), 24h, &why));
   }
   CHECK(settings_in_force(store.database, some_owner().ca, some_owner().directory, "new") == 2);

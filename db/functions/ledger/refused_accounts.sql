@@ -81,8 +81,8 @@ DECLARE
     its_account CONSTANT bigint := CASE
         WHEN p_error ->> 'class' = 'administrative'
              AND NOT csrq.is_pause(p_error ->> 'code')
-             AND jsonb_typeof(p_error -> 'account') = 'number'
-        THEN (p_error ->> 'account')::numeric::bigint END;
+             AND p_error ->> 'account' ~ '^[0-9]{1,18}$'
+        THEN (p_error ->> 'account')::bigint END;
 BEGIN
     IF its_account IS NULL THEN
         RETURN false;
