@@ -46,7 +46,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Workers that have stopped.
+-- Workers that have been silent for so long and have no row.
 CREATE OR REPLACE FUNCTION csrq.prune_workers(p_keep interval, p_limit int, OUT what text,
     OUT removed bigint)
 LANGUAGE plpgsql

@@ -210,5 +210,6 @@ written AS (
     SELECT * FROM wanted
     ON CONFLICT (code) DO UPDATE
         SET class = EXCLUDED.class, asked_ca = EXCLUDED.asked_ca, ended_by = EXCLUDED.ended_by,
-            trouble_of_ca = EXCLUDED.trouble_of_ca, meaning = EXCLUDED.meaning)
+            trouble_of_ca = EXCLUDED.trouble_of_ca, meaning = EXCLUDED.meaning
+        WHERE e IS DISTINCT FROM EXCLUDED)
 DELETE FROM csrq.error_code e WHERE e.code NOT IN (SELECT w.code FROM wanted w);

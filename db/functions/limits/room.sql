@@ -1,5 +1,12 @@
 -- How much room there is for further orders: what a claim asks.
 
+-- As many orders as where there is no limit: more than a claim ever asks for.
+CREATE OR REPLACE FUNCTION csrq.no_limit() RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT 1000000000
+$$;
+
 -- How many orders the accounts of these owners may open now for rows of this lane, when the next,
 -- and how many accounts those are; no row: no account yet. One statement, since every claim asks it
 -- for all whose turn it is.
@@ -46,7 +53,7 @@ BEGIN
            AND a.status IN ('creating', 'valid'))
     -- An owner has as many accounts as there are CAs.
     SELECT a.owner,
-           max(CASE WHEN a.ready_at > now() THEN 0 ELSE coalesce(a.tokens, 1000000000) END),
+           max(CASE WHEN a.ready_at > now() THEN 0 ELSE coalesce(a.tokens, csrq.no_limit()) END),
            min(a.ready_at),
            count(*)
       FROM account a

@@ -22,7 +22,7 @@
 CREATE OR REPLACE FUNCTION csrq.time_to_come_back(p_token_at timestamptz, p_refill interval,
     p_horizon interval, p_promised_until timestamptz, p_first boolean, p_may_come_back boolean)
 RETURNS timestamptz
-LANGUAGE sql VOLATILE PARALLEL SAFE
+LANGUAGE sql VOLATILE
 AS $$
     SELECT CASE
         WHEN p_may_come_back

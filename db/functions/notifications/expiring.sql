@@ -100,7 +100,7 @@ BEGIN
         SELECT r.recipient, count(*) AS certificates, min(r.not_after) AS first_end,
                jsonb_agg(csrq.certificate_in_message(r.id, r.customer, r.names, r.not_after,
                                                      r.failures, r.error) ORDER BY r.place)
-                   FILTER (WHERE r.place <= 20) AS shown
+                   FILTER (WHERE r.place <= csrq.most_shown()) AS shown
           FROM ranked r
          GROUP BY r.recipient
     LOOP

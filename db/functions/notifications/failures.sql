@@ -64,7 +64,7 @@ BEGIN
                    -- Not a join: a few look-ups by key, whatever the planner expects.
                    (SELECT r.names FROM csrq.request r WHERE r.id = p.request_id),
                    p.detail, p.at) ORDER BY p.place)
-               FILTER (WHERE p.place <= 5)
+               FILTER (WHERE p.place <= csrq.most_examples())
       FROM placed p
      GROUP BY p.recipient, p.class, p.code
     ON CONFLICT (recipient, class, code) DO UPDATE
@@ -75,7 +75,8 @@ BEGIN
            last_at = greatest(d.last_at, EXCLUDED.last_at),
            due_at = CASE d.count WHEN 0 THEN greatest(now() + p_soon, d.told_at + p_digest)
                                  ELSE d.due_at END,
-           examples = jsonb_path_query_array(d.examples || EXCLUDED.examples, '$[0 to 4]');
+           examples = jsonb_path_query_array(d.examples || EXCLUDED.examples, '$[0 to $end]',
+                                             jsonb_build_object('end', csrq.most_examples() - 1));
 END
 $$;
 

@@ -36,7 +36,7 @@ BEGIN
 END
 $$;
 
--- The first 20 of these alarms as a message has them.
+-- The first of these alarms (csrq.most_shown()) as a message has them.
 CREATE OR REPLACE FUNCTION csrq.alarms_in_message(p_alarms bigint[]) RETURNS jsonb
 LANGUAGE sql STABLE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -48,7 +48,7 @@ AS $$
                'raised_at', csrq.rfc3339(a.raised_at),
                'cleared_at', csrq.rfc3339(a.cleared_at)) ORDER BY a.id), '[]')
       FROM csrq.alarm a
-     WHERE a.id = ANY (p_alarms[1:20])
+     WHERE a.id = ANY (p_alarms[1:csrq.most_shown()])
 $$;
 
 -- Makes one message of the alarms that were raised and those that are over. Passes over one that

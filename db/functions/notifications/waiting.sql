@@ -48,7 +48,7 @@ AS $$
                min(p.since) AS first_at, max(p.since) AS last_at,
                jsonb_agg(csrq.example_of_cause(p.id, p.customer, p.names, p.detail, p.since)
                          ORDER BY p.place)
-                   FILTER (WHERE p.place <= 5) AS examples,
+                   FILTER (WHERE p.place <= csrq.most_examples()) AS examples,
                row_number() OVER (PARTITION BY p.recipient
                                       ORDER BY count(*) DESC, p.class, p.code) AS place
           FROM placed p

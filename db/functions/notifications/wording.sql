@@ -44,6 +44,20 @@ AS $$
     SELECT 50
 $$;
 
+-- How many rows a message shows of a cause.
+CREATE OR REPLACE FUNCTION csrq.most_examples() RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT 5
+$$;
+
+-- How many alarms, or certificates, a message shows.
+CREATE OR REPLACE FUNCTION csrq.most_shown() RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT 20
+$$;
+
 -- The causes of a message: the first of them (csrq.cause_in_message()), and how many there are.
 CREATE OR REPLACE FUNCTION csrq.causes_in_message(p_first jsonb, p_causes bigint) RETURNS jsonb
 LANGUAGE sql STABLE

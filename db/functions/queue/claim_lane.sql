@@ -66,7 +66,6 @@ CREATE OR REPLACE FUNCTION csrq.shares(
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    no_limit CONSTANT int := 1000000000;  -- csrq.orders_possible()
     -- What a renewal costs is known only when it is looked at.
     is_renewal CONSTANT boolean := p_lane = csrq.lane_of('renewal');
     owners CONSTANT text[] := CASE p_policy WHEN 'per_customer' THEN p_customers END;
@@ -77,7 +76,7 @@ BEGIN
                CASE WHEN NOT is_renewal THEN o.ready_at END AS not_before,
                CASE WHEN c.status = 'suspended' THEN 0 END AS of_suspended,
                ceil(p_limit::numeric / cardinality(p_customers)) AS equal_share,
-               CASE WHEN NOT is_renewal AND o.possible < no_limit
+               CASE WHEN NOT is_renewal AND o.possible < csrq.no_limit()
                     THEN o.possible - csrq.unopened(p_worker, s.customer) END AS orders,
                CASE WHEN most IS NOT NULL
                     THEN coalesce(o.accounts, 1) * most - csrq.in_flight(s.customer)

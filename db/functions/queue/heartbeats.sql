@@ -10,7 +10,7 @@ $$;
 
 -- Counts the workers that are not taken for dead: so many divide a CA's request limits among them.
 -- At least 1.
-CREATE OR REPLACE FUNCTION csrq.live_workers(p_silence interval DEFAULT csrq.worker_silence())
+CREATE OR REPLACE FUNCTION csrq.live_workers(p_silence interval DEFAULT NULL)
 RETURNS int
 LANGUAGE sql STABLE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -18,7 +18,7 @@ AS $$
     SELECT greatest(1, count(*))::int
       FROM csrq.worker
      WHERE stopped_at IS NULL
-       AND heartbeat_at > clock_timestamp() - p_silence
+       AND heartbeat_at > clock_timestamp() - coalesce(p_silence, csrq.worker_silence())
 $$;
 
 -- A worker gives a sign of life, with the leases that it has. Each of which half is over is

@@ -3,7 +3,7 @@
 -- Takes leases from dead workers, and parks a row at its fifth rescue. What a worker left behind
 -- that has stopped is given back, not rescued. Returns how many leases. Any worker may call it.
 CREATE OR REPLACE FUNCTION csrq.rescue(
-    p_silence interval DEFAULT csrq.worker_silence(), p_limit int DEFAULT 1000)
+    p_silence interval DEFAULT NULL, p_limit int DEFAULT 1000)
 RETURNS bigint
 LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -19,7 +19,7 @@ BEGIN
            array_agg(a.request_id) FILTER (WHERE NOT a.is_cancelled AND a.is_of_stopped),
            array_agg(a.request_id) FILTER (WHERE NOT a.is_cancelled AND NOT a.is_of_stopped)
       INTO leases, cancelled, left_behind, orphaned
-      FROM csrq.abandoned_leases(p_silence, p_limit) a;
+      FROM csrq.abandoned_leases(coalesce(p_silence, csrq.worker_silence()), p_limit) a;
 
     DELETE FROM csrq.job WHERE request_id = ANY (cancelled);
     PERFORM csrq.close_orders(r), csrq.replan(r) FROM unnest(cancelled) r;
