@@ -61,7 +61,7 @@ std::optional<proofs::NotYet> not_placed_yet(Answers& answers, const std::string
   return first;
 }
 
-void take_away(const Answers& answers) {
+void take_away(const Answers& answers) noexcept {
   for (const auto& [proof, given] : answers) proof->take_away(given);
 }
 

@@ -12,7 +12,12 @@
 /// What csrq answers to the challenges of one order, and how far that is.
 namespace csrq::issuance {
 
-using Answers = std::map<const proofs::Proof*, std::vector<proofs::Answer>>;
+struct ByType {
+  bool operator()(const proofs::Proof* one, const proofs::Proof* other) const {
+    return one->type() < other->type();
+  }
+};
+using Answers = std::map<const proofs::Proof*, std::vector<proofs::Answer>, ByType>;
 
 /// To all that the CA has not decided on: one proof for each identifier. Those that the CA need not be told
 /// of (wants_answer()) count as told. Throws Error{permanent, "no_challenge"} where the CA offers none that
@@ -29,6 +34,6 @@ void keep(Answers& answers, const Answers& former);
 std::optional<proofs::NotYet> not_placed_yet(Answers& answers, const std::string& customer);
 
 /// The order is over.
-void take_away(const Answers& answers);
+void take_away(const Answers& answers) noexcept;
 
 }  // namespace csrq::issuance

@@ -4,7 +4,6 @@
 #include <array>
 #include <ranges>
 #include <tuple>
-#include <utility>
 
 #include "acme/certificate.hpp"
 #include "base/log.hpp"

@@ -8,7 +8,7 @@
 
 namespace csrq::issuance {
 
-/// How far a step came. What it says of the row is written.
+/// How far a step came. What it says of the row is written, but for `waiting` and `dropped`.
 struct Progress {
   enum class Kind {
     issued,

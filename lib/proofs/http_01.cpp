@@ -107,7 +107,7 @@ std::optional<NotYet> Http01::placed(std::span<Answer> answers, const std::strin
 }
 
 /// The ledger does it, in the transaction that ends the order, and knows which other order needs it.
-void Http01::take_away(std::span<const Answer>) const {}
+void Http01::take_away(std::span<const Answer>) const noexcept {}
 
 void check_answer(http::Client& client, const std::string& url, const std::string& key_authorization) {
   try {

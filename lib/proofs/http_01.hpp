@@ -23,7 +23,7 @@ class Http01 final : public Proof {
   std::optional<Answer> answer(const acme::Challenge& challenge, const Identifier& identifier,
                                const Prover& prover) const override;
   std::optional<NotYet> placed(std::span<Answer> answers, const std::string& customer) const override;
-  void take_away(std::span<const Answer> answers) const override;
+  void take_away(std::span<const Answer> answers) const noexcept override;
 
  private:
   const std::unique_ptr<SelfChecks> self_checks_;

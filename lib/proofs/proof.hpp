@@ -58,8 +58,9 @@ class Proof {
   /// costs no validation. `customer`: whose names they are; places that are few are shared by customer.
   virtual std::optional<NotYet> placed(std::span<Answer> answers, const std::string& customer) const = 0;
   /// The order is over, and needs them no more; another open order may, which shares the authorization. Safe
-  /// to repeat. Not called where the worker died before.
-  virtual void take_away(std::span<const Answer> answers) const = 0;
+  /// to repeat. A hint: it does not come for every answer, since a row may be cancelled, or go on with another
+  /// worker. What must not stay for ever is to be found in the database, too.
+  virtual void take_away(std::span<const Answer> answers) const noexcept = 0;
 };
 
 /// RFC 8555 §8.1: token "." thumbprint of the account's key.

@@ -28,7 +28,7 @@ class SlowProof final : public proofs::Proof {
     for (proofs::Answer& answer : answers) answer.is_placed = true;
     return std::nullopt;
   }
-  void take_away(std::span<const proofs::Answer> answers) const override {
+  void take_away(std::span<const proofs::Answer> answers) const noexcept override {
     for (const proofs::Answer& answer : answers) taken_away.push_back(answer.identifier.value);
   }
 

@@ -29,7 +29,7 @@ class SlowProof final : public Proof {
     for (Answer& answer : answers) answer.is_placed = true;
     return std::nullopt;
   }
-  void take_away(std::span<const Answer> answers) const override {
+  void take_away(std::span<const Answer> answers) const noexcept override {
     for (const Answer& answer : answers) taken_away.push_back(answer.identifier.value);
   }
 
@@ -53,7 +53,7 @@ class StandingProof final : public Proof {
     for (Answer& answer : answers) answer.is_placed = true;
     return std::nullopt;
   }
-  void take_away(std::span<const Answer>) const override {}
+  void take_away(std::span<const Answer>) const noexcept override {}
 };
 
 acme::Authorization authorization(const std::string& name, bool wildcard = false) {
