@@ -68,23 +68,20 @@ Issuer::Issuer(const Config& config, store::Database& database, store::Database&
       timetable_(timetable()) {}
 
 Timetable Issuer::timetable() {
-  using Entry = Timetable::Entry;
-  std::vector<Entry> entries;
-  const auto add = [&](std::string_view name, Duration interval, std::function<void()> run,
-                       bool is_for_leases = false) {
-    entries.push_back({{.name = name, .run = std::move(run)}, interval, is_for_leases});
+  std::vector<Timetable::Entry> entries;
+  const auto add = [&](std::string_view name, Duration interval, std::function<void()> run) {
+    entries.push_back({{.name = name, .run = std::move(run)}, interval, false});
   };
-  constexpr bool for_leases = true;
-  add(
-      "retries", retry_interval, [this] { hear_of_retries(); }, for_leases);
-  add(
-      "locks", retry_interval, [this] { hear_of_unlocked(); }, for_leases);
+  const auto add_for_leases = [&](std::string_view name, Duration interval, std::function<void()> run) {
+    entries.push_back({{.name = name, .run = std::move(run)}, interval, true});
+  };
+  add_for_leases("retries", retry_interval, [this] { hear_of_retries(); });
+  add_for_leases("locks", retry_interval, [this] { hear_of_unlocked(); });
   add("wishes", wish_interval, [this] { store::carry_out_wishes(coordination_); });
   add("rescue", rescue_interval, [this] { store::rescue(coordination_); });
   add("suspensions", rescue_interval, [this] { store::follow_suspensions(coordination_); });
   add("renewals", rescue_interval, [this] { renew_due(); });
-  add(
-      "notification", notify_interval, [this] { tell_of_changes(); }, for_leases);
+  add_for_leases("notification", notify_interval, [this] { tell_of_changes(); });
   if (observer_.tick) add("tick", tick_interval, [this] { observer_.tick(tally()); });
   return {std::move(entries), config_.worker.poll};
 }
@@ -93,8 +90,8 @@ StepEvents Issuer::step_events() {
   return {.finished = [this](const auto& task, const auto& progress) { finish(task, progress); },
           .locked = [this] { tell_news(); },
           .unreachable =
-              [this](const Unreachable& reason) {
-                if (limit_) give_up(std::make_exception_ptr(reason));
+              [this] {
+                if (limit_) give_up(std::current_exception());
               }};
 }
 
@@ -150,7 +147,8 @@ void Issuer::coordinate() {
     try {
       beat_if_due();
       timetable_.do_due(has_work());
-      if (Clock::now() >= pace_.next() && pace_.wanted(working()) > 0) claim_more();
+      if (const std::size_t wanted = pace_.wanted(working()); wanted > 0 && Clock::now() >= pace_.next())
+        claim_more(wanted);
       database_away_ = false;
     } catch (const TryAgain& reason) {
       log::warning("the database refuses for now; tried again", {{"error", reason.what()}});
@@ -251,10 +249,9 @@ std::size_t Issuer::working() const {
   return leases_.size() - std::min(locked, leases_.size());
 }
 
-void Issuer::claim_more() {
+void Issuer::claim_more(std::size_t wanted) {
   // Rows that could only be put off stay where they are, for the workers that have a CA in reach.
   if (const std::optional<Duration> pause = cas_.pause()) return pace_.pause(*pause, Clock::now());
-  const std::size_t wanted = pace_.wanted(working());
   std::vector<store::Claim> claims =
       store::claim(coordination_, worker_, static_cast<int>(wanted), config_.worker.lease,
                    {.policy = config_.accounts.policy,
@@ -334,7 +331,7 @@ void Issuer::give_up(std::exception_ptr reason) {
 void Issuer::database_is_away(const Unreachable& reason) {
   if (!database_away_) log::error("the database is away; waiting for it", {{"error", reason.what()}});
   database_away_ = true;
-  if (limit_) give_up(std::make_exception_ptr(reason));
+  if (limit_) give_up(std::current_exception());
 }
 
 /// No step is cut short: heartbeats go on until the last has ended. But while the database is away none can

@@ -79,7 +79,7 @@ class Issuer {
   void beat_if_due();
   void beat();
   void register_again();
-  void claim_more();
+  void claim_more(std::size_t wanted);
   std::size_t working() const;
   int most_per_customer() const;
   bool is_a_share(std::size_t leases) const;

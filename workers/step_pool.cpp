@@ -73,8 +73,8 @@ void StepPool::step(std::unique_ptr<issuance::Task> task) {
   } catch (const TryAgain& error) {
     log::warning("a step waits for the database", {{"request", task->request()}, {"error", error.what()}});
     try_later(queue_, std::move(task));
-  } catch (const Unreachable& error) {
-    events_.unreachable(error);
+  } catch (const Unreachable&) {
+    events_.unreachable();
     try_later(queue_, std::move(task));
   } catch (const std::exception& error) {
     log::error("what became of a step could not be written down; it will be tried again",

@@ -20,8 +20,8 @@ struct StepEvents {
   std::function<void(const issuance::Task&, const issuance::Progress&)> finished{};
   /// Somebody's open transaction has the row locked: it takes up no room until that ends.
   std::function<void()> locked{};
-  /// The database is away. The task waits for it.
-  std::function<void(const Unreachable&)> unreachable{};
+  /// The database is away (std::current_exception()). The task waits for it.
+  std::function<void()> unreachable{};
 };
 
 /// Takes tasks from the queue through their steps, each on one of some threads. A task whose step ends with a

@@ -4,6 +4,7 @@
 
 #include "accounts/owner.hpp"
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "crypto/jws.hpp"
 
 namespace csrq::accounts {
@@ -28,6 +29,12 @@ const crypto::SealingKey* Keyring::find(std::string_view id) const {
   return found == keys_.end() ? nullptr : &*found;
 }
 
+std::vector<std::string> Keyring::ids() const {
+  std::vector<std::string> ids;
+  for (const crypto::SealingKey& key : keys_) ids.push_back(key.id());
+  return ids;
+}
+
 store::SealedKey Keyring::seal(const crypto::PrivateKey& key, const store::AccountOwner& owner) const {
   return {.thumbprint = crypto::thumbprint(key.public_key()),
           .spki_sha256 = key.public_key().spki_sha256(),
@@ -39,9 +46,8 @@ crypto::PrivateKey Keyring::open(const store::SealedKey& sealed, const store::Ac
   const crypto::SealingKey* key = find(sealed.sealing_key_id);
   if (!key)
     fail(FailureClass::administrative, ErrorCode::sealed_key,
-         described(owner) + " was sealed with the key " + sealed.sealing_key_id +
-             ", but accounts.sealing_key_file holds " + current().id() +
-             ": give this worker the file that the other workers use");
+         described(owner) + " was sealed with the key " + sealed.sealing_key_id + ", but this worker has " +
+             joined(ids()) + ": give it the file that the other workers use (accounts.sealing_key_file)");
   return crypto::PrivateKey::from_text(key->open(sealed.sealed, sealing_context(owner)).reveal());
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +27,8 @@ class Keyring {
   crypto::PrivateKey open(const store::SealedKey& sealed, const store::AccountOwner& owner) const;
 
  private:
+  std::vector<std::string> ids() const;
+
   std::vector<crypto::SealingKey> keys_;  ///< the current one first
 };
 

@@ -18,7 +18,8 @@ class SealingKey {
   /// Names the key without revealing it: first 8 octets of SHA-256("csrq sealing key" || key) in hexadecimal.
   std::string id() const;
 
-  /// `context` is authenticated (after the format octet), not stored: sealed under one context, a key does not open under another.
+  /// `context` is authenticated, with the format octet before it, and not stored: sealed under one context, a
+  /// key does not open under another.
   std::string seal(std::string_view plain, std::string_view context) const;
   /// Throws Error{administrative, "sealed_key"} if the key, the context or the data is not the right one.
   Secret open(std::string_view sealed, std::string_view context) const;

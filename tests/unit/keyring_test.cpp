@@ -88,6 +88,6 @@ TEST_CASE("keyring: a key whose sealing key is missing is refused with both keys
       Keyring(sealing_key('k')).seal(PrivateKey::generate(crypto::KeyType::ec_p256), acme);
   CHECK(why_not(Keyring(sealing_key('l')), sealed, acme) ==
         "the account of \"acme\" at https://ca.example/directory was sealed with the key " +
-            sealing_key('k').id() + ", but accounts.sealing_key_file holds " + sealing_key('l').id() +
-            ": give this worker the file that the other workers use");
+            sealing_key('k').id() + ", but this worker has " + sealing_key('l').id() +
+            ": give it the file that the other workers use (accounts.sealing_key_file)");
 }
