@@ -82,13 +82,20 @@ std::shared_ptr<const OpenAccount> Accounts::find_or_register(cas::PooledCa& ca,
   if (!lock) return nullptr;
   if (std::shared_ptr<const OpenAccount> account = in_use(*cached)) return account;
   const std::uint64_t look = look_;
-  cached->account = load(ca, owner);
-  cached->look = look;
-  return cached->account;
+  return keep(*cached, load(ca, owner), look);
 }
 
 std::shared_ptr<const OpenAccount> Accounts::in_use(const Entry& entry) const {
-  return entry.look == look_ ? entry.account.load() : nullptr;
+  const Lock lock(entry.mutex);
+  return entry.look == look_ ? entry.account : nullptr;
+}
+
+std::shared_ptr<const OpenAccount> Accounts::keep(Entry& entry, std::shared_ptr<const OpenAccount> account,
+                                                  std::uint64_t look) {
+  const Lock lock(entry.mutex);
+  entry.account = std::move(account);
+  entry.look = look;
+  return entry.account;
 }
 
 std::shared_ptr<const OpenAccount> Accounts::existing(cas::PooledCa& ca, const store::AccountOwner& owner) {
@@ -99,22 +106,23 @@ std::shared_ptr<const OpenAccount> Accounts::existing(cas::PooledCa& ca, const s
   const std::optional<store::StoredAccount> stored = store::find_account(database_, owner);
   if (!stored)
     fail(FailureClass::permanent, ErrorCode::unknown_account, described(owner) + " is not in the database");
-  cached->account = opened(ca, owner, *stored);
-  cached->look = look;
-  return cached->account;
+  return keep(*cached, opened(ca, owner, *stored), look);
 }
 
 std::shared_ptr<const OpenAccount> Accounts::register_again(cas::PooledCa& ca, const OpenAccount& account) {
   const std::shared_ptr<Entry> cached = entry(account.owner);
-  const std::scoped_lock lock(cached->registering);
-  if (std::shared_ptr<const OpenAccount> other = cached->account;
-      other && other->signer.account_url != account.signer.account_url)
-    return other;
+  const std::scoped_lock registering(cached->registering);
+  {
+    const Lock lock(cached->mutex);
+    if (cached->account && cached->account->signer.account_url != account.signer.account_url)
+      return cached->account;
+  }
   log::warning(
       "the CA no longer knows an account; its key is registered again",
       {{"ca", ca.name()}, {"owner", account.owner.owner}, {"account_url", account.signer.account_url}});
   OpenAccount renewed = account;
   register_key(ca, renewed);
+  const Lock lock(cached->mutex);
   cached->account = std::make_shared<const OpenAccount>(std::move(renewed));
   return cached->account;
 }
@@ -248,7 +256,7 @@ void Accounts::give_up(cas::PooledCa& ca, const OpenAccount& account, Failure re
                                                                {"cause", refusal.detail}});
   refusal.retry_after = look_again;
   store::account_ended(database_, account.id, *status, refusal);
-  entry(account.owner)->account.store(nullptr);
+  keep(*entry(account.owner), nullptr, look_);
   throw AccountRefused(account.owner, account.id, std::move(refusal));
 }
 

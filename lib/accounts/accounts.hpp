@@ -66,8 +66,9 @@ class Accounts {
  private:
   struct Entry {
     std::mutex registering{};  ///< held while the account is looked up or made; guards no member
-    std::atomic<std::shared_ptr<const OpenAccount>> account{};
-    std::atomic<std::uint64_t> look{};  ///< of which look_up_again() the account is
+    mutable Mutex mutex{};
+    std::shared_ptr<const OpenAccount> account CSRQ_GUARDED_BY(mutex){};
+    std::uint64_t look CSRQ_GUARDED_BY(mutex){};  ///< of which look_up_again() the account is
   };
   struct Made {
     store::AccountOwner owner{};
@@ -77,6 +78,9 @@ class Accounts {
 
   std::shared_ptr<Entry> entry(const store::AccountOwner& owner);
   std::shared_ptr<const OpenAccount> in_use(const Entry& entry) const;
+  /// Returns the account.
+  static std::shared_ptr<const OpenAccount> keep(Entry& entry, std::shared_ptr<const OpenAccount> account,
+                                                 std::uint64_t look);
   std::shared_ptr<const OpenAccount> load(cas::PooledCa& ca, const store::AccountOwner& owner);
   store::StoredAccount create(const store::AccountOwner& owner);
   crypto::PrivateKey key_for(const store::AccountOwner& owner);
