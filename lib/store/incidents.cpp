@@ -12,15 +12,22 @@ constexpr auto size_sql = R"sql(
 )sql";
 
 constexpr auto incidents_sql = R"sql(
-    SELECT id, opened_at, opened_by, issuer, issued_before, customer, deadline, is_complete, renewals, done, failing, dropped,
-           left_over, date_trunc('second', estimated_end) AS estimated_end, directory
-      FROM csrq.incidents WHERE $1::bigint IS NULL OR id = $1 ORDER BY id DESC
+    SELECT id, opened_at, opened_by, issuer, issued_before, customer, deadline, is_complete, renewals, done,
+           failing, dropped, left_over, date_trunc('second', estimated_end) AS estimated_end, directory
+      FROM csrq.incidents
+     WHERE $1::bigint IS NULL OR id = $1
+     ORDER BY id DESC
 )sql";
 
 constexpr auto unnamed_sql = R"sql(
     SELECT h.id, encode(c.der, 'base64') AS der
-      FROM csrq.issuer_chain h CROSS JOIN LATERAL (SELECT k.der FROM csrq.certificate k WHERE k.issuer_chain_id = h.id LIMIT 1) c
-     WHERE h.issuer IS NULL ORDER BY h.id
+      FROM csrq.issuer_chain h
+     CROSS JOIN LATERAL (SELECT k.der
+                           FROM csrq.certificate k
+                          WHERE k.issuer_chain_id = h.id
+                          LIMIT 1) c
+     WHERE h.issuer IS NULL
+     ORDER BY h.id
 )sql";
 
 IncidentRow row_in(const pqxx::row& row) {

@@ -9,7 +9,10 @@ namespace {
 constexpr auto issuers_sent_by_sql = R"sql(
     SELECT h.chain FROM csrq.issuer_chain h
      WHERE h.chain <> ''
-       AND EXISTS (SELECT FROM (SELECT k.account_id FROM csrq.certificate k WHERE k.issuer_chain_id = h.id LIMIT 1000) c
+       AND EXISTS (SELECT FROM (SELECT k.account_id
+                                  FROM csrq.certificate k
+                                 WHERE k.issuer_chain_id = h.id
+                                 LIMIT 1000) c
                      JOIN csrq.acme_account a ON a.id = c.account_id
                     WHERE a.directory = $1)
      ORDER BY h.id DESC LIMIT 100

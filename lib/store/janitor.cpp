@@ -22,20 +22,27 @@ constexpr auto claim_valid_sql = R"sql(
 )sql";
 
 constexpr auto pending_sql = R"sql(
-    SELECT id, ca, customer, identifier, created_at, expires_at, array_to_json(needed_by) AS needed_by, disposition, disposition_at, url
-      FROM csrq.pending_authorizations WHERE $1::text IS NULL OR customer = $1 ORDER BY created_at, id
+    SELECT id, ca, customer, identifier, created_at, expires_at, array_to_json(needed_by) AS needed_by,
+           disposition, disposition_at, url
+      FROM csrq.pending_authorizations
+     WHERE $1::text IS NULL OR customer = $1
+     ORDER BY created_at, id
 )sql";
 
 constexpr auto abandoned_sql = R"sql(
     SELECT a.id, a.url, a.identifier, a.customer, c.ca, c.directory, c.policy, c.owner
-      FROM csrq.abandoned_authorizations($1) w JOIN csrq.acme_authorization a ON a.id = w.authorization_id
+      FROM csrq.abandoned_authorizations($1) w
+      JOIN csrq.acme_authorization a ON a.id = w.authorization_id
       JOIN csrq.acme_account c ON c.id = a.account_id
-     WHERE w.disposition NOT LIKE 'left to expire%' ORDER BY w.settle_at, a.id
+     WHERE w.disposition NOT LIKE 'left to expire%'
+     ORDER BY w.settle_at, a.id
 )sql";
 
 constexpr auto valid_sql = R"sql(
     SELECT a.id, a.url, a.identifier, a.customer, c.ca, c.directory, c.policy, c.owner
-      FROM csrq.valid_authorizations($1) v JOIN csrq.acme_authorization a ON a.id = v JOIN csrq.acme_account c ON c.id = a.account_id
+      FROM csrq.valid_authorizations($1) v
+      JOIN csrq.acme_authorization a ON a.id = v
+      JOIN csrq.acme_account c ON c.id = a.account_id
      ORDER BY a.id
 )sql";
 

@@ -20,8 +20,11 @@ constexpr auto open_order_sql = R"sql(
 )sql";
 
 constexpr auto has_run_out_sql = R"sql(
-    SELECT coalesce(o.expires_at < now() - interval '1 hour', false) OR coalesce(o.created_at < a.registered_at, false)
-      FROM csrq.acme_order o JOIN csrq.acme_account a ON a.id = o.account_id WHERE o.id = $1
+    SELECT coalesce(o.expires_at < now() - interval '1 hour', false)
+           OR coalesce(o.created_at < a.registered_at, false)
+      FROM csrq.acme_order o
+      JOIN csrq.acme_account a ON a.id = o.account_id
+     WHERE o.id = $1
 )sql";
 
 constexpr auto certificate_to_revoke_sql = R"sql(

@@ -32,7 +32,9 @@ constexpr int migrate_lock = 1668510321;
 
 constexpr auto set_setting_sql = R"sql(
     INSERT INTO csrq.setting AS s (name, value) VALUES ($1, $2)
-    ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated_at = now() WHERE s.value <> EXCLUDED.value
+    ON CONFLICT (name) DO UPDATE
+       SET value = EXCLUDED.value, updated_at = now()
+     WHERE s.value <> EXCLUDED.value
     RETURNING name
 )sql";
 

@@ -17,9 +17,11 @@ constexpr auto claim_sql = R"sql(
 
 // A day's worth of what had no channel: nobody can deliver that any more.
 constexpr auto undelivered_sql = R"sql(
-    SELECT id, created_at, kind, customer, summary, channel, state, coalesce(attempts, 0) AS attempts, next_attempt_at, last_error
+    SELECT id, created_at, kind, customer, summary, channel, state, coalesce(attempts, 0) AS attempts,
+           next_attempt_at, last_error
       FROM csrq.notifications
-     WHERE (state IN ('waiting', 'given up') OR (state = 'no channel' AND created_at > now() - interval '1 day'))
+     WHERE (state IN ('waiting', 'given up')
+            OR state = 'no channel' AND created_at > now() - interval '1 day')
        AND ($1::text IS NULL OR customer = $1)
      ORDER BY id, channel
 )sql";
@@ -29,7 +31,8 @@ constexpr auto alarms_sql = R"sql(
     SELECT a.key, split_part(a.key, ':', 1) AS kind, a.code, a.detail, a.raised_at
       FROM csrq.alarm a LEFT JOIN csrq.request r ON r.id = a.request_id
      WHERE a.cleared_at IS NULL
-       AND ($1::text IS NULL OR a.owner IN ($1, '') OR r.customer = $1 OR num_nonnulls(a.owner, a.request_id) = 0)
+       AND ($1::text IS NULL OR a.owner IN ($1, '') OR r.customer = $1
+            OR num_nonnulls(a.owner, a.request_id) = 0)
      ORDER BY a.raised_at, a.id
 )sql";
 

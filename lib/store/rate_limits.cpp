@@ -9,8 +9,8 @@ namespace csrq::store {
 namespace {
 
 constexpr auto rate_limits_sql = R"sql(
-    SELECT ca, directory, name, key, customer, burst, period, left_now, next_at, held_until, waiting, last_starts_at,
-           binds_renewals, reason, renewals, source
+    SELECT ca, directory, name, key, customer, burst, period, left_now, next_at, held_until, waiting,
+           last_starts_at, binds_renewals, reason, renewals, source
       FROM csrq.rate_limits
      WHERE ($1::text IS NULL OR ca = $1) AND ($2::text IS NULL OR customer = $2)
      ORDER BY directory, name, key

@@ -10,8 +10,8 @@ namespace csrq::store {
 namespace {
 
 constexpr auto insert_sql = R"sql(
-    INSERT INTO csrq.request (customer, csr, reference, ca, profile, challenge, preferred_chain, priority, auto_renew, split_of,
-                              replaces_id, reuse_chain)
+    INSERT INTO csrq.request (customer, csr, reference, ca, profile, challenge, preferred_chain, priority,
+                              auto_renew, split_of, replaces_id, reuse_chain)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (customer, reference) DO NOTHING RETURNING id
 )sql";
@@ -19,9 +19,9 @@ constexpr auto insert_sql = R"sql(
 constexpr auto find_sql = "SELECT id FROM csrq.request WHERE customer = $1 AND reference = $2";
 
 constexpr auto status_sql = R"sql(
-    SELECT id, customer, array_to_json(names) AS names, state, attempts, failures, next_attempt_at, earliest_issue_at, error,
-           not_after, renew_at, days_left, worker, updated_at, replaces_id, replaced_by,
-           issued_by
+    SELECT id, customer, array_to_json(names) AS names, state, attempts, failures, next_attempt_at,
+           earliest_issue_at, error, not_after, renew_at, days_left, worker, updated_at, replaces_id,
+           replaced_by, issued_by
       FROM csrq.status
      WHERE ($1::bigint IS NULL OR id = $1)
        AND ($2::text IS NULL OR customer = $2)
@@ -47,7 +47,8 @@ constexpr auto retry_sql = R"sql(
 
 constexpr auto retry_report_sql = R"sql(
     SELECT rows, first_at <= now() AS first_is_due, first_at, last_at, last_issue_at, limited, limited_until
-      FROM csrq.retry_report(id => $1, domain => $2, customer => $3, everything => $4, spread => $5, class => $6, code => $7)
+      FROM csrq.retry_report(id => $1, domain => $2, customer => $3, everything => $4, spread => $5,
+                             class => $6, code => $7)
 )sql";
 
 Submitted submit_one(pqxx::transaction_base& transaction, const Submission& submission,

@@ -65,7 +65,8 @@ constexpr auto present_sql = R"sql(
     SELECT DISTINCT 'privilege ' || x.privilege_type || acl.columns || ' of '
                     || coalesce(g.rolname, 'PUBLIC') || ' on ' || acl.name, ''
       FROM acl CROSS JOIN aclexplode(acl.acl) x LEFT JOIN pg_roles g ON g.oid = x.grantee
-     WHERE x.grantee = 0 OR g.rolname IN ('csrq_app', 'csrq_worker', 'csrq_responder', 'csrq_admin', 'csrq_dba')
+     WHERE x.grantee = 0
+        OR g.rolname IN ('csrq_app', 'csrq_worker', 'csrq_responder', 'csrq_admin', 'csrq_dba')
 )sql";
 
 constexpr auto may_read_record_sql = R"sql(
