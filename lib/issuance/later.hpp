@@ -19,7 +19,7 @@ struct Later {
   Duration wait{};                             ///< at least
   Duration longest_kept{longest_leased_wait};  ///< the worker keeps the row for so long
   Duration longest_untold{a_moment};           ///< a row that is kept for longer says why
-  Duration shortest_put_off{};                 ///< where it does not keep it
+  Duration shortest_put_off{};                 ///< in the queue it waits at least so long
   bool needs_slot{true};                       ///< false: while it is kept, others may use its slot at the CA
 
   /// In the queue, however short the wait: its reason is to be read, csrq.retry() ends it, and others get the

@@ -36,7 +36,7 @@ struct Decision {
 /// LeaseLost (ledger.hpp).
 Decision before_order(Database& database, const Fence& fence, const ReadRow& row);
 
-/// For how long `Verdict::wait` puts a row off.
+/// For how long `Verdict::wait` puts a row off: csrq.wait_for_other() has the same figure.
 inline constexpr auto wait_for_other_row = std::chrono::minutes(1);
 
 }  // namespace csrq::store
