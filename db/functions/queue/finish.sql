@@ -97,9 +97,10 @@ BEGIN
 END
 $$;
 
--- Gives a row back until later without counting a failure: a long wait, a rate limit. One that
--- goes on waiting, without having asked the CA, is no event and no attempt. False: the lease was
--- lost; null: somebody has the row locked.
+-- Gives a row back until later without counting a failure: a long wait, a rate limit. It is due at
+-- once if csrq.retry() was called meanwhile, or if the account that it waits for is ready by now.
+-- One that goes on waiting, without having asked the CA, is no event and no attempt. p_error null:
+-- nothing is told. False: the lease was lost; null: somebody has the row locked.
 CREATE OR REPLACE FUNCTION csrq.put_off(
     p_worker bigint, p_request bigint, p_lease bigint, p_wait interval, p_error jsonb)
 RETURNS boolean
