@@ -117,7 +117,7 @@ customers: { register: closed, grants: enforce }
 challenges: { default: http-01, http-01: { listen: "[::]:80", proxy_from: [10.0.0.0/8, "2001:db8::1"], self_check: on, self_check_networks: [10.0.0.0/8, "::1"] } }
 worker: { threads: 4, in_flight: 20, lease: 90s, poll: 250ms, in_flight_per_customer: 5 }
 retry: { schedule: [1s, 1.5h] }
-renewal: { at_remaining: 25%, per_run: 7, per_hour: 70, level_days: 7 }
+renewal: { at_remaining: 25%, per_run: 7, per_hour: 70, level_days: 7, ari: false }
 notify:
   digest: 1h
   webhook: { url: "https://hooks.example/x", hmac_key_file: hook.key, ca_file: root.pem }
@@ -199,6 +199,7 @@ log: { level: debug, format: json }
   CHECK(config.renewal.per_run == 7);
   CHECK(config.renewal.per_hour == 70);
   CHECK(config.renewal.level_days == 7);
+  CHECK_FALSE(config.renewal.ari);
   CHECK(config.dns.server == "192.0.2.1:53");
   CHECK(config.metrics.listen == "127.0.0.1:9464");
   CHECK(config.log.level == log::Level::debug);
@@ -458,6 +459,7 @@ TEST_CASE("config.example.yaml shows the defaults") {
   CHECK(shown_ca.deactivate_per_hour == standard_ca.deactivate_per_hour);
   CHECK(shown.accounts.policy == standard.accounts.policy);
   CHECK(shown.accounts.key_type == standard.accounts.key_type);
+  CHECK(shown.accounts.in_flight == standard.accounts.in_flight);
   CHECK(shown.customers.registration == standard.customers.registration);
   CHECK(shown.customers.grants == standard.customers.grants);
   CHECK(shown.challenges.default_type == standard.challenges.default_type);
@@ -467,6 +469,7 @@ TEST_CASE("config.example.yaml shows the defaults") {
   CHECK(shown.challenges.http_01.self_check_networks == standard.challenges.http_01.self_check_networks);
   CHECK(shown.worker.threads == standard.worker.threads);
   CHECK(shown.worker.in_flight == standard.worker.in_flight);
+  CHECK(shown.worker.in_flight_per_customer == standard.worker.in_flight_per_customer);
   CHECK(shown.worker.lease == standard.worker.lease);
   CHECK(shown.worker.poll == standard.worker.poll);
   CHECK(shown.retry.schedule == standard.retry.schedule);
@@ -474,6 +477,8 @@ TEST_CASE("config.example.yaml shows the defaults") {
   CHECK(shown.renewal.per_run == standard.renewal.per_run);
   CHECK(shown.renewal.per_hour == standard.renewal.per_hour);
   CHECK(shown.renewal.level_days == standard.renewal.level_days);
+  CHECK(shown.renewal.ari == standard.renewal.ari);
+  CHECK(shown.notify.digest == standard.notify.digest);
   CHECK(shown.metrics.listen == standard.metrics.listen);
   CHECK(shown.log.level == standard.log.level);
   CHECK(shown.log.format == standard.log.format);
@@ -522,6 +527,8 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "hmac_key_file",
                                 "profile",
                                 "preferred_chain",
+                                "roots_file",
+                                "fallback_ca",
                                 "max_names",
                                 "accepts",
                                 "keys",
@@ -574,6 +581,7 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "per_run",
                                 "per_hour",
                                 "level_days",
+                                "ari",
                                 "notify",
                                 "digest",
                                 "webhook",
@@ -581,6 +589,8 @@ TEST_CASE("config.example.yaml shows every key") {
                                 "from",
                                 "to",
                                 "user",
+                                "dns",
+                                "server",
                                 "metrics",
                                 "log",
                                 "level",
