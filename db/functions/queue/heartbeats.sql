@@ -5,6 +5,8 @@
 CREATE OR REPLACE FUNCTION csrq.worker_silence() RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
+    -- Also told by the comments of csrq.worker and csrq.workers.state, by ARCHITECTURE.md, and by
+    -- docs/operating.md.
     SELECT interval '90 seconds'
 $$;
 
