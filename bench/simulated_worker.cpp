@@ -10,6 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// As of a worker with the default configuration: workers/claim_pace.cpp, lib/config/.
 constexpr int largest_claim = 256;
 constexpr int most_per_customer = 875;
 constexpr int most_per_account = 1000;
