@@ -11,7 +11,7 @@
 namespace csrq::store {
 namespace {
 
-/// "migrations/0001_roles.sql": "0001_roles", or nothing if the file is not in `folder`.
+/// "migrations/0002_customers.sql": "0002_customers", or nothing if the file is not in `folder`.
 std::string name_in(std::string_view folder, std::string_view file) {
   if (!file.starts_with(folder)) return {};
   file.remove_prefix(folder.size());
