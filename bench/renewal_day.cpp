@@ -41,14 +41,19 @@ constexpr std::size_t chain_size = 3600;  ///< two certificates in PEM
 /// Of the rows, each n-th is due on the day, at even times; the others within the 59 days after it.
 constexpr auto load_sql = R"sql(
     WITH made AS (
-        INSERT INTO csrq.request (id, customer, csr, names, status, chain, serial, not_before, not_after, renew_at)
-        SELECT n, 'customer-' || (n - 1) / $3, 'simulated', ARRAY['n' || n - 1 || '.d' || n - 1 || '.example'], 'issued',
-               CASE WHEN d.is_due THEN $6 ELSE '-----BEGIN CERTIFICATE-----' END, to_hex(n), d.renew_at - interval '60 days',
-               d.renew_at + interval '30 days', d.renew_at
+        INSERT INTO csrq.request (id, customer, csr, names, status, chain, serial, not_before, not_after,
+                                  renew_at)
+        SELECT n, 'customer-' || (n - 1) / $3, 'simulated',
+               ARRAY['n' || n - 1 || '.d' || n - 1 || '.example'], 'issued',
+               CASE WHEN d.is_due THEN $6 ELSE '-----BEGIN CERTIFICATE-----' END, to_hex(n),
+               d.renew_at - interval '60 days', d.renew_at + interval '30 days', d.renew_at
           FROM generate_series($1::bigint, $2::bigint) n
-         CROSS JOIN LATERAL (SELECT n % $4 = 0 AS is_due,
-                                    $5::timestamptz + CASE WHEN n % $4 = 0 THEN interval '1 day' * (hashint8extended(n, 0) & 65535) / 65536
-                                                           ELSE interval '1 day' * (1 + 59 * ((hashint8extended(n, 0) & 65535) / 65536.0)) END AS renew_at) d
+         CROSS JOIN LATERAL (
+             SELECT n % $4 = 0 AS is_due, (hashint8extended(n, 0) & 65535) / 65536.0 AS share) s
+         CROSS JOIN LATERAL (
+             SELECT s.is_due,
+                    $5::timestamptz + interval '1 day' * CASE WHEN s.is_due THEN s.share
+                                                              ELSE 1 + 59 * s.share END AS renew_at) d
         RETURNING id, renew_at, not_after)
     INSERT INTO csrq.renewal (request_id, renew_at, not_after) SELECT id, renew_at, not_after FROM made
 )sql";

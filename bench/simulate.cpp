@@ -57,9 +57,11 @@ constexpr int revoked_one_of = 10;
 volatile std::sig_atomic_t interrupted = 0;
 
 constexpr auto next_due_sql = R"sql(
-    SELECT (extract(epoch FROM least((SELECT min(run_at) FROM csrq.wakeup), (SELECT min(turn_at) FROM csrq.turn),
-                                     (SELECT min(renew_at) FROM csrq.renewal),
-                                     (SELECT min(run_at) FROM csrq.job WHERE status = 'ready' AND started))) * 1000000)::bigint
+    SELECT (extract(epoch FROM least(
+               (SELECT min(run_at) FROM csrq.wakeup),
+               (SELECT min(turn_at) FROM csrq.turn),
+               (SELECT min(renew_at) FROM csrq.renewal),
+               (SELECT min(run_at) FROM csrq.job WHERE status = 'ready' AND started))) * 1000000)::bigint
 )sql";
 
 constexpr auto give_up_sql = R"sql(

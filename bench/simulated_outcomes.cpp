@@ -18,42 +18,56 @@ constexpr auto lifetime = std::chrono::hours(90 * 24);
 constexpr auto steps_sql = R"sql(
     CREATE FUNCTION simulated.authorization(p_order bigint, p_name text, p_status text) RETURNS jsonb
     LANGUAGE sql SET search_path = simulated, pg_catalog, pg_temp AS $$
-        SELECT jsonb_build_array(jsonb_build_object('url', 'https://ca.example/authorization/' || p_order, 'identifier', p_name,
-            'wildcard', false, 'status', p_status, 'challenge_type', 'http-01', 'challenge_url', 'https://ca.example/challenge/' || p_order,
+        SELECT jsonb_build_array(jsonb_build_object(
+            'url', 'https://ca.example/authorization/' || p_order, 'identifier', p_name,
+            'wildcard', false, 'status', p_status, 'challenge_type', 'http-01',
+            'challenge_url', 'https://ca.example/challenge/' || p_order,
             'token', 'token-' || p_order, 'challenge_status', p_status,
             'key_authorization', CASE p_status WHEN 'pending' THEN 'key authorization' END))
     $$;
-    CREATE FUNCTION simulated.accept_order(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text) RETURNS void
+    CREATE FUNCTION simulated.accept_order(
+        p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text)
+    RETURNS void
     LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
     BEGIN
-        PERFORM csrq.record_order(p_worker, p_request, p_lease, p_order, 'pending', 'https://ca.example/order/' || p_order,
-            'https://ca.example/finalize/' || p_order, NULL, now() + interval '7 days', ARRAY['https://ca.example/authorization/' || p_order]);
-        PERFORM csrq.record_authorizations(p_worker, p_request, p_lease, simulated.authorization(p_order, p_name, 'pending'));
+        PERFORM csrq.record_order(
+            p_worker, p_request, p_lease, p_order, 'pending', 'https://ca.example/order/' || p_order,
+            'https://ca.example/finalize/' || p_order, NULL, now() + interval '7 days',
+            ARRAY['https://ca.example/authorization/' || p_order]);
+        PERFORM csrq.record_authorizations(p_worker, p_request, p_lease,
+                                           simulated.authorization(p_order, p_name, 'pending'));
     END $$;
-    CREATE FUNCTION simulated.issue(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_serial bigint, p_renew_at timestamptz, p_chain text)
+    CREATE FUNCTION simulated.issue(
+        p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_serial bigint,
+        p_renew_at timestamptz, p_chain text)
     RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
     BEGIN
         PERFORM simulated.accept_order(p_worker, p_request, p_lease, p_order, p_name);
         PERFORM csrq.begin_finalize(p_worker, p_request, p_lease, p_order);
-        RETURN csrq.complete(p_worker, p_request, p_lease, p_order, '\x30'::bytea, p_chain, '', to_hex(p_serial), NULL,
-                             now(), now() + interval '90 days', p_renew_at);
+        RETURN csrq.complete(p_worker, p_request, p_lease, p_order, '\x30'::bytea, p_chain, '',
+                             to_hex(p_serial), NULL, now(), now() + interval '90 days', p_renew_at);
     END $$;
-    CREATE FUNCTION simulated.fail_validation(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_error jsonb, p_schedule interval[])
+    CREATE FUNCTION simulated.fail_validation(
+        p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_name text, p_error jsonb,
+        p_schedule interval[])
     RETURNS boolean LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
     BEGIN
         PERFORM simulated.accept_order(p_worker, p_request, p_lease, p_order, p_name);
-        PERFORM csrq.record_authorizations(p_worker, p_request, p_lease, simulated.authorization(p_order, p_name, 'invalid'));
+        PERFORM csrq.record_authorizations(p_worker, p_request, p_lease,
+                                           simulated.authorization(p_order, p_name, 'invalid'));
         PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'invalid', p_error);
         RETURN csrq.record_failure(p_worker, p_request, p_lease, p_error, false, p_schedule, NULL);
     END $$;
-    CREATE FUNCTION simulated.refuse(p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_account bigint, p_directory text, p_scope text, p_key text,
-                                     p_asked interval, p_least interval, p_error jsonb)
+    CREATE FUNCTION simulated.refuse(
+        p_worker bigint, p_request bigint, p_lease bigint, p_order bigint, p_account bigint,
+        p_directory text, p_scope text, p_key text, p_asked interval, p_least interval, p_error jsonb)
     RETURNS interval LANGUAGE plpgsql SET search_path = simulated, pg_catalog, pg_temp AS $$
     BEGIN
         IF p_order <> 0 THEN
             PERFORM csrq.close_order(p_worker, p_request, p_lease, p_order, 'lost', p_error);
         END IF;
-        RETURN csrq.write_hold(p_directory, p_scope, p_account, p_request, ARRAY[p_key], p_asked, p_error, p_least);
+        RETURN csrq.write_hold(p_directory, p_scope, p_account, p_request, ARRAY[p_key], p_asked,
+                               p_error, p_least);
     END $$;
 )sql";
 
@@ -65,14 +79,16 @@ constexpr auto issue_sql = R"sql(
 
 constexpr auto fail_sql = R"sql(
     SELECT simulated.fail_validation($1, u.request, u.lease, u.order_id, u.name, u.error, $7)
-      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[]) u(request, lease, order_id, name, error)
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[])
+           u(request, lease, order_id, name, error)
 )sql";
 
 constexpr auto hold_sql = R"sql(
-    SELECT (extract(epoch FROM simulated.refuse($1, u.request, u.lease, u.order_id, u.account, $11, u.scope, u.key,
-                                                u.asked, u.least, u.error)) * 1000000)::bigint
-      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::interval[], $9::interval[],
-                  $10::jsonb[]) WITH ORDINALITY u(request, lease, order_id, account, scope, key, asked, least, error, place)
+    SELECT (extract(epoch FROM simulated.refuse($1, u.request, u.lease, u.order_id, u.account, $11, u.scope,
+                                                u.key, u.asked, u.least, u.error)) * 1000000)::bigint
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
+                  $8::interval[], $9::interval[], $10::jsonb[])
+           WITH ORDINALITY u(request, lease, order_id, account, scope, key, asked, least, error, place)
      ORDER BY u.place
 )sql";
 

@@ -18,14 +18,17 @@ constexpr int most_per_account = 1000;
 constexpr auto open_account_sql = R"sql(
     CREATE FUNCTION simulated.open_account(p_directory text, p_owner text) RETURNS bigint
     LANGUAGE sql SET search_path = simulated, pg_catalog, pg_temp AS $$
-        SELECT id FROM csrq.account_for('simulated', p_directory, 'per_customer', p_owner, p_owner, sha256(convert_to(p_owner, 'UTF8')),
-                                        'simulated', decode('01' || repeat('00', 79), 'hex'))
+        SELECT id FROM csrq.account_for('simulated', p_directory, 'per_customer', p_owner, p_owner,
+                                        sha256(convert_to(p_owner, 'UTF8')), 'simulated',
+                                        decode('01' || repeat('00', 79), 'hex'))
     $$;
 )sql";
 
 constexpr auto open_orders_sql = R"sql(
-    SELECT u.place - 1, o.leased, o.order_id, o.url IS NULL AND NOT o.fresh, (o.wait_seconds * 1000000)::bigint, o.wait_code, o.wait_error ->> 'detail'
-      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) WITH ORDINALITY u(request, lease, account, name, domain, place),
+    SELECT u.place - 1, o.leased, o.order_id, o.url IS NULL AND NOT o.fresh,
+           (o.wait_seconds * 1000000)::bigint, o.wait_code, o.wait_error ->> 'detail'
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
+           WITH ORDINALITY u(request, lease, account, name, domain, place),
            LATERAL csrq.open_order($1, u.request, u.lease, u.account, ARRAY[u.name], ARRAY[u.domain], $7) o
 )sql";
 

@@ -19,14 +19,19 @@ constexpr auto virtual_clock_sql = R"sql(
         found record;
     BEGIN
         FOR found IN SELECT p.oid::regprocedure AS name FROM pg_proc p
-                      WHERE p.pronamespace = 'csrq'::regnamespace AND p.proconfig::text LIKE '%search_path=pg_catalog%' LOOP
+                      WHERE p.pronamespace = 'csrq'::regnamespace
+                        AND p.proconfig::text LIKE '%search_path=pg_catalog%'
+        LOOP
             EXECUTE format('ALTER FUNCTION %s SET search_path = simulated, pg_catalog, pg_temp', found.name);
         END LOOP;
         FOR found IN SELECT d.adrelid::regclass AS relation, a.attname AS name
                        FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
                        JOIN pg_class c ON c.oid = d.adrelid
-                      WHERE c.relnamespace = 'csrq'::regnamespace AND pg_get_expr(d.adbin, d.adrelid) IN ('now()', 'clock_timestamp()') LOOP
-            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT simulated.now()', found.relation, found.name);
+                      WHERE c.relnamespace = 'csrq'::regnamespace
+                        AND pg_get_expr(d.adbin, d.adrelid) IN ('now()', 'clock_timestamp()')
+        LOOP
+            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT simulated.now()',
+                           found.relation, found.name);
         END LOOP;
     END $$;
 )sql";

@@ -38,7 +38,8 @@ constexpr auto ending_sql = R"sql(
 constexpr auto queue_sql = R"sql(
     SELECT count(*) FILTER (WHERE j.needs_person) AS need_person,
            count(*) FILTER (WHERE j.is_due) AS due,
-           coalesce(extract(epoch FROM now() - min(j.run_at) FILTER (WHERE j.is_due)), 0)::bigint AS longest_due
+           coalesce(extract(epoch FROM now() - min(j.run_at) FILTER (WHERE j.is_due)), 0)::bigint
+               AS longest_due
       FROM (SELECT run_at,
                    status = 'parked' AND parked_because <> 'suspended' AS needs_person,
                    status = 'ready'

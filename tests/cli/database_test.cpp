@@ -51,8 +51,10 @@ const std::string make_challenge = R"sql(
     authz AS (
         INSERT INTO csrq.acme_authorization (account_id, url, customer, identifier)
             SELECT id, 'https://ca.example/authz/1', 'acme', 'a.example' FROM account RETURNING id)
-    INSERT INTO csrq.acme_challenge (authorization_id, type, url, token, status, key_authorization, presented_at)
-        SELECT id, 'http-01', 'https://ca.example/chall/1', 'token1', 'pending', 'token1.thumb', now() FROM authz
+    INSERT INTO csrq.acme_challenge (authorization_id, type, url, token, status, key_authorization,
+                                     presented_at)
+        SELECT id, 'http-01', 'https://ca.example/chall/1', 'token1', 'pending', 'token1.thumb', now()
+          FROM authz
 )sql";
 
 }  // namespace
