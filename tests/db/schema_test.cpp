@@ -54,6 +54,17 @@ TEST_CASE("what was asked for cannot be changed afterwards") {
         std::string::npos);
 }
 
+TEST_CASE("the body of every function can be read, whether a test calls it or not") {
+  Store store;
+  // What CREATE FUNCTION does, unless check_function_bodies is off, as csrq migrate has it.
+  CHECK(store.sql.refusal(
+            "SELECT plpgsql_validator(p.oid) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang "
+            "WHERE p.pronamespace = 'csrq'::regnamespace AND l.lanname = 'plpgsql'") == "");
+  CHECK(store.sql.refusal(
+            "SELECT fmgr_sql_validator(p.oid) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang "
+            "WHERE p.pronamespace = 'csrq'::regnamespace AND l.lanname = 'sql'") == "");
+}
+
 TEST_CASE("every table, column, view and function has a comment") {
   Store store;
   CHECK(store.sql.value(R"(SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
