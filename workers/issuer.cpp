@@ -64,8 +64,12 @@ Issuer::Issuer(const Config& config, store::Database& database, store::Database&
       world_(config, database, clock_, cas, accounts, issuance::configured_proofs(config, cas)),
       observer_(std::move(observer)),
       capacity_(capacity_of(config, cas)),
-      pace_({.capacity = capacity_, .poll = config.worker.poll}),
+      pace_(pace({})),
       timetable_(timetable()) {}
+
+ClaimPace Issuer::pace(std::optional<std::int64_t> limit) const {
+  return ClaimPace({.capacity = capacity_, .poll = config_.worker.poll, .limit = limit});
+}
 
 Timetable Issuer::timetable() {
   std::vector<Timetable::Entry> entries;
@@ -102,7 +106,7 @@ void Issuer::work() {
 Tally Issuer::run(std::int64_t limit, bool renewals_only) {
   limit_ = limit;
   renewals_only_ = renewals_only;
-  pace_ = ClaimPace({.capacity = capacity_, .poll = config_.worker.poll, .limit = limit});
+  pace_ = pace(limit);
   serve();
   return tally();
 }

@@ -72,6 +72,7 @@ class Issuer {
  private:
   using Clock = std::chrono::steady_clock;
 
+  ClaimPace pace(std::optional<std::int64_t> limit) const;
   Timetable timetable();
   StepEvents step_events();
   void serve();
