@@ -31,6 +31,7 @@ const crypto::SealingKey* Keyring::find(std::string_view id) const {
 
 std::vector<std::string> Keyring::ids() const {
   std::vector<std::string> ids;
+  ids.reserve(keys_.size());
   for (const crypto::SealingKey& key : keys_) ids.push_back(key.id());
   return ids;
 }

@@ -9,6 +9,7 @@ namespace {
 
 std::string first_registered_domain(const std::vector<std::string>& names) {
   std::vector<std::string> domains;
+  domains.reserve(names.size());
   for (const std::string& name : names) domains.push_back(cas::registered_domain(name));
   return *std::ranges::min_element(domains);
 }
