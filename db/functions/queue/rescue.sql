@@ -20,6 +20,9 @@ BEGIN
            array_agg(a.request_id) FILTER (WHERE NOT a.is_cancelled AND NOT a.is_of_stopped)
       INTO leases, cancelled, left_behind, orphaned
       FROM csrq.abandoned_leases(coalesce(p_silence, csrq.worker_silence()), p_limit) a;
+    IF leases = 0 THEN
+        RETURN 0;
+    END IF;
 
     DELETE FROM csrq.job WHERE request_id = ANY (cancelled);
     PERFORM csrq.close_orders(r), csrq.replan(r) FROM unnest(cancelled) r;
