@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <future>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "db/store_fixture.hpp"
 #include "store/before_order.hpp"
@@ -523,6 +525,31 @@ TEST_CASE("a locked row of a suspended customer keeps back neither rescue nor re
   store::follow_suspensions(store.database);
   CHECK(store::renew_due(store.database, 10) == 1);
   CHECK(store.job(renewed, "status") == "ready");
+}
+
+TEST_CASE("a retry of a row whose worker is writing at this moment waits for that") {
+  Store store;
+  const auto id = store.submit();
+  store.claim_one();
+  OpenTransaction worker(store);
+  worker.run("SELECT FROM csrq.job FOR UPDATE");
+  auto retried = std::async(std::launch::async, [&] { return store::retry(store.database, {.id = id}); });
+  while (store.sql.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                         "wait_event_type = 'Lock'") == "0") {
+    std::this_thread::yield();
+  }
+  worker.commit();
+  CHECK(retried.get() == 1);
+  CHECK(store.job(id, "retry_requested") == "t");
+}
+
+TEST_CASE("a retry of a row that somebody else keeps locked gives up soon") {
+  Store store;
+  const auto id = store.submit();
+  store.claim_one();
+  OpenTransaction other(store);
+  other.run("SELECT FROM csrq.job FOR UPDATE");
+  CHECK(store::retry(store.database, {.id = id}) == 0);
 }
 
 TEST_CASE("no retry touches rows of other customers") {

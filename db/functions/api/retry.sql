@@ -65,6 +65,23 @@ BEGIN
        FOR NO KEY UPDATE OF j SKIP LOCKED;
 END $$;
 
+-- Locks the job of a row that a worker has. Its worker may be writing what became of a step at this
+-- moment: that takes milliseconds, and who names the row would hear that nothing is to be retried.
+-- Nobody waits longer for anybody else's transaction.
+CREATE OR REPLACE FUNCTION csrq.lock_leased_job(p_request bigint) RETURNS void
+LANGUAGE plpgsql
+SET lock_timeout = '500ms'
+AS $$
+BEGIN
+    PERFORM FROM csrq.job j
+      WHERE j.request_id = p_request
+        AND j.status = 'leased'
+        AND (csrq.is_staff() OR csrq.my_customers() && ARRAY[j.customer, '*'])
+        FOR NO KEY UPDATE;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    NULL;
+END $$;
+
 -- Makes rows whose jobs are locked due, in this order. More than 100 are spread, 600 a minute,
 -- unless p_spread says over how long.
 CREATE OR REPLACE FUNCTION csrq.make_due(p_requests bigint[], p_spread interval) RETURNS void
@@ -129,6 +146,9 @@ BEGIN
         num_nonnulls(p_id, p_domain, p_customer, p_class, p_code) > 0,
         p_everything, p_spread, p_class);
 
+    IF p_id IS NOT NULL THEN
+        PERFORM csrq.lock_leased_job(p_id);
+    END IF;
     SELECT coalesce(array_agg(l.request_id ORDER BY l.lane, l.request_id)
                         FILTER (WHERE NOT l.is_leased), '{}'),
            coalesce(array_agg(l.request_id) FILTER (WHERE l.is_leased), '{}')
